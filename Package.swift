@@ -23,6 +23,7 @@ let package = Package(
             cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
 
         // MARK: - Foundations
+        .target(name: "MessagePassing", dependencies: ["COpenMPI"], swiftSettings: swiftSettings),
         .target(
             name: "LinearAlgebra", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swiftSettings),
 

@@ -14,3 +14,5 @@ static inline MPI_Op COpenMPI_MAX(void) { return MPI_MAX; }
 static inline MPI_Op COpenMPI_MIN(void) { return MPI_MIN; }
 static inline void *COpenMPI_IN_PLACE(void) { return MPI_IN_PLACE; }
 static inline MPI_Errhandler COpenMPI_ERRORS_RETURN(void) { return MPI_ERRORS_RETURN; }
+static inline MPI_Info COpenMPI_INFO_NULL(void) { return MPI_INFO_NULL; }
+static inline MPI_Status *COpenMPI_STATUS_IGNORE(void) { return MPI_STATUS_IGNORE; }

@@ -1,0 +1,59 @@
+// Failing together: one rank's error becomes an error that every rank knows of.
+
+internal import Foundation
+
+/// An error that every rank of the group has met at the same call, so each can leave in good order; the coordinator prints it.
+public struct AgreedFailure: Error, CustomStringConvertible {
+    /// The rank on which it happened.
+    public let rank: Int
+    public let exitCode: Int32
+    public let description: String
+}
+
+extension Communicator {
+    /// Runs `work` on the coordinator and gives its result to every rank; its error, too, is thrown on every rank.
+    ///
+    /// - Parameter exitCode: the exit code for an error, kept in the `AgreedFailure`.
+    public func fromCoordinator<Value: Codable>(exitCode: (any Error) -> Int32, _ work: () throws -> Value) throws -> Value {
+        guard size > 1 else { return try work() }
+        var message: [UInt8] = []
+        var own: Value?
+        if isCoordinator {
+            let outcome: Outcome<Value>
+            do {
+                let value = try work()
+                own = value
+                outcome = Outcome(value: value, failure: nil, exitCode: 0)
+            } catch {
+                outcome = Outcome(value: nil, failure: String(describing: error), exitCode: exitCode(error))
+            }
+            message = [UInt8](try JSONEncoder().encode(outcome))
+        }
+        let outcome = try JSONDecoder().decode(Outcome<Value>.self, from: Data(try broadcast(message)))
+        if let failure = outcome.failure { throw AgreedFailure(rank: 0, exitCode: outcome.exitCode, description: failure) }
+        guard let value = own ?? outcome.value else { throw AgreedFailure(rank: 0, exitCode: 70, description: "the coordinator sent no result") }
+        return value
+    }
+
+    /// Runs `work` on every rank, then lets all ranks know whether one failed: then every rank throws the error of the lowest that did.
+    public func together<Value>(exitCode: (any Error) -> Int32, _ work: () throws -> Value) throws -> Value {
+        let result = Result { try work() }
+        var failed = [Int](repeating: 0, count: size)
+        if case .failure = result { failed[rank] = 1 }
+        try allReduceSum(&failed)
+        guard let first = failed.firstIndex(of: 1) else { return try result.get() }
+        guard size > 1 else { return try result.get() }
+        var message: [UInt8] = []
+        if first == rank, case .failure(let error) = result {
+            message = [UInt8](try JSONEncoder().encode(Outcome<Int>(value: nil, failure: String(describing: error), exitCode: exitCode(error))))
+        }
+        let outcome = try JSONDecoder().decode(Outcome<Int>.self, from: Data(try broadcast(message, from: first)))
+        throw AgreedFailure(rank: first, exitCode: outcome.exitCode, description: outcome.failure ?? "unknown failure")
+    }
+}
+
+private struct Outcome<Value: Codable>: Codable {
+    var value: Value?
+    var failure: String?
+    var exitCode: Int32
+}

@@ -1,0 +1,120 @@
+// compressed-tensors' `pack-quantized`, as vLLM and transformers load it.
+
+public import Safetensors
+internal import Compression
+internal import LinearAlgebra
+
+/// Per linear: weight_packed [rows, words] I32, weight_scale [rows, groups], weight_shape [2] I64, and when asymmetric weight_zero_point
+/// [words of rows, groups] I32, packed along the rows.
+///
+/// Source: compressed-tensors, `compressors/quantized_compressors/pack_quantized.py`.
+public struct CompressedTensorsFormat: WeightFormat {
+    public init() {}
+
+    public func refusal(_ linear: PackedLinear) -> String? {
+        let options = linear.tiles[0].options
+        if linear.isTransposed {
+            return "its layer is no Linear in transformers (Conv1D), which compressed-tensors cannot replace; use `format: dense`"
+        }
+        if options.bits == 3 { return "3-bit codes are packed differently by different releases of compressed-tensors; use `format: dense`" }
+        if options.actOrder && !options.staticGroups && options.group > 0 {
+            return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `static_groups: true`"
+        }
+        if options.group > 0 && linear.columns % options.group != 0 {
+            return "its \(linear.columns) columns are not a multiple of the group of \(options.group), and clients expect whole groups; "
+                + "use a group that divides \(linear.columns), or `format: dense`"
+        }
+        return nil
+    }
+
+    public func tensors(_ linear: PackedLinear) -> [TensorDescription] {
+        let options = linear.tiles[0].options
+        var result = [
+            TensorDescription(
+                name: linear.name + ".weight_packed", type: .i32, shape: [linear.rows, BitStream.wordCount(linear.columns, bits: linear.bits)]),
+            TensorDescription(name: linear.name + ".weight_scale", type: linear.sourceType, shape: [linear.rows, linear.groups]),
+            TensorDescription(name: linear.name + ".weight_shape", type: .i64, shape: [2]),
+        ]
+        if !options.symmetric {
+            result.append(
+                TensorDescription(
+                    name: linear.name + ".weight_zero_point", type: .i32, shape: [BitStream.wordCount(linear.rows, bits: linear.bits), linear.groups]))
+        }
+        return result
+    }
+
+    public func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
+        switch tensor.dropFirst(linear.name.count) {
+        case ".weight_packed":
+            for index in linear.tiles.indices { try sink(tile(index).codeBytes) }
+        case ".weight_scale":
+            for index in linear.tiles.indices {
+                let tile = try tile(index)
+                try writeNumbers(tile.scales, count: tile.layout.rows * tile.layout.groups, as: linear.sourceType, to: sink)
+            }
+        case ".weight_shape":
+            try [Int64(linear.rows).littleEndian, Int64(linear.columns).littleEndian].withUnsafeBytes(sink)
+        case ".weight_zero_point":
+            var zeros: [UInt8] = []
+            for index in linear.tiles.indices { zeros += try tile(index).zeros() }
+            try packedAlongRows(zeros, linear).withUnsafeBytes(sink)
+        default:
+            preconditionFailure("\(tensor) is no tensor of \(linear.name)")
+        }
+    }
+
+    /// zeros: [rows, groups] -> words [words of rows, groups]
+    private func packedAlongRows(_ zeros: [UInt8], _ linear: PackedLinear) -> [UInt32] {
+        let (groups, words) = (linear.groups, BitStream.wordCount(linear.rows, bits: linear.bits))
+        var result = [UInt32](repeating: 0, count: words * groups)
+        var column = [UInt32](repeating: 0, count: words)
+        zeros.withUnsafeBufferPointer { zeros in
+            guard let base = zeros.baseAddress else { return }
+            for group in 0..<groups {
+                column.withUnsafeMutableBufferPointer { words in
+                    BitStream.pack(base + group, step: groups, count: linear.rows, bits: linear.bits, into: words.baseAddress!)
+                }
+                for word in 0..<words { result[word * groups + group] = column[word] }
+            }
+        }
+        return result
+    }
+
+    public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {
+        guard !linears.isEmpty else { return nil }
+        var groups: [(options: QuantizationOptions, names: [String])] = []
+        for linear in linears {
+            let options = linear.tiles[0].options
+            if let index = groups.firstIndex(where: { $0.options == options }) {
+                groups[index].names.append(linear.name)
+            } else {
+                groups.append((options, [linear.name]))
+            }
+        }
+        let configGroups = groups.enumerated().map { index, group in
+            // One scheme for all needs no list of names.
+            let targets: JSONValue = groups.count == 1 ? ["Linear"] : .array(group.names.map { .string($0) })
+            return (
+                key: "group_\(index)",
+                value: [
+                    "targets": targets, "weights": Self.arguments(group.options), "input_activations": nil, "output_activations": nil,
+                    "format": "pack-quantized",
+                ] as JSONValue
+            )
+        }
+        return [
+            "quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
+            "global_compression_ratio": nil, "kv_cache_scheme": nil, "ignore": .array(ignored.map { .string($0) }),
+            "config_groups": .object(configGroups),
+        ]
+    }
+
+    private static func arguments(_ options: QuantizationOptions) -> JSONValue {
+        [
+            "num_bits": .integer(options.bits), "type": "int", "symmetric": .boolean(options.symmetric),
+            "strategy": options.group > 0 ? "group" : "channel", "group_size": options.group > 0 ? .integer(options.group) : nil,
+            "block_structure": nil, "dynamic": false, "actorder": options.actOrder && options.group > 0 ? "weight" : nil, "observer": nil,
+            "observer_kwargs": [:],
+        ]
+    }
+}

@@ -1,0 +1,123 @@
+// A solved tile as bytes: what ranks send each other and what partial checkpoints hold.
+
+public import Compression
+public import LinearAlgebra
+
+/// Where the parts of an encoded tile lie; follows from its shape and options alone, so messages need no headers.
+public struct TileLayout: Sendable, Equatable {
+    public let rows: Int
+    public let columns: Int
+    public let options: QuantizationOptions
+
+    public init(rows: Int, columns: Int, options: QuantizationOptions) {
+        self.rows = rows
+        self.columns = columns
+        self.options = options
+    }
+
+    public var groups: Int { options.groupCount(columns: columns) }
+    /// 32-bit words of a row's codes.
+    public var wordsPerRow: Int { BitStream.wordCount(columns, bits: options.bits) }
+    private var hasGroupOfColumn: Bool { options.actOrder && !options.staticGroups && options.group > 0 }
+
+    /// The parts, one after the other, each beginning at a multiple of 8 bytes.
+    public var codes: Range<Int> { 0..<rows * wordsPerRow * 4 }
+    public var scales: Range<Int> { after(codes, rows * groups * MemoryLayout<Float>.size) }
+    /// Empty when symmetric.
+    public var zeros: Range<Int> { after(scales, options.symmetric ? 0 : rows * groups) }
+    /// Empty unless groups are made of permuted columns.
+    public var groupOfColumn: Range<Int> { after(zeros, hasGroupOfColumn ? columns * 4 : 0) }
+    /// Loss and energy of each row.
+    public var losses: Range<Int> { after(groupOfColumn, rows * 2 * MemoryLayout<Double>.size) }
+    public var byteCount: Int { losses.upperBound }
+
+    private func after(_ part: Range<Int>, _ length: Int) -> Range<Int> {
+        let start = (part.upperBound + 7) / 8 * 8
+        return start..<start + length
+    }
+}
+
+/// A solved tile as bytes.
+public struct EncodedTile: Sendable {
+    public let layout: TileLayout
+    /// [1, layout.byteCount]
+    public let bytes: Matrix<UInt8>
+
+    /// Takes bytes that came from a message or a file.
+    public init(layout: TileLayout, bytes: Matrix<UInt8>) {
+        precondition(bytes.count == layout.byteCount && bytes.isContiguous, "\(bytes.count) bytes for a tile of \(layout.byteCount)")
+        self.layout = layout
+        self.bytes = bytes
+    }
+
+    public init(_ tile: QuantizedTile, options: QuantizationOptions) {
+        let layout = TileLayout(rows: tile.codes.rows, columns: tile.codes.columns, options: options)
+        self.init(layout: layout, bytes: Matrix(repeating: 0, 1, layout.byteCount))
+        let words = pointer(layout.codes, UInt32.self)
+        for row in 0..<layout.rows {
+            BitStream.pack(tile.codes.row(row), count: layout.columns, bits: options.bits, into: words + row * layout.wordsPerRow)
+        }
+        copy(tile.scales, to: pointer(layout.scales, Float.self))
+        if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
+        if let groups = tile.groupOfColumn, !layout.groupOfColumn.isEmpty {
+            pointer(layout.groupOfColumn, Int32.self).update(from: groups, count: groups.count)
+        }
+        let losses = pointer(layout.losses, Double.self)
+        losses.update(from: tile.loss, count: layout.rows)
+        (losses + layout.rows).update(from: tile.energy, count: layout.rows)
+    }
+
+    /// [rows, groups]
+    public var scales: UnsafeMutablePointer<Float> { pointer(layout.scales, Float.self) }
+    public var codeBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes.base + layout.codes.lowerBound, count: layout.codes.count) }
+
+    /// Zero points as unsigned codes [rows, groups]; 2^(bits - 1) when symmetric.
+    public func zeros() -> [UInt8] {
+        guard !layout.options.symmetric else {
+            return [UInt8](repeating: UInt8(1 << (layout.options.bits - 1)), count: layout.rows * layout.groups)
+        }
+        return [UInt8](UnsafeBufferPointer(start: pointer(layout.zeros, UInt8.self), count: layout.rows * layout.groups))
+    }
+
+    /// Sums over the tile's rows.
+    public var loss: Double { sum(pointer(layout.losses, Double.self)) }
+    public var energy: Double { sum(pointer(layout.losses, Double.self) + layout.rows) }
+
+    /// The tile's weights, scale * (code - zero).
+    /// - Parameter weights: [rows, columns]
+    public func dequantize(into weights: Matrix<Float>) {
+        decoded().dequantize(into: weights)
+    }
+
+    /// The tile as the solver left it.
+    public func decoded() -> QuantizedTile {
+        let codes = Matrix<UInt8>(uninitialized: layout.rows, layout.columns)
+        let words = pointer(layout.codes, UInt32.self)
+        for row in 0..<layout.rows {
+            BitStream.unpack(words + row * layout.wordsPerRow, count: layout.columns, bits: layout.options.bits, into: codes.row(row))
+        }
+        let scales = Matrix<Float>(uninitialized: layout.rows, layout.groups)
+        scales.base.update(from: self.scales, count: scales.count)
+        let groups = UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4)
+        let losses = pointer(layout.losses, Double.self)
+        return QuantizedTile(
+            codes: codes, scales: scales, zeros: Matrix(zeros(), layout.rows, layout.groups), options: layout.options,
+            groupOfColumn: groups.isEmpty ? nil : Array(groups),
+            loss: Array(UnsafeBufferPointer(start: losses, count: layout.rows)),
+            energy: Array(UnsafeBufferPointer(start: losses + layout.rows, count: layout.rows)))
+    }
+
+    private func sum(_ values: UnsafePointer<Double>) -> Double {
+        var total = 0.0
+        for row in 0..<layout.rows { total += values[row] }
+        return total
+    }
+
+    private func pointer<T>(_ part: Range<Int>, _: T.Type) -> UnsafeMutablePointer<T> {
+        UnsafeMutableRawPointer(bytes.base + part.lowerBound).assumingMemoryBound(to: T.self)
+    }
+
+    private func copy<T>(_ matrix: Matrix<T>, to destination: UnsafeMutablePointer<T>) {
+        for row in 0..<matrix.rows { (destination + row * matrix.columns).update(from: matrix.row(row), count: matrix.columns) }
+    }
+}

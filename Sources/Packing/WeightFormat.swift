@@ -1,0 +1,54 @@
+// What every on-disk format does: names its tensors, streams their bytes from tiles, and completes config.json.
+
+public import Safetensors
+
+/// A compressed linear as formats see it.
+public struct PackedLinear: Sendable {
+    /// Tensor name without `.weight`.
+    public let name: String
+    /// The type of the weight in the source checkpoint; scales and dequantized weights are stored in it.
+    public let sourceType: ElementType
+    /// True when the source stores [columns, rows] (GPT-2's Conv1D).
+    public let isTransposed: Bool
+    /// Its tiles in the order of their rows.
+    public let tiles: [TileLayout]
+
+    public init(name: String, sourceType: ElementType, isTransposed: Bool, tiles: [TileLayout]) {
+        precondition(!tiles.isEmpty, "\(name) has no tiles")
+        self.name = name
+        self.sourceType = sourceType
+        self.isTransposed = isTransposed
+        self.tiles = tiles
+    }
+
+    public var rows: Int { tiles.reduce(0) { $0 + $1.rows } }
+    public var columns: Int { tiles[0].columns }
+    public var bits: Int { tiles[0].options.bits }
+    public var groups: Int { tiles[0].groups }
+}
+
+/// Receives the bytes of a tensor, piece by piece.
+public typealias TensorSink = (UnsafeRawBufferPointer) throws -> Void
+
+/// An on-disk format of compressed linears.
+public protocol WeightFormat: Sendable {
+    /// Why this format, or the clients that read it, cannot carry a linear; nil when they can.
+    func refusal(_ linear: PackedLinear) -> String?
+
+    /// The tensors that take the place of `<name>.weight`.
+    func tensors(_ linear: PackedLinear) -> [TensorDescription]
+
+    /// Streams one of these tensors.
+    ///
+    /// - Parameters:
+    ///   - tensor: a name out of `tensors(_:)`.
+    ///   - tile: the encoded tile of an index; tiles are asked for in the order of their rows.
+    func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws
+
+    /// The `quantization_config` of config.json; nil when clients need none.
+    ///
+    /// - Parameters:
+    ///   - linears: the compressed linears.
+    ///   - ignored: names of the modules that clients would otherwise take for compressed.
+    func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue?
+}

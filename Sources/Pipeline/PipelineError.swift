@@ -1,0 +1,45 @@
+// What can go wrong in a run, with the exit code it ends with.
+
+public import MessagePassing
+internal import Glibc
+internal import Recipes
+internal import Safetensors
+internal import Sharding
+internal import Tokenizers
+internal import Transformers
+
+/// A failure of a run that is no other room's own error.
+public struct PipelineError: Error, CustomStringConvertible {
+    /// Kinds by their exit code (sysexits.h).
+    public enum Kind: Int32, Sendable {
+        case usage = 64
+        case badInput = 65
+        case missingInput = 66
+        case internalError = 70
+        case cannotWrite = 73
+        case ioError = 74
+        /// Stopped in good order: run again to resume.
+        case stopped = 75
+    }
+
+    public let kind: Kind
+    public let description: String
+
+    public init(_ kind: Kind, _ description: String) {
+        self.kind = kind
+        self.description = description
+    }
+}
+
+/// The exit code of an error: 65 for bad data unless the error says otherwise.
+public func exitCode(for error: any Error) -> Int32 {
+    switch error {
+    case let error as PipelineError: error.kind.rawValue
+    case let error as AgreedFailure: error.exitCode
+    case let error as SafetensorsError: exitCode(for: error.kind)
+    case let error as TokenizerError where error.isMissingFile: EX_NOINPUT
+    case is MPIError, is SessionError: EX_OSERR
+    case is RecipeError, is PlanError, is ArchitectureError, is TokenizerError: EX_DATAERR
+    default: EX_SOFTWARE
+    }
+}

@@ -1,0 +1,114 @@
+// Reading a recipe from YAML, strictly.
+
+public import Compression
+public import Transformers
+internal import Yams
+
+extension Recipe {
+    /// Reads a recipe.
+    ///
+    /// - Parameters:
+    ///   - yaml: the text of the file.
+    ///   - file: its name, for messages.
+    ///   - overrides: `path=value`, applied in order; values are YAML.
+    ///   - model, output: replace the recipe's own.
+    public init(yaml: String, file: String, overrides: [String] = [], model: String? = nil, output: String? = nil) throws(RecipeError) {
+        var root: Node
+        do {
+            root = try compose(yaml: yaml) ?? .mapping(Node.Mapping([]))
+        } catch let error as YamlError {
+            throw RecipeError(place: file, message: "not valid YAML: \(error)")
+        } catch {
+            throw RecipeError(place: file, message: "cannot be read: \(error)")
+        }
+        for override in overrides { try applyOverride(override, to: &root) }
+        let top = try YAMLMapping(
+            root, file: file, path: "",
+            keys: [
+                "model", "output", "calibration", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size", "max_fallbacks",
+            ])
+        let base = try top.node("compress").map { node throws(RecipeError) in
+            try Treatment(YAMLMapping(node, file: file, path: "compress", keys: Treatment.keys), base: .default)
+        }
+        guard let modelPath = try model ?? top.string("model") else { throw top.missing("model") }
+        guard let outputPath = try output ?? top.string("output") else { throw top.missing("output") }
+        self.model = modelPath
+        self.output = outputPath
+        propagation = try top.choice("propagation") ?? .stage
+        compute = try top.choice("compute") ?? .bf16
+        rules = try Self.rules(top, base: base ?? .default)
+        ignore = try top.strings("ignore").map { texts throws(RecipeError) in
+            var patterns: [Pattern] = []
+            for (text, line) in texts { patterns.append(try Self.pattern(text, file: file, line: line)) }
+            return patterns
+        } ?? []
+        format = try top.choice("format") ?? .compressedTensors
+        maxShardSize = try top.byteCount("max_shard_size") ?? 5_000_000_000
+        maxFallbacks = try top.integer("max_fallbacks", in: 0...Int.max) ?? 0
+        calibration = try top.node("calibration").map { node throws(RecipeError) in
+            try Calibration(YAMLMapping(node, file: file, path: "calibration", keys: Calibration.keys))
+        }
+        guard calibration != nil || !rules.contains(where: { $0.treatment.method.needsHessian }) else {
+            throw RecipeError(place: file, message: "key `calibration` is missing; only recipes of rounding to nearest (`method: rtn`) do without it")
+        }
+    }
+
+    private static func rules(_ top: YAMLMapping, base: Treatment) throws(RecipeError) -> [Rule] {
+        guard let node = top.node("rules") else {
+            return [Rule(match: try pattern("*", file: top.file, line: nil), treatment: base, line: nil)]
+        }
+        guard let sequence = node.sequence, !sequence.isEmpty else { throw top.error("rules", "`rules` must be a list of rules, each with `match`") }
+        var rules: [Rule] = []
+        for (index, item) in sequence.enumerated() {
+            let mapping = try YAMLMapping(item, file: top.file, path: "rules.\(index)", keys: ["match"] + Treatment.keys)
+            guard let text = try mapping.string("match") else { throw mapping.missing("match") }
+            rules.append(
+                Rule(
+                    match: try pattern(text, file: top.file, line: mapping.line), treatment: try Treatment(mapping, base: base), line: mapping.line))
+        }
+        return rules
+    }
+
+    private static func pattern(_ text: String, file: String, line: Int?) throws(RecipeError) -> Pattern {
+        do {
+            return try Pattern(text)
+        } catch {
+            throw RecipeError(place: line.map { "\(file):\($0)" } ?? file, message: error.description)
+        }
+    }
+}
+
+extension Treatment {
+    static let keys = ["method", "bits", "group", "symmetric", "act_order", "static_groups", "grid", "damping", "max_damping"]
+
+    /// The settings of a mapping; what it leaves out is taken from `base`.
+    init(_ mapping: YAMLMapping, base: Treatment) throws(RecipeError) {
+        self = base
+        method = try mapping.choice("method") ?? base.method
+        bits = try mapping.integer("bits", of: [2, 3, 4, 8]) ?? base.bits
+        group = try mapping.integer("group", of: [-1, 16, 32, 64, 128]) ?? base.group
+        symmetric = try mapping.boolean("symmetric") ?? base.symmetric
+        actOrder = try mapping.boolean("act_order") ?? base.actOrder
+        staticGroups = try mapping.boolean("static_groups") ?? base.staticGroups
+        grid = try mapping.choice("grid") ?? base.grid
+        damping = try mapping.number("damping", in: 1e-8...10) ?? base.damping
+        maxDamping = try mapping.number("max_damping", in: 1e-8...100) ?? max(base.maxDamping, damping)
+        guard damping <= maxDamping else { throw mapping.error("damping", "`damping` \(damping) is above `max_damping` \(maxDamping)") }
+    }
+}
+
+extension Calibration {
+    static let keys = ["source", "sequences", "length", "skip", "sampling", "seed", "batch"]
+
+    init(_ mapping: YAMLMapping) throws(RecipeError) {
+        guard let source = try mapping.string("source") else { throw mapping.missing("source") }
+        self.source = source
+        sequences = try mapping.integer("sequences", in: 1...Int.max) ?? 128
+        length = try mapping.integer("length", in: 2...Int.max) ?? 2048
+        skip = try mapping.integer("skip", in: 0...Int.max) ?? 0
+        sampling = try mapping.choice("sampling")
+        seed = UInt64(try mapping.integer("seed", in: 0...Int.max) ?? 0)
+        batch = try mapping.integer("batch", in: 1...Int.max)
+        guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
+    }
+}

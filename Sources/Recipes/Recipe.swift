@@ -1,0 +1,111 @@
+// What a user asks for: model, calibration, which linears get which method, output format.
+
+public import Compression
+public import Transformers
+
+/// A user's recipe, with every default filled in.
+public struct Recipe: Sendable, Equatable {
+    /// Hugging Face model directory.
+    public var model: String
+    /// Directory of the result; an unfinished run keeps its work in a folder inside it.
+    public var output: String
+    /// nil when no rule needs Hessians and none was given.
+    public var calibration: Calibration?
+    public var propagation: Propagation
+    public var compute: Compute
+    /// First match wins.
+    public var rules: [Rule]
+    /// Patterns of linears that keep their weights; they win over rules.
+    public var ignore: [Pattern]
+    public var format: OutputFormat
+    /// Bytes of an output shard, a tensor larger than that excepted.
+    public var maxShardSize: Int
+    /// Linears that may fall back to rounding to nearest before the run fails.
+    public var maxFallbacks: Int
+}
+
+/// The calibration text and how it is cut.
+public struct Calibration: Sendable, Equatable {
+    /// .txt, .jsonl (field `text`), or ids: .npy or safetensors (one tensor), int32 or int64, 1-D.
+    public var source: String
+    /// Number of sequences.
+    public var sequences: Int
+    /// Tokens of a sequence.
+    public var length: Int
+    /// Sequences to pass over first, when ids are taken in order.
+    public var skip: Int
+    /// nil: `random` for a text, `consecutive` for ids.
+    public var sampling: Sampling?
+    public var seed: UInt64
+    /// Sequences of a batch; nil lets the plan choose.
+    public var batch: Int?
+
+    public var tokens: Int { sequences * length }
+}
+
+/// Where sequences begin in the ids of a text.
+public enum Sampling: String, Sendable, CaseIterable {
+    /// One after the other from the start.
+    case consecutive
+    /// At places drawn with the seed, without overlap.
+    case random
+}
+
+/// What the Hessians of later linears see.
+public enum Propagation: String, Sendable, CaseIterable {
+    /// Compressed predecessors, inside the block too.
+    case stage
+    /// Compressed blocks before, dense weights inside the block.
+    case block
+    /// Dense weights everywhere.
+    case none
+}
+
+/// How a linear is compressed.
+public enum Method: String, Sendable, Codable, CaseIterable {
+    case gptq
+    /// Rounding to nearest.
+    case rtn
+
+    public var needsHessian: Bool { self == .gptq }
+}
+
+/// The format of the result.
+public enum OutputFormat: String, Sendable, Codable, CaseIterable {
+    case compressedTensors = "compressed-tensors"
+    /// Dequantized weights.
+    case dense
+}
+
+/// What is done to the linears whose names match.
+public struct Rule: Sendable, Equatable {
+    public var match: Pattern
+    public var treatment: Treatment
+    /// The line of the recipe, for messages; nil when it came from the command line.
+    public var line: Int?
+}
+
+/// One method with its settings.
+public struct Treatment: Sendable, Equatable, Codable {
+    public var method: Method
+    public var bits: Int
+    /// Columns of a group; -1: the whole row.
+    public var group: Int
+    public var symmetric: Bool
+    public var actOrder: Bool
+    public var staticGroups: Bool
+    public var grid: Grid
+    /// Share of the mean of the Hessian's diagonal that is added to it.
+    public var damping: Double
+    /// The damping at which a linear whose Hessian is still singular falls back.
+    public var maxDamping: Double
+
+    public static let `default` = Treatment(
+        method: .gptq, bits: 4, group: 128, symmetric: true, actOrder: true, staticGroups: true, grid: .mse, damping: 0.01, maxDamping: 1)
+
+    /// What the solver takes. The model's type decides in which type scales are stored.
+    public func options(scaleType: ScaleType) -> QuantizationOptions {
+        QuantizationOptions(
+            bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder, staticGroups: staticGroups, scaleType: scaleType)
+    }
+}

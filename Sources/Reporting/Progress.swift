@@ -1,0 +1,63 @@
+// Where a run stands: a bar on a terminal, a line per block elsewhere.
+
+internal import Glibc
+
+/// Progress over the tiles of a run; only the coordinator makes one.
+public final class Progress {
+    private let total: Int
+    private let blocks: Int
+    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let start = ContinuousClock.now
+    private var done = 0
+    /// Tiles that were found committed; they say nothing about the rate.
+    private var reused = 0
+
+    /// - Parameters:
+    ///   - tiles: tiles of the whole run.
+    ///   - blocks: blocks of the model.
+    public init(tiles: Int, blocks: Int) {
+        total = tiles
+        self.blocks = blocks
+    }
+
+    /// A stage is about to be worked on.
+    public func begin(block: Int, stage: String) {
+        guard isTerminal else { return }
+        redraw("block \(block + 1)/\(blocks)  \(stage)")
+    }
+
+    /// Tiles of a stage are done.
+    public func advance(block: Int, stage: String, solved: Int, reused: Int) {
+        done += solved + reused
+        self.reused += reused
+        guard isTerminal else { return }
+        redraw("block \(block + 1)/\(blocks)  \(stage)")
+    }
+
+    /// A block is committed.
+    public func finish(block: Int, summary: String) {
+        guard !isTerminal else { return }
+        Console.error("block \(block + 1)/\(blocks)  tiles \(done)/\(total)  \(summary)  \(pace())\n")
+    }
+
+    /// Takes the bar off the terminal.
+    public func clear() {
+        guard isTerminal else { return }
+        Console.error("\r\u{1b}[K")
+    }
+
+    private func redraw(_ place: String) {
+        let width = 28
+        let filled = total == 0 ? width : done * width / total
+        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
+        Console.error("\r\u{1b}[K[\(bar)] \(place)  tiles \(done)/\(total)  \(pace())")
+    }
+
+    private func pace() -> String {
+        let elapsed = start.duration(to: .now) / .seconds(1)
+        let solved = done - reused
+        guard solved > 0, elapsed > 0 else { return "\(formatSeconds(elapsed)) elapsed" }
+        let rate = Double(solved) / elapsed
+        return "\(format(rate, digits: 1)) tiles/s  \(formatSeconds(elapsed)) elapsed, \(formatSeconds(Double(total - done) / rate)) left"
+    }
+}

@@ -1,0 +1,134 @@
+// What report.json says about a run.
+
+internal import Foundation
+internal import Glibc
+
+/// A finished run: what became of each linear and what each rank did.
+public struct RunReport: Codable, Sendable {
+    public var cleave: String
+    public var model: String
+    public var planHash: String
+    public var calibration: CalibrationReport?
+    public var linears: [LinearReport] = []
+    public var ranks: [RankReport] = []
+    public var tiles: TileCounts
+    public var size: SizeReport?
+    public var wallSeconds: Double
+
+    public init(cleave: String, model: String, planHash: String, calibration: CalibrationReport?, tiles: TileCounts, wallSeconds: Double) {
+        self.cleave = cleave
+        self.model = model
+        self.planHash = planHash
+        self.calibration = calibration
+        self.tiles = tiles
+        self.wallSeconds = wallSeconds
+    }
+
+    /// The text of report.json.
+    public func json() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+    }
+}
+
+public struct CalibrationReport: Codable, Sendable, Equatable {
+    public var source: String
+    public var sequences: Int
+    public var length: Int
+    public var seed: UInt64
+    /// XXH3 of the ids, little-endian int32.
+    public var idsHash: String
+
+    public init(source: String, sequences: Int, length: Int, seed: UInt64, idsHash: String) {
+        self.source = source
+        self.sequences = sequences
+        self.length = length
+        self.seed = seed
+        self.idsHash = idsHash
+    }
+}
+
+/// Tiles of the run: solved now, or found committed by an earlier one.
+public struct TileCounts: Codable, Sendable {
+    public var solved: Int
+    public var reused: Int
+
+    public init(solved: Int, reused: Int) {
+        self.solved = solved
+        self.reused = reused
+    }
+}
+
+public struct SizeReport: Codable, Sendable, Equatable {
+    public var sourceBytes: Int
+    public var outputBytes: Int
+    /// Bits of all parts of the compressed linears (codes, scales, zeros) per weight of theirs.
+    public var bitsPerWeight: Double
+
+    public init(sourceBytes: Int, outputBytes: Int, bitsPerWeight: Double) {
+        self.sourceBytes = sourceBytes
+        self.outputBytes = outputBytes
+        self.bitsPerWeight = bitsPerWeight
+    }
+}
+
+public struct LinearReport: Codable, Sendable {
+    public var name: String
+    public var method: String
+    public var bits: Int
+    public var group: Int
+    /// ||(W - Q) R||^2, where R R^T is the damped Hessian; nil without a Hessian.
+    public var loss: Double?
+    /// Square root of loss / ||W R||^2.
+    public var relativeOutputError: Double?
+    /// The share of the Hessian's mean diagonal that was added to it.
+    public var damping: Double?
+    /// Factorisations it took; above 1 the damping was raised.
+    public var attempts: Int?
+    /// Columns whose inputs were always zero.
+    public var deadColumns: Int?
+    /// Why it was rounded to nearest instead; nil when it was not.
+    public var fallback: String?
+    /// Calibration tokens that entered its Hessian.
+    public var tokens: Int?
+
+    public init(name: String, method: String, bits: Int, group: Int) {
+        self.name = name
+        self.method = method
+        self.bits = bits
+        self.group = group
+    }
+}
+
+public struct RankReport: Codable, Sendable {
+    public var rank: Int
+    public var host: String
+    public var seconds: [String: Double]
+    public var bytesSent: Int
+    public var bytesRead: Int
+    public var peakMemoryBytes: Int
+
+    public init(rank: Int, host: String, seconds: [Phase: Double], bytesSent: Int, bytesRead: Int) {
+        self.rank = rank
+        self.host = host
+        self.seconds = Dictionary(uniqueKeysWithValues: seconds.map { ($0.key.rawValue, $0.value) })
+        self.bytesSent = bytesSent
+        self.bytesRead = bytesRead
+        peakMemoryBytes = peakResidentBytes()
+    }
+}
+
+/// The largest resident set of this process so far, in bytes.
+public func peakResidentBytes() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss * 1024  // Linux counts in KiB
+}
+
+/// This machine's name.
+public func hostName() -> String {
+    var buffer = [CChar](repeating: 0, count: 256)
+    guard gethostname(&buffer, buffer.count - 1) == 0 else { return "unknown" }
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}

@@ -1,0 +1,82 @@
+// From recipe and architecture to the plan.
+
+public import Compression
+public import Recipes
+public import Transformers
+
+extension Plan {
+    /// Tokens that a batch should at least have: adding its X^T X to the sum then costs little beside computing it.
+    static let batchTokens = 2048
+
+    /// Derives the plan.
+    ///
+    /// - Parameter scaleType: the type in which a linear's scales will be stored, by its weight's tensor name.
+    /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear.
+    public init(recipe: Recipe, architecture: Architecture, scaleType: (String) throws -> ScaleType) throws {
+        var usedRules = Set<Int>()
+        var usedPatterns = Set<Int>()
+        // The head is a linear that a recipe may name, though it is never compressed.
+        let fixed = [architecture.head.name]
+        for (index, pattern) in recipe.ignore.enumerated() where fixed.contains(where: pattern.matches) { usedPatterns.insert(index) }
+        var blocks: [BlockPlan] = []
+        for index in 0..<architecture.blockCount {
+            let block = architecture.block(index)
+            var stages: [StagePlan] = []
+            for stage in block.stages {
+                var linears: [LinearPlan] = []
+                for linear in stage.linears {
+                    let ignoring = recipe.ignore.indices.filter { recipe.ignore[$0].matches(linear.name) }
+                    usedPatterns.formUnion(ignoring)
+                    let rule = recipe.rules.firstIndex { $0.match.matches(linear.name) }
+                    if let rule { usedRules.insert(rule) }
+                    let treatment = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
+                    linears.append(
+                        LinearPlan(
+                            linear: linear, treatment: treatment, options: try treatment?.options(scaleType: scaleType(linear.weight))))
+                }
+                stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears)))
+            }
+            blocks.append(BlockPlan(block: block, stages: stages))
+        }
+        if let unused = recipe.rules.indices.first(where: { !usedRules.contains($0) }) {
+            throw PlanError.unusedRule(pattern: recipe.rules[unused].match.text, line: recipe.rules[unused].line, example: Self.example(blocks))
+        }
+        if let unused = recipe.ignore.indices.first(where: { !usedPatterns.contains($0) }) {
+            throw PlanError.unusedIgnore(pattern: recipe.ignore[unused].text, example: Self.example(blocks))
+        }
+        self.recipe = recipe
+        self.architecture = architecture
+        self.blocks = blocks
+        batches = Self.batches(recipe.calibration)
+        guard tileCount > 0 else { throw PlanError.nothingToDo }
+    }
+
+    /// Batches of whole sequences, a function of the recipe alone.
+    static func batches(_ calibration: Calibration?) -> [Range<Int>] {
+        guard let calibration else { return [] }
+        let size = calibration.batch ?? max(1, (batchTokens + calibration.length - 1) / calibration.length)
+        return stride(from: 0, to: calibration.sequences, by: size).map { $0..<min($0 + size, calibration.sequences) }
+    }
+
+    private static func example(_ blocks: [BlockPlan]) -> String {
+        blocks.first?.stages.first?.linears.first?.linear.name ?? "none"
+    }
+}
+
+/// A recipe that does not fit the model.
+public enum PlanError: Error, CustomStringConvertible {
+    case unusedRule(pattern: String, line: Int?, example: String)
+    case unusedIgnore(pattern: String, example: String)
+    case nothingToDo
+
+    public var description: String {
+        switch self {
+        case .unusedRule(let pattern, let line, let example):
+            "the rule `\(pattern)`\(line.map { " (line \($0) of the recipe)" } ?? "") takes no linear of this model: mend its pattern, or remove it "
+                + "if earlier rules are meant to take all (a linear is named like `\(example)`)"
+        case .unusedIgnore(let pattern, let example):
+            "the ignore pattern `\(pattern)` matches no linear of this model (a linear is named like `\(example)`)"
+        case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
+        }
+    }
+}

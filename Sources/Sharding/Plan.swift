@@ -1,0 +1,76 @@
+// What a run will do, derived from checkpoint and recipe alone: the same on every rank and for every number of ranks.
+
+public import Compression
+public import Recipes
+public import Transformers
+
+/// Blocks, stages, linears, tiles and batches of a run.
+public struct Plan: Sendable {
+    public let recipe: Recipe
+    public let architecture: Architecture
+    public let blocks: [BlockPlan]
+    /// Sequences of each batch; empty without calibration.
+    public let batches: [Range<Int>]
+
+    /// Tiles of the whole run.
+    public var tileCount: Int { blocks.reduce(0) { $0 + $1.stages.reduce(0) { $0 + $1.tiles.count } } }
+
+    /// The linears that are compressed, in the order of the model.
+    public var compressedLinears: [LinearPlan] {
+        blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.treatment != nil } } }
+    }
+}
+
+/// One block of the model.
+public struct BlockPlan: Sendable {
+    public let block: Block
+    public let stages: [StagePlan]
+}
+
+/// The linears of a block that share one input, and the tiles into which their rows are cut.
+public struct StagePlan: Sendable {
+    public let stage: Stage
+    public let linears: [LinearPlan]
+    /// In the order of linears and rows: the unit of solving, of partial checkpoints, of resume, of progress.
+    public let tiles: [Tile]
+
+    public var columns: Int { stage.columns }
+
+    /// Whether any linear's method needs the stage's Hessian.
+    public var needsHessian: Bool { linears.contains { $0.treatment?.method.needsHessian == true } }
+}
+
+/// A linear and what is done to it.
+public struct LinearPlan: Sendable {
+    public let linear: Linear
+    /// nil: the linear keeps its weights.
+    public let treatment: Treatment?
+    /// The solver's options; nil when the linear keeps its weights.
+    public let options: QuantizationOptions?
+}
+
+/// A fixed range of output rows of one linear.
+public struct Tile: Sendable, Hashable {
+    /// Index of the linear in its stage.
+    public let linear: Int
+    public let rows: Range<Int>
+}
+
+extension StagePlan {
+    /// Rows of a tile when a stage's linears have `rows` rows together.
+    ///
+    /// At least about 16 tiles, so that a stage spreads over ranks; at least 64 rows, below which products lose speed; at most 256. A multiple of 32, so that
+    /// packed rows end at word boundaries at every width.
+    static func tileRows(totalRows: Int) -> Int {
+        min(max((totalRows / 16 + 31) / 32 * 32, 64), 256)
+    }
+
+    static func tiles(of linears: [LinearPlan]) -> [Tile] {
+        let treated = linears.indices.filter { linears[$0].treatment != nil }
+        let height = tileRows(totalRows: treated.reduce(0) { $0 + linears[$1].linear.rows })
+        return treated.flatMap { index in
+            let rows = linears[index].linear.rows
+            return stride(from: 0, to: rows, by: height).map { Tile(linear: index, rows: $0..<min($0 + height, rows)) }
+        }
+    }
+}

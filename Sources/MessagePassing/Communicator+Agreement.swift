@@ -8,6 +8,12 @@ public struct AgreedFailure: Error, CustomStringConvertible {
     public let rank: Int
     public let exitCode: Int32
     public let description: String
+
+    public init(rank: Int, exitCode: Int32, description: String) {
+        self.rank = rank
+        self.exitCode = exitCode
+        self.description = description
+    }
 }
 
 extension Communicator {
@@ -33,22 +39,6 @@ extension Communicator {
         if let failure = outcome.failure { throw AgreedFailure(rank: 0, exitCode: outcome.exitCode, description: failure) }
         guard let value = own ?? outcome.value else { throw AgreedFailure(rank: 0, exitCode: 70, description: "the coordinator sent no result") }
         return value
-    }
-
-    /// Runs `work` on every rank, then lets all ranks know whether one failed: then every rank throws the error of the lowest that did.
-    public func together<Value>(exitCode: (any Error) -> Int32, _ work: () throws -> Value) throws -> Value {
-        let result = Result { try work() }
-        var failed = [Int](repeating: 0, count: size)
-        if case .failure = result { failed[rank] = 1 }
-        try allReduceSum(&failed)
-        guard let first = failed.firstIndex(of: 1) else { return try result.get() }
-        guard size > 1 else { return try result.get() }
-        var message: [UInt8] = []
-        if first == rank, case .failure(let error) = result {
-            message = [UInt8](try JSONEncoder().encode(Outcome<Int>(value: nil, failure: String(describing: error), exitCode: exitCode(error))))
-        }
-        let outcome = try JSONDecoder().decode(Outcome<Int>.self, from: Data(try broadcast(message, from: first)))
-        throw AgreedFailure(rank: first, exitCode: outcome.exitCode, description: outcome.failure ?? "unknown failure")
     }
 }
 

@@ -27,17 +27,17 @@ public struct CompressedTensorsFormat: WeightFormat {
         return nil
     }
 
-    public func tensors(_ linear: PackedLinear) -> [TensorDescription] {
+    public func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {
         let options = linear.tiles[0].options
         var result = [
-            TensorDescription(
+            try TensorDescription(
                 name: linear.name + ".weight_packed", type: .i32, shape: [linear.rows, BitStream.wordCount(linear.columns, bits: linear.bits)]),
-            TensorDescription(name: linear.name + ".weight_scale", type: linear.sourceType, shape: [linear.rows, linear.groups]),
-            TensorDescription(name: linear.name + ".weight_shape", type: .i64, shape: [2]),
+            try TensorDescription(name: linear.name + ".weight_scale", type: linear.sourceType, shape: [linear.rows, linear.groups]),
+            try TensorDescription(name: linear.name + ".weight_shape", type: .i64, shape: [2]),
         ]
         if !options.symmetric {
             result.append(
-                TensorDescription(
+                try TensorDescription(
                     name: linear.name + ".weight_zero_point", type: .i32, shape: [BitStream.wordCount(linear.rows, bits: linear.bits), linear.groups]))
         }
         return result

@@ -9,9 +9,9 @@ public struct DenseFormat: WeightFormat {
 
     public func refusal(_ linear: PackedLinear) -> String? { nil }
 
-    public func tensors(_ linear: PackedLinear) -> [TensorDescription] {
+    public func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {
         let shape = linear.isTransposed ? [linear.columns, linear.rows] : [linear.rows, linear.columns]
-        return [TensorDescription(name: linear.name + ".weight", type: linear.sourceType, shape: shape)]
+        return [try TensorDescription(name: linear.name + ".weight", type: linear.sourceType, shape: shape)]
     }
 
     public func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {

@@ -62,9 +62,11 @@ public struct EncodedTile: Sendable {
         if let groups = tile.groupOfColumn, !layout.groupOfColumn.isEmpty {
             pointer(layout.groupOfColumn, Int32.self).update(from: groups, count: groups.count)
         }
+        // Not a number where nothing was measured.
         let losses = pointer(layout.losses, Double.self)
-        losses.update(from: tile.loss, count: layout.rows)
-        (losses + layout.rows).update(from: tile.energy, count: layout.rows)
+        losses.update(repeating: .nan, count: 2 * layout.rows)
+        losses.update(from: tile.loss, count: tile.loss.count)
+        (losses + layout.rows).update(from: tile.energy, count: tile.energy.count)
     }
 
     /// [rows, groups]
@@ -79,7 +81,7 @@ public struct EncodedTile: Sendable {
         return [UInt8](UnsafeBufferPointer(start: pointer(layout.zeros, UInt8.self), count: layout.rows * layout.groups))
     }
 
-    /// Sums over the tile's rows.
+    /// Sums over the tile's rows; not a number when they were not measured.
     public var loss: Double { sum(pointer(layout.losses, Double.self)) }
     public var energy: Double { sum(pointer(layout.losses, Double.self) + layout.rows) }
 
@@ -101,9 +103,8 @@ public struct EncodedTile: Sendable {
         let groups = UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4)
         let losses = pointer(layout.losses, Double.self)
         return QuantizedTile(
-            codes: codes, scales: scales, zeros: Matrix(zeros(), layout.rows, layout.groups), options: layout.options,
-            groupOfColumn: groups.isEmpty ? nil : Array(groups),
-            loss: Array(UnsafeBufferPointer(start: losses, count: layout.rows)),
+            codes: codes, scales: scales, zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
+            groupOfColumn: groups.isEmpty ? nil : Array(groups), loss: Array(UnsafeBufferPointer(start: losses, count: layout.rows)),
             energy: Array(UnsafeBufferPointer(start: losses + layout.rows, count: layout.rows)))
     }
 

@@ -36,7 +36,7 @@ public protocol WeightFormat: Sendable {
     func refusal(_ linear: PackedLinear) -> String?
 
     /// The tensors that take the place of `<name>.weight`.
-    func tensors(_ linear: PackedLinear) -> [TensorDescription]
+    func tensors(_ linear: PackedLinear) throws -> [TensorDescription]
 
     /// Streams one of these tensors.
     ///

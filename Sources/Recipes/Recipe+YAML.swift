@@ -25,7 +25,8 @@ extension Recipe {
         let top = try YAMLMapping(
             root, file: file, path: "",
             keys: [
-                "model", "output", "calibration", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size", "max_fallbacks",
+                "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
+                "max_fallbacks",
             ])
         let base = try top.node("compress").map { node throws(RecipeError) in
             try Treatment(YAMLMapping(node, file: file, path: "compress", keys: Treatment.keys), base: .default)
@@ -47,6 +48,9 @@ extension Recipe {
         maxFallbacks = try top.integer("max_fallbacks", in: 0...Int.max) ?? 0
         calibration = try top.node("calibration").map { node throws(RecipeError) in
             try Calibration(YAMLMapping(node, file: file, path: "calibration", keys: Calibration.keys))
+        }
+        evaluation = try top.node("evaluation").map { node throws(RecipeError) in
+            try Evaluation(YAMLMapping(node, file: file, path: "evaluation", keys: Evaluation.keys))
         }
         guard calibration != nil || !rules.contains(where: { $0.treatment.method.needsHessian }) else {
             throw RecipeError(place: file, message: "key `calibration` is missing; only recipes of rounding to nearest (`method: rtn`) do without it")
@@ -110,5 +114,17 @@ extension Calibration {
         seed = UInt64(try mapping.integer("seed", in: 0...Int.max) ?? 0)
         batch = try mapping.integer("batch", in: 1...Int.max)
         guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
+    }
+}
+
+extension Evaluation {
+    static let keys = ["source", "sequences", "length", "compute"]
+
+    init(_ mapping: YAMLMapping) throws(RecipeError) {
+        guard let source = try mapping.string("source") else { throw mapping.missing("source") }
+        self.source = source
+        length = try mapping.integer("length", in: 2...Int.max) ?? 2048
+        sequences = try mapping.integer("sequences", in: 1...Int.max)
+        compute = try mapping.choice("compute") ?? .f32
     }
 }

@@ -11,6 +11,8 @@ public struct Recipe: Sendable, Equatable {
     public var output: String
     /// nil when no rule needs Hessians and none was given.
     public var calibration: Calibration?
+    /// A text on which source and result are compared at the end; nil: no evaluation.
+    public var evaluation: Evaluation?
     public var propagation: Propagation
     public var compute: Compute
     /// First match wins.
@@ -41,6 +43,24 @@ public struct Calibration: Sendable, Equatable {
     public var batch: Int?
 
     public var tokens: Int { sequences * length }
+}
+
+/// A text whose perplexity is measured.
+public struct Evaluation: Sendable, Equatable {
+    /// As in `Calibration`.
+    public var source: String
+    /// Tokens of a window.
+    public var length: Int
+    /// Windows from the start; nil: all whole ones.
+    public var sequences: Int?
+    public var compute: Compute
+
+    public init(source: String, length: Int, sequences: Int?, compute: Compute) {
+        self.source = source
+        self.length = length
+        self.sequences = sequences
+        self.compute = compute
+    }
 }
 
 /// Where sequences begin in the ids of a text.

@@ -1,0 +1,154 @@
+// From a recipe to everything a run needs: model, tokens, plan and its hash.
+
+internal import Compression
+internal import Foundation
+public import MessagePassing
+public import Recipes
+public import Reporting
+public import Safetensors
+public import Sharding
+
+/// A recipe made ready to run on the ranks of a world.
+public final class Job {
+    public let recipe: Recipe
+    public let model: Model
+    public let plan: Plan
+    public let planHash: String
+    public let tokens: TokenSequences?
+    public let work: WorkDirectory
+    private let source: RecipeSource
+    private let world: Communicator
+    public let clock: PhaseClock
+
+    /// What stands in the output directory.
+    public enum Standing: String, Codable, Sendable {
+        case empty, unfinished, finished
+    }
+
+    public init(_ source: RecipeSource, access: Access, world: Communicator, clock: PhaseClock) throws {
+        self.source = source
+        self.world = world
+        self.clock = clock
+        // The coordinator alone reads the recipe's file; its text is parsed again everywhere.
+        let source = try world.fromCoordinator(exitCode: exitCode) { () throws -> RecipeSource in
+            _ = try source.recipe()
+            return source
+        }
+        let recipe = try source.recipe()
+        let model = try Model(path: recipe.model, access: access, world: world)
+        guard model.quantization == nil else {
+            throw AgreedFailure(rank: 0, exitCode: 65, description: "\(recipe.model) is compressed already; give the dense model")
+        }
+        (plan, tokens, planHash) = try clock.measure(.plan) { () throws in
+            let plan = try world.agreed { () throws in try Plan(recipe: recipe, architecture: model.architecture) { try model.scaleType($0) } }
+            let tokens = try world.fromCoordinator(exitCode: exitCode) { () throws -> TokenSequences? in
+                // What the format cannot carry is said before the work, not after it.
+                _ = try OutputPlan(plan, source: model.checkpoint.index)
+                return try recipe.calibration.map {
+                    try TokenSequences.load(
+                        $0, tokenizer: recipe.model + "/tokenizer.json", vocabularySize: model.architecture.vocabularySize)
+                }
+            }
+            return (plan, tokens, plan.hash(configuration: model.configuration, index: model.checkpoint.index, tokens: tokens))
+        }
+        self.recipe = recipe
+        self.model = model
+        work = WorkDirectory(output: recipe.output)
+    }
+
+    /// Looks at the output directory and, unless it is finished, makes the work directory in it.
+    public func enter() throws -> Standing {
+        try world.fromCoordinator(exitCode: exitCode) {
+            if let manifest = try? Manifest.read(recipe.output), FileManager.default.fileExists(atPath: recipe.output + "/config.json") {
+                guard manifest.planHash == planHash else {
+                    throw PipelineError(
+                        .cannotWrite,
+                        "\(recipe.output) holds the finished checkpoint of another plan (\(manifest.planHash), this one is \(planHash)); "
+                            + "give another output directory, or remove that one")
+                }
+                return .finished
+            }
+            let standing: Standing = FileManager.default.fileExists(atPath: work.recipe) ? .unfinished : .empty
+            if standing == .empty, FileManager.default.fileExists(atPath: recipe.output + "/config.json") {
+                throw PipelineError(.cannotWrite, "\(recipe.output) holds a checkpoint that Cleave did not write; give another output directory")
+            }
+            try work.create()
+            if standing == .empty { try source.save(work) }
+            return standing
+        }
+    }
+
+    /// Compresses every linear; the tiles are committed when this returns.
+    public func compress(_ started: (String?) -> Void) throws -> (linears: [LinearReport], tiles: TileCounts) {
+        let run = try CompressionRun(plan: plan, planHash: planHash, model: model, tokens: tokens, work: work, world: world, clock: clock)
+        started(run.resumption)
+        return try run.run()
+    }
+
+    /// Assembles the checkpoint from the committed tiles.
+    public func merge() throws -> SizeReport {
+        let journal = try Journal(work, planHash: planHash, world: world)
+        let tiles = CommittedTiles(journal.entries, plan, work)
+        guard tiles.count == plan.tileCount else {
+            throw AgreedFailure(
+                rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
+                description: "\(tiles.count) of \(plan.tileCount) tiles are committed in \(work.output); run `cleave compress` again to finish them")
+        }
+        return try clock.measure(.merge) { () throws in
+            try Merge(plan: plan, planHash: planHash, model: model, tokens: tokens, tiles: tiles, work: work, world: world).run()
+        }
+    }
+
+    /// Gathers what the ranks measured and writes report.json.
+    /// - Returns: the report, on the coordinator alone.
+    public func report(_ linears: [LinearReport], _ tiles: TileCounts, size: SizeReport?, wallSeconds: Double) throws -> RunReport? {
+        let own = RankReport(
+            rank: world.rank, host: hostName(), seconds: clock.seconds, bytesSent: world.bytesSent, bytesRead: model.checkpoint.bytesRead)
+        let ranks = try world.gather([UInt8](JSONEncoder().encode(own)))
+        guard world.isCoordinator else { return nil }
+        var report = RunReport(
+            cleave: cleaveVersion, model: recipe.model, planHash: planHash,
+            calibration: tokens.flatMap { tokens in
+                recipe.calibration.map {
+                    CalibrationReport(source: $0.source, sequences: $0.sequences, length: $0.length, seed: $0.seed, idsHash: tokens.hash)
+                }
+            }, tiles: tiles, wallSeconds: wallSeconds)
+        report.linears = linears
+        report.ranks = try ranks.map { try JSONDecoder().decode(RankReport.self, from: Data($0)) }
+        report.size = size
+        return report
+    }
+
+    /// Writes report.json; the coordinator's task.
+    public func save(_ report: RunReport) throws {
+        _ = try AtomicFile.write(report.json(), to: work.report)
+    }
+
+    /// Takes away what a verified result no longer needs.
+    public func removePartialCheckpoints() throws {
+        if world.isCoordinator { try work.removePartialCheckpoints() }
+    }
+}
+
+extension Communicator {
+    /// Runs work that succeeds or fails alike on every rank, so that its failure is printed once.
+    func agreed<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch {
+            throw AgreedFailure(rank: 0, exitCode: exitCode(for: error), description: String(describing: error))
+        }
+    }
+}
+
+extension Model {
+    /// The type in which the scales of a weight are stored: the weight's own.
+    func scaleType(_ weight: String) throws -> ScaleType {
+        switch checkpoint.index.tensors[weight]?.description.type {
+        case .f32: .f32
+        case .f16: .f16
+        case .bf16: .bf16
+        case let other: throw PipelineError(.badInput, "tensor \(weight) is of type \(other?.rawValue ?? "none"); F32, F16 or BF16 is needed")
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// cleave_manifest.json: what a finished checkpoint is made of, for verification at any later time.
+
+internal import Foundation
+internal import Packing
+internal import Recipes
+internal import Safetensors
+
+/// The files and tensors of a finished checkpoint with their checksums, and how it was made. The same bytes for any number of ranks.
+struct Manifest: Codable, Equatable {
+    struct File: Codable, Equatable {
+        var name: String
+        var bytes: Int
+        /// XXH3 (64 bits) of the file.
+        var xxh3: String
+    }
+
+    struct Tensor: Codable, Equatable {
+        var type: String
+        var shape: [Int]
+        /// The file it lies in.
+        var file: String
+    }
+
+    struct Calibration: Codable, Equatable {
+        /// XXH3 of the ids as little-endian int32.
+        var idsHash: String
+        var sequences: Int
+        var length: Int
+        var seed: UInt64
+    }
+
+    var cleave: String
+    var planHash: String
+    var propagation: String
+    var compute: String
+    var format: String
+    var calibration: Calibration?
+    /// The treatment of each compressed linear.
+    var linears: [String: Treatment]
+    var tensors: [String: Tensor]
+    var files: [File]
+
+    func text() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+    }
+
+    /// Reads the manifest of a checkpoint directory.
+    static func read(_ directory: String) throws -> Manifest {
+        let path = WorkDirectory(output: directory).manifest
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw PipelineError(
+                .missingInput, "\(path) is missing: \(directory) was not written by Cleave, or its merge has not finished (run `cleave merge` again)")
+        }
+        do {
+            return try JSONDecoder().decode(Manifest.self, from: data)
+        } catch {
+            throw PipelineError(.badInput, "\(path) is damaged: \(error)")
+        }
+    }
+}

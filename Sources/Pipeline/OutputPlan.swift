@@ -1,0 +1,116 @@
+// Which tensors the result has, and in which file each lies.
+
+internal import Packing
+internal import Recipes
+internal import Safetensors
+internal import Sharding
+internal import Transformers
+
+/// Where the bytes of an output tensor come from.
+enum TensorOrigin: Sendable {
+    /// Copied from the source checkpoint.
+    case source
+    /// Made from the tiles of a compressed linear (an index into `OutputPlan.linears`).
+    case linear(Int)
+}
+
+/// A compressed linear of the result: as formats see it, and where its tiles are.
+struct OutputLinear: Sendable {
+    var packed: PackedLinear
+    /// In the order of `packed.tiles`.
+    var tiles: [TileKey]
+}
+
+/// The files of the result, a function of plan and source alone.
+struct OutputPlan: Sendable {
+    struct File: Sendable {
+        var name: String
+        var tensors: [TensorDescription]
+    }
+
+    let format: any WeightFormat
+    let linears: [OutputLinear]
+    let files: [File]
+    let origins: [String: TensorOrigin]
+
+    /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
+    init(_ plan: Plan, source: CheckpointIndex) throws {
+        format = plan.recipe.format.weightFormat
+        var linears: [OutputLinear] = []
+        var linearOfWeight: [String: Int] = [:]
+        for (blockIndex, block) in plan.blocks.enumerated() {
+            for (stageIndex, stage) in block.stages.enumerated() {
+                for (index, linear) in stage.linears.enumerated() where linear.treatment != nil {
+                    guard let type = source.tensors[linear.linear.weight]?.description.type else {
+                        throw PipelineError(.badInput, "\(source.directory): tensor \(linear.linear.weight) is missing from the checkpoint")
+                    }
+                    let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == index }
+                    let packed = PackedLinear(
+                        name: linear.linear.name, sourceType: type, isTransposed: linear.linear.layout == .columnsByRows,
+                        tiles: tiles.map(stage.layout))
+                    if let refusal = format.refusal(packed) {
+                        throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
+                    }
+                    linearOfWeight[linear.linear.weight] = linears.count
+                    linears.append(OutputLinear(packed: packed, tiles: tiles.map { TileKey(block: blockIndex, stage: stageIndex, tile: $0) }))
+                }
+            }
+        }
+        var origins: [String: TensorOrigin] = [:]
+        var tensors: [TensorDescription] = []
+        // The order of the source keeps its reading sequential.
+        for (name, tensor) in source.tensors.sorted(by: { ($0.value.file, $0.value.bytes.lowerBound, $0.key) < ($1.value.file, $1.value.bytes.lowerBound, $1.key) }) {
+            if let linear = linearOfWeight[name] {
+                for replacement in try format.tensors(linears[linear].packed) {
+                    guard origins.updateValue(.linear(linear), forKey: replacement.name) == nil else {
+                        throw PipelineError(.badInput, "\(source.directory) already holds a tensor named \(replacement.name)")
+                    }
+                    tensors.append(replacement)
+                }
+            } else {
+                origins[name] = .source
+                tensors.append(tensor.description)
+            }
+        }
+        self.linears = linears
+        self.origins = origins
+        files = Self.cut(tensors, maxBytes: plan.recipe.maxShardSize)
+    }
+
+    /// Consecutive tensors up to a file's size; a larger tensor has a file of its own.
+    private static func cut(_ tensors: [TensorDescription], maxBytes: Int) -> [File] {
+        var groups: [[TensorDescription]] = [[]]
+        var bytes = 0
+        for tensor in tensors {
+            if bytes > 0, bytes + tensor.byteCount > maxBytes {
+                groups.append([])
+                bytes = 0
+            }
+            groups[groups.count - 1].append(tensor)
+            bytes += tensor.byteCount
+        }
+        guard groups.count > 1 else { return [File(name: ShardIndex.singleFileName, tensors: groups[0])] }
+        return groups.enumerated().map { File(name: ShardIndex.shardName($0 + 1, of: groups.count), tensors: $1) }
+    }
+
+    /// Bytes of everything that stands for the weights of compressed linears.
+    var compressedBytes: Int {
+        files.reduce(0) { sum, file in
+            sum + file.tensors.reduce(0) { total, tensor in
+                if case .linear = origins[tensor.name] { total + tensor.byteCount } else { total }
+            }
+        }
+    }
+
+    /// Weights of all compressed linears.
+    var compressedWeights: Int { linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns } }
+}
+
+extension OutputFormat {
+    var weightFormat: any WeightFormat {
+        switch self {
+        case .compressedTensors: CompressedTensorsFormat()
+        case .dense: DenseFormat()
+        }
+    }
+}

@@ -1,0 +1,62 @@
+// A recipe as the user gave it, kept with an unfinished run so that `cleave merge` needs only the directory.
+
+public import Recipes
+internal import Foundation
+internal import Safetensors
+
+/// The text of a recipe and everything that the command line adds to it.
+public struct RecipeSource: Codable, Sendable {
+    var yaml: String
+    var file: String
+    var overrides: [String]
+    var model: String?
+    var output: String?
+    /// Relative paths of the recipe start here.
+    var directory: String
+
+    /// Reads a recipe file.
+    public init(file: String, overrides: [String], model: String?, output: String?) throws {
+        guard let data = FileManager.default.contents(atPath: file) else { throw PipelineError(.missingInput, "cannot read the recipe \(file)") }
+        guard let yaml = String(validating: data, as: UTF8.self) else { throw PipelineError(.badInput, "\(file) is not valid UTF-8") }
+        self.yaml = yaml
+        self.file = file
+        self.overrides = overrides
+        self.model = model
+        self.output = output
+        directory = FileManager.default.currentDirectoryPath
+    }
+
+    /// The recipe that an unfinished run left in its work directory.
+    public init(work: WorkDirectory) throws {
+        guard let data = FileManager.default.contents(atPath: work.recipe) else {
+            throw PipelineError(.missingInput, "\(work.recipe) is missing: \(work.output) holds no unfinished run of Cleave")
+        }
+        do {
+            self = try JSONDecoder().decode(RecipeSource.self, from: data)
+        } catch {
+            throw PipelineError(.badInput, "\(work.recipe) is damaged: \(error)")
+        }
+    }
+
+    func save(_ work: WorkDirectory) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        _ = try AtomicFile.write([UInt8](encoder.encode(self)), to: work.recipe)
+    }
+
+    /// The recipe, its paths resolved.
+    public func recipe() throws -> Recipe {
+        var recipe = try Recipe(yaml: yaml, file: file, overrides: overrides, model: model, output: output)
+        recipe.model = resolved(recipe.model)
+        recipe.output = resolved(recipe.output)
+        if let source = recipe.calibration?.source { recipe.calibration?.source = resolved(source) }
+        if let source = recipe.evaluation?.source { recipe.evaluation?.source = resolved(source) }
+        return recipe
+    }
+
+    private func resolved(_ path: String) -> String {
+        let expanded = (path as NSString).expandingTildeInPath
+        guard !expanded.hasPrefix("/"), directory != FileManager.default.currentDirectoryPath else { return expanded }
+        return directory + "/" + expanded
+    }
+}

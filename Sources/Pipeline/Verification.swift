@@ -1,0 +1,70 @@
+// Checking a finished checkpoint: every file's bytes, every tensor's place and shape, every tensor exactly once.
+
+internal import Foundation
+public import MessagePassing
+internal import Reporting
+internal import Safetensors
+internal import Transformers
+
+/// What verification found; the checkpoint is sound when there are no problems.
+public struct VerificationResult: Codable, Sendable {
+    public var files: Int
+    public var tensors: Int
+    public var bytes: Int
+    public var problems: [String]
+}
+
+/// Verifies a checkpoint directory against its manifest; files are spread over the ranks.
+///
+/// - Returns: the same result on every rank.
+public func verify(_ directory: String, world: Communicator) throws -> VerificationResult {
+    let manifest = try world.fromCoordinator(exitCode: exitCode) { try Manifest.read(directory) }
+    var problems: [String] = []
+    for (index, file) in manifest.files.enumerated() where index % world.size == world.rank {
+        if let problem = check(file, in: directory) { problems.append(problem) }
+    }
+    let gathered = try world.gather([UInt8](JSONEncoder().encode(problems)))
+    return try world.fromCoordinator(exitCode: exitCode) {
+        var all = try gathered.flatMap { try JSONDecoder().decode([String].self, from: Data($0)) }
+        // A file that cannot be trusted would only repeat itself below.
+        if all.isEmpty { all += try coverageProblems(manifest, directory) }
+        return VerificationResult(
+            files: manifest.files.count, tensors: manifest.tensors.count, bytes: manifest.files.reduce(0) { $0 + $1.bytes }, problems: all)
+    }
+}
+
+private func check(_ file: Manifest.File, in directory: String) -> String? {
+    let path = directory + "/" + file.name
+    guard let size = try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int else { return "\(path): missing" }
+    guard size == file.bytes else { return "\(path): \(size) bytes, the manifest says \(file.bytes)" }
+    do {
+        let checksum = try Checksum.ofFile(path)
+        return checksum == file.xxh3 ? nil : "\(path): checksum \(checksum), the manifest says \(file.xxh3)"
+    } catch {
+        return "\(error)"
+    }
+}
+
+private func coverageProblems(_ manifest: Manifest, _ directory: String) throws -> [String] {
+    let index: CheckpointIndex
+    do {
+        index = try CheckpointIndex(directory: directory)
+    } catch {
+        return ["\(error)"]
+    }
+    var problems: [String] = []
+    for (name, expected) in manifest.tensors.sorted(by: { $0.key < $1.key }) {
+        guard let found = index.tensors[name] else {
+            problems.append("tensor \(name) is missing")
+            continue
+        }
+        let file = index.files[found.file].name
+        if found.description.shape != expected.shape || found.description.type.rawValue != expected.type || file != expected.file {
+            problems.append(
+                "tensor \(name) is \(found.description.type.rawValue) \(found.description.shape) in \(file), "
+                    + "the manifest says \(expected.type) \(expected.shape) in \(expected.file)")
+        }
+    }
+    for name in index.tensors.keys.sorted() where manifest.tensors[name] == nil { problems.append("tensor \(name) is not in the manifest") }
+    return problems
+}

@@ -1,0 +1,88 @@
+// The command: parses its arguments on every rank, runs a verb inside MPI, and ends all ranks with one exit code.
+
+import ArgumentParser
+import LinearAlgebra
+import MessagePassing
+import Pipeline
+import Reporting
+
+@main
+struct Cleave: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cleave",
+        abstract: "Compresses language models that no single node can hold, over MPI ranks.",
+        discussion: """
+            Run it under mpirun or srun, or through run_mpi.sh; without a launcher it runs on one rank.
+
+            Exit codes: 0 done, 64 usage, 65 bad input data, 66 missing input, 70 internal error, 73 cannot write, 74 I/O error, 75 stopped in good \
+            order (run again to resume).
+            """,
+        version: cleaveVersion,
+        subcommands: [
+            PlanVerb.self, CompressVerb.self, MergeVerb.self, VerifyVerb.self, EvalVerb.self, InspectVerb.self, TokenizeVerb.self,
+        ])
+
+    static func main() {
+        do {
+            let command = try parseAsRoot()
+            guard let verb = command as? any Verb else { throw CleanExit.helpRequest(Cleave.self) }
+            runInsideMPI(verb)
+        } catch {
+            // Every rank parses the same arguments; one prints.
+            if Session.launcherRank == 0 {
+                let text = fullMessage(for: error) + "\n"
+                exitCode(for: error) == .success ? Console.output(text) : Console.error(text)
+            }
+            quit(exitCode(for: error).rawValue)
+        }
+    }
+
+    private static func runInsideMPI(_ verb: any Verb) {
+        let world: Communicator
+        do {
+            world = try Session.start()
+        } catch {
+            Console.error("cleave: \(error)\n")
+            quit(71)
+        }
+        do {
+            Threads.count = try verb.threads(world)
+            try verb.run(world)
+            Session.finish()
+        } catch let failure as AgreedFailure {
+            if world.isCoordinator { Console.error("cleave: \(failure)\n") }
+            Session.finish()
+            quit(failure.exitCode)
+        } catch {
+            // The other ranks do not know: they are ended, so that none waits for this one.
+            let place = world.size > 1 ? "rank \(world.rank) on \(hostName()): " : ""
+            Console.error("cleave: \(place)\(error)\n")
+            world.size > 1 ? Session.abort(code: Pipeline.exitCode(for: error)) : quit(Pipeline.exitCode(for: error))
+        }
+    }
+}
+
+/// A subcommand that runs on all ranks.
+protocol Verb: ParsableCommand {
+    var common: CommonOptions { get }
+    func run(_ world: Communicator) throws
+}
+
+extension Verb {
+    /// Threads of this rank: as asked; else OMP_NUM_THREADS; else all of its cores when it runs alone, one beside other ranks.
+    func threads(_ world: Communicator) throws -> Int {
+        common.threads ?? environmentThreads() ?? (world.size == 1 ? availableCores() : 1)
+    }
+}
+
+struct CommonOptions: ParsableArguments {
+    @Option(help: "Threads of each rank (default: OMP_NUM_THREADS; else all cores for a single rank, 1 otherwise).")
+    var threads: Int?
+
+    @Flag(help: "Print one JSON value on standard output instead of text.")
+    var json = false
+
+    func validate() throws {
+        if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, found \(threads)") }
+    }
+}

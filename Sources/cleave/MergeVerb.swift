@@ -1,0 +1,44 @@
+// cleave merge: assembles the checkpoint of a run whose tiles are all committed.
+
+import ArgumentParser
+import MessagePassing
+import Pipeline
+import Recipes
+import Reporting
+
+struct MergeVerb: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "merge", abstract: "Assemble and verify the checkpoint of a run that stopped before its merge (compress --no-merge).")
+
+    @Argument(help: "The output directory of the run.", completion: .directory)
+    var directory: String
+
+    @OptionGroup var weights: WeightOptions
+    @OptionGroup var common: CommonOptions
+
+    @Flag(help: "Keep the partial checkpoints of a verified result.")
+    var keepPartial = false
+
+    func run(_ world: Communicator) throws {
+        let work = WorkDirectory(output: directory)
+        let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try RecipeSource(work: work) }
+        let job = try Job(source, output: directory, access: weights.access, world: world, clock: PhaseClock())
+        guard try job.enter() != .finished else {
+            if world.isCoordinator { Console.output("\(directory) is merged already; nothing to do\n") }
+            return
+        }
+        let size = try job.merge()
+        let result = try verify(directory, world: world)
+        guard result.problems.isEmpty else {
+            throw AgreedFailure(
+                rank: 0, exitCode: 74, description: "the merged checkpoint is damaged:\n  " + result.problems.joined(separator: "\n  "))
+        }
+        if !keepPartial { try job.removePartialCheckpoints() }
+        guard world.isCoordinator else { return }
+        Console.output(
+            common.json
+                ? try jsonLine(size)
+                : "merged and verified \(directory): \(formatBytes(size.outputBytes)) in \(result.files) files, "
+                    + "\(format(size.bitsPerWeight, digits: 3)) bits per compressed weight\n")
+    }
+}

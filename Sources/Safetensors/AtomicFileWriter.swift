@@ -12,8 +12,8 @@ public struct WrittenFile: Sendable, Equatable, Codable {
 
 /// Streams bytes to `PATH.tmp-PID`, which `finish` makes durable and renames to `PATH`.
 ///
-/// Any failure removes the temporary file and ends the writer. So does releasing it unfinished. A temporary file left by a
-/// killed process of the same number is overwritten; one that is being written is refused.
+/// Any failure removes the temporary file and ends the writer. So does releasing it unfinished. A temporary file left by
+/// a killed process of the same number is overwritten; one that is being written is refused.
 public final class AtomicFileWriter {
     public let path: String
     /// Bytes taken so far, written or buffered.
@@ -26,8 +26,8 @@ public final class AtomicFileWriter {
 
     private static let bufferSize = 8 << 20
 
-    /// - Parameter expectedByteCount: if given, a disk with less free space than this is refused at once, before the work
-    ///   and not after it.
+    /// - Parameter expectedByteCount: if given, a disk with less free space than this is refused at once, before the
+    ///   work and not after it.
     /// - Throws: `.notWritable`, `.diskFull`
     public init(path: String, expectedByteCount: Int? = nil) throws(SafetensorsError) {
         self.path = path
@@ -109,7 +109,10 @@ extension AtomicFileWriter {
         abandon()
         throw SafetensorsError(
             .diskFull, path: path,
-            "The file takes \(expectedByteCount) bytes, and the disk has \(free) free. Free space there, or write to another disk.")
+            """
+            The file takes \(expectedByteCount) bytes, and the disk has \(free) free. Free space there, or write to \
+            another disk.
+            """)
     }
 
     private func flush() throws(SafetensorsError) {
@@ -143,7 +146,8 @@ extension AtomicFileWriter {
 
     private func checkIsOpen() throws(SafetensorsError) {
         guard descriptor >= 0 else {
-            throw SafetensorsError(.invalidRequest, path: path, "The writer has ended already, by finish, abandon or a failure.")
+            throw SafetensorsError(
+                .invalidRequest, path: path, "The writer has ended already, by finish, abandon or a failure.")
         }
     }
 

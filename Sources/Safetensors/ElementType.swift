@@ -42,8 +42,9 @@ public enum ElementType: String, Sendable, Codable, CaseIterable {
 
     /// The number of bytes that a tensor of this type and shape takes.
     ///
-    /// Dimensions are multiplied in order with overflow checks, also where a later one is 0, as the reference reader does.
-    /// - Throws: the reason as a sentence, for the caller to add which tensor and file it concerns.
+    /// Dimensions are multiplied in order with overflow checks, also where a later one is 0, as the reference reader
+    /// does.
+    /// - Throws: the reason, for the caller to add which tensor and file it concerns.
     func byteCount(shape: [Int]) throws(InvalidShape) -> Int {
         var count = 1
         for dimension in shape {

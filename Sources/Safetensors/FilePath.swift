@@ -1,4 +1,6 @@
-// The two things this room does with paths: taking the directory and adding a name.
+// The three things this room does with paths: taking the directory, adding a name, and asking whether a file exists.
+
+import Glibc
 
 enum FilePath {
     /// Everything before the last name: "a" for "a/b", "." for "b", "/" for "/b".
@@ -9,5 +11,9 @@ enum FilePath {
 
     static func join(_ directory: String, _ name: String) -> String {
         directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
+    }
+
+    static func exists(_ path: String) -> Bool {
+        access(path, F_OK) == 0
     }
 }

@@ -1,4 +1,4 @@
-// A strict JSON scanner over bytes: duplicate keys and everything else that RFC 8259 leaves open are errors with a position.
+// A strict JSON scanner over bytes: duplicate keys, bad UTF-8 and unpaired surrogates are errors with a position.
 
 /// Pulls values out of JSON text in order, without building a tree.
 ///
@@ -39,7 +39,9 @@ struct JSONScanner {
             guard peek() == UInt8(ascii: "\"") else { throw unexpected("a key in quotes") }
             let keyOffset = offset
             let key = try string()
-            guard keys.insert(key).inserted else { throw JSONError(offset: keyOffset, reason: "duplicate key \"\(key)\"") }
+            guard keys.insert(key).inserted else {
+                throw JSONError(offset: keyOffset, reason: "duplicate key \"\(key)\"")
+            }
             guard take(":") else { throw unexpected("':' after a key") }
             try member(&self, key)
         } while take(",")
@@ -64,7 +66,9 @@ struct JSONScanner {
         guard isInteger, !text.hasPrefix("-") else {
             throw JSONError(offset: start, reason: "\(text) is not a whole number of at least 0")
         }
-        guard let value = Int(text) else { throw JSONError(offset: start, reason: "\(text) is out of the 64-bit range") }
+        guard let value = Int(text) else {
+            throw JSONError(offset: start, reason: "\(text) is out of the 64-bit range")
+        }
         return value
     }
 
@@ -220,17 +224,17 @@ extension JSONScanner {
     }
 
     private mutating func unicodeEscape() throws(JSONError) -> Unicode.Scalar {
-        let start = offset - 2
+        let unpaired = JSONError(offset: offset - 2, reason: "an unpaired surrogate")
         var value = try hexQuad()
         if (0xd800...0xdbff).contains(value), current == UInt8(ascii: "\\") {
             offset += 1
-            guard current == UInt8(ascii: "u") else { throw JSONError(offset: start, reason: "an unpaired surrogate") }
+            guard current == UInt8(ascii: "u") else { throw unpaired }
             offset += 1
             let low = try hexQuad()
-            guard (0xdc00...0xdfff).contains(low) else { throw JSONError(offset: start, reason: "an unpaired surrogate") }
+            guard (0xdc00...0xdfff).contains(low) else { throw unpaired }
             value = 0x10000 + ((value - 0xd800) << 10) + (low - 0xdc00)
         }
-        guard let scalar = Unicode.Scalar(value) else { throw JSONError(offset: start, reason: "an unpaired surrogate") }
+        guard let scalar = Unicode.Scalar(value) else { throw unpaired }
         return scalar
     }
 

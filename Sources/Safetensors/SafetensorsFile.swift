@@ -49,10 +49,16 @@ public final class SafetensorsFile: Sendable {
         try file.read(entry.description, at: entry.bytes, inside: range, into: buffer)
     }
 
-    /// Calls `body` with a tensor's bytes: without a copy if mapped, from a buffer that lives for the call otherwise.
+    /// Calls `body` with a tensor's bytes, or some of them: without a copy if mapped, from a buffer that lives for the
+    /// call otherwise.
     /// - Throws: as `read`, and what `body` throws
-    public func withBytes<R>(of name: String, _ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
-        try file.withBytes(entry(name).bytes, body)
+    public func withBytes<R>(
+        of name: String, bytes range: Range<Int>? = nil, _ body: (UnsafeRawBufferPointer) throws -> R
+    ) throws -> R {
+        let entry = try entry(name)
+        let range = try entry.description.checkedRange(range, path: path)
+        return try file.withBytes(
+            entry.bytes.lowerBound + range.lowerBound..<entry.bytes.lowerBound + range.upperBound, body)
     }
 
     private func entry(_ name: String) throws(SafetensorsError) -> Entry {
@@ -65,16 +71,20 @@ public final class SafetensorsFile: Sendable {
     private static func readHeader(of file: DataFile) throws(SafetensorsError) -> SafetensorsHeader {
         guard file.byteCount >= 8 else {
             throw SafetensorsHeader.malformed(
-                file.path, "The file has \(file.byteCount) bytes; a safetensors file starts with 8 that give the header's length.")
+                file.path,
+                "The file has \(file.byteCount) bytes; a safetensors file begins with 8 for the header's length.")
         }
         let length = try file.bytes(at: 0, count: 8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         guard length <= SafetensorsHeader.maximumByteCount else {
             throw SafetensorsHeader.malformed(
-                file.path, "The header's length is given as \(length) bytes; at most \(SafetensorsHeader.maximumByteCount) are allowed.")
+                file.path,
+                "The header's length is given as \(length); it may be \(SafetensorsHeader.maximumByteCount) at most.")
         }
         guard Int(length) <= file.byteCount - 8 else {
             throw SafetensorsHeader.malformed(
-                file.path, "The header's length is given as \(length) bytes, but only \(file.byteCount - 8) follow; the file is truncated.")
+                file.path,
+                "The header's length is given as \(length), but only \(file.byteCount - 8) bytes follow; is it truncated?"
+            )
         }
         let json = try file.bytes(at: 8, count: Int(length))
         return try SafetensorsHeader(json: json, fileSize: file.byteCount, path: file.path)

@@ -2,9 +2,9 @@
 
 /// What the header of a safetensors file says, after validation.
 ///
-/// Refuses all that the reference reader refuses (`safetensors/src/tensor.rs`), and besides, on purpose: a name, or a key
-/// of `__metadata__`, given twice (the reference keeps the last; names that differ only in Unicode normalisation count
-/// as equal); white space before the opening brace (against the format's own text); tensors written as arrays instead
+/// Refuses all that the reference reader refuses (`safetensors/src/tensor.rs`), and besides, on purpose: a key given twice
+/// (of tensors and `__metadata__` the reference keeps the last; names that differ only in Unicode normalisation count as
+/// equal); white space before the opening brace (against the format's own text); tensors written as arrays instead
 /// of objects, and dtypes written as objects (accidents of its JSON library); dimensions of 2^63 and more.
 struct SafetensorsHeader {
     var metadata: [String: String] = [:]
@@ -120,7 +120,8 @@ extension SafetensorsHeader {
             throw JSONError(offset: start, reason: "data_offsets has \(values.count) numbers instead of 2")
         }
         guard values[0] <= values[1] else {
-            throw JSONError(offset: start, reason: "data_offsets begin at \(values[0]), after their end at \(values[1])")
+            throw JSONError(
+                offset: start, reason: "data_offsets begin at \(values[0]), after their end at \(values[1])")
         }
         return values[0]..<values[1]
     }
@@ -141,7 +142,7 @@ extension SafetensorsHeader {
                 throw Self.malformed(
                     path,
                     """
-                    Tensor "\(entry.name)" starts at data offset \(entry.bytes.lowerBound), which \(fault) the tensor \
+                    Tensor "\(entry.name)" starts at data offset \(entry.bytes.lowerBound), which \(fault) what is \
                     before it (ending at \(covered)).
                     """)
             }
@@ -150,8 +151,8 @@ extension SafetensorsHeader {
                 throw Self.malformed(
                     path,
                     """
-                    The file is truncated: tensor "\(entry.name)" ends at data offset \(covered), but only \(dataSize) \
-                    bytes follow the header. Fetch or write the file again.
+                    The file is truncated: tensor "\(entry.name)" ends at data offset \(covered), but only \
+                    \(dataSize) bytes follow the header. Fetch or write the file again.
                     """)
             }
             entries[index] = SafetensorsFile.Entry(

@@ -3,8 +3,8 @@
 /// The bytes of a safetensors file, all but the data.
 ///
 /// Tensors lie in the reference writer's order: element types from the last case of `ElementType` to the first (largest
-/// alignment first), then names by their UTF-8 bytes. The header is padded with spaces to a multiple of 8, so that every
-/// tensor is aligned to its elements. `__metadata__` is sorted by key; equal input gives equal bytes.
+/// alignment first), then names by their UTF-8 bytes. The header is padded with spaces to a multiple of 8, so that
+/// every tensor is aligned to its elements. `__metadata__` is sorted by key; equal input gives equal bytes.
 public struct SafetensorsLayout: Sendable {
     /// In the order in which the data must be written.
     public let entries: [SafetensorsFile.Entry]
@@ -35,7 +35,10 @@ public struct SafetensorsLayout: Sendable {
         guard json.utf8.count <= SafetensorsHeader.maximumByteCount else {
             throw SafetensorsError(
                 .invalidRequest, path: nil,
-                "The header would take \(json.utf8.count) bytes, and readers accept \(SafetensorsHeader.maximumByteCount). Split the tensors over more files.")
+                """
+                The header would take \(json.utf8.count) bytes, and readers accept \
+                \(SafetensorsHeader.maximumByteCount). Split the tensors over more files.
+                """)
         }
         let length = withUnsafeBytes(of: UInt64(json.utf8.count).littleEndian) { Array($0) }
         let headerBytes = length + Array(json.utf8)

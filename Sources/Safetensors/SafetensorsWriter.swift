@@ -55,7 +55,10 @@ public final class SafetensorsWriter {
         }
         guard bytes.count <= tensor.byteCount - filled else {
             throw refusal(
-                "\(bytes.count) bytes were appended to tensor \"\(tensor.name)\", which lacks only \(tensor.byteCount - filled) of \(tensor.byteCount).")
+                """
+                \(bytes.count) bytes were appended to tensor "\(tensor.name)", which lacks only \
+                \(tensor.byteCount - filled) of \(tensor.byteCount).
+                """)
         }
         try output.append(bytes)
         filled += bytes.count
@@ -66,7 +69,8 @@ public final class SafetensorsWriter {
     /// - Throws: `.invalidRequest` if data is missing; `.diskFull`, `.notWritable`; the temporary file is gone then.
     public func finish() throws(SafetensorsError) -> WrittenFile {
         if let tensor = currentTensor {
-            throw refusal("Tensor \"\(tensor.name)\" has \(filled) of its \(tensor.byteCount) bytes; the file cannot be finished.")
+            throw refusal(
+                "Tensor \"\(tensor.name)\" has \(filled) of its \(tensor.byteCount) bytes; the file is incomplete.")
         }
         return try output.finish()
     }

@@ -35,7 +35,7 @@ public struct TensorDescription: Sendable, Equatable {
         guard range.lowerBound >= 0, range.upperBound <= byteCount else {
             throw SafetensorsError(
                 .invalidRequest, path: path,
-                "Bytes \(range.lowerBound)..<\(range.upperBound) were asked of tensor \"\(name)\", which has \(byteCount).")
+                "Bytes \(range) were asked of tensor \"\(name)\", which has \(byteCount).")
         }
         return range
     }

@@ -1,0 +1,58 @@
+// XXH3-64 checksums of streams and files.
+
+internal import CXXHash
+
+/// A running XXH3-64 checksum (xxHash, seed 0), the one that `xxhsum -H3` prints.
+public struct Checksum: ~Copyable {
+    private let state: OpaquePointer
+
+    public init() {
+        // Null only when 576 bytes of memory cannot be had.
+        guard let state = XXH3_createState() else { fatalError("out of memory for a checksum") }
+        XXH3_64bits_reset(state)
+        self.state = state
+    }
+
+    deinit {
+        XXH3_freeState(state)
+    }
+
+    public mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        // Of all arguments only a null pointer is refused, and that stands for no bytes.
+        guard let base = bytes.baseAddress else { return }
+        XXH3_64bits_update(state, base, bytes.count)
+    }
+
+    /// Of all bytes so far; more may follow.
+    public var digest: UInt64 { XXH3_64bits_digest(state) }
+
+    /// The digest as 16 hexadecimal digits.
+    public var hexDigest: String {
+        let digits = String(digest, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    /// The hexadecimal digest of bytes in memory.
+    public static func of(_ bytes: UnsafeRawBufferPointer) -> String {
+        var checksum = Checksum()
+        checksum.update(bytes)
+        return checksum.hexDigest
+    }
+
+    /// The hexadecimal digest of a whole file, read in pieces of 8 MiB.
+    /// - Throws: `.missing`, `.notReadable`; `.malformed` if it is not a regular file.
+    public static func ofFile(_ path: String) throws(SafetensorsError) -> String {
+        let file = try DataFile(path: path, access: .pread)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 4096)
+        defer { buffer.deallocate() }
+        var checksum = Checksum()
+        var offset = 0
+        while offset < file.byteCount {
+            let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, file.byteCount - offset)])
+            try file.readFromDisk(at: offset, into: piece)
+            checksum.update(UnsafeRawBufferPointer(piece))
+            offset += piece.count
+        }
+        return checksum.hexDigest
+    }
+}

@@ -1,0 +1,113 @@
+// A read-only file of known size, read by mapping or by positioned reads.
+
+import Glibc
+
+/// How a file's data is brought into memory.
+public enum Access: String, Sendable, Codable {
+    /// The file is mapped: no copy, pages shared between the processes of a node. The file must not shrink meanwhile:
+    /// touching a page past its end ends the process (SIGBUS).
+    case mapped
+    /// Every read is a `pread` into the caller's memory; survives a shrinking file with an error.
+    case pread
+}
+
+/// An open regular file; closed and unmapped when released.
+final class DataFile: Sendable {
+    let path: String
+    let byteCount: Int
+    private let descriptor: CInt
+    private let mapping: Mapping?
+
+    /// Never written through, so threads may share it.
+    private struct Mapping: @unchecked Sendable {
+        let base: UnsafeMutableRawPointer
+        let bytes: UnsafeRawBufferPointer
+    }
+
+    /// - Throws: `.missing`, `.notReadable`; `.malformed` if the path is not a regular file.
+    init(path: String, access: Access) throws(SafetensorsError) {
+        let descriptor = retryingOnInterrupt { open(path, O_RDONLY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw SystemFailure.reading(path, "open", errno) }
+        do {
+            let byteCount = try Self.regularFileSize(descriptor, path: path)
+            self.mapping = try access == .mapped ? Self.map(descriptor, byteCount, path: path) : nil
+            self.byteCount = byteCount
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        self.path = path
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        if let mapping { munmap(mapping.base, mapping.bytes.count) }
+        close(descriptor)
+    }
+
+    /// Fills `buffer` with the file's bytes from `offset` on.
+    /// - Throws: `.notReadable`, also when the file has become shorter than that.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
+        if let mapping {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: mapping.bytes[offset..<offset + buffer.count]))
+        } else {
+            try readFromDisk(at: offset, into: buffer)
+        }
+    }
+
+    /// Positioned reads whatever the access: for headers, which may be checked while a file is still being damaged.
+    func readFromDisk(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
+        var done = 0
+        while done < buffer.count {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+            let count = retryingOnInterrupt { pread(descriptor, rest.baseAddress, rest.count, offset + done) }
+            guard count >= 0 else { throw SystemFailure.reading(path, "read", errno) }
+            guard count > 0 else {
+                throw SafetensorsError(
+                    .notReadable, path: path,
+                    "The file ends at byte \(offset + done); it had \(byteCount) bytes when it was opened.")
+            }
+            done += count
+        }
+    }
+
+    /// A new array of `count` bytes from `offset` on, by positioned reads.
+    func bytes(at offset: Int, count: Int) throws(SafetensorsError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var failure: SafetensorsError?
+        bytes.withUnsafeMutableBytes { buffer in
+            do throws(SafetensorsError) {
+                try readFromDisk(at: offset, into: buffer)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+
+    /// Calls `body` with the bytes of `range`: the mapping itself, or a buffer that lives for the call.
+    func withBytes<R>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
+        if let mapping { return try body(UnsafeRawBufferPointer(rebasing: mapping.bytes[range])) }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 64)
+        defer { buffer.deallocate() }
+        try readFromDisk(at: range.lowerBound, into: buffer)
+        return try body(UnsafeRawBufferPointer(buffer))
+    }
+
+    private static func regularFileSize(_ descriptor: CInt, path: String) throws(SafetensorsError) -> Int {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw SystemFailure.reading(path, "examine", errno) }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw SafetensorsError(.malformed, path: path, "This is not a regular file.")
+        }
+        return status.st_size
+    }
+
+    private static func map(_ descriptor: CInt, _ byteCount: Int, path: String) throws(SafetensorsError) -> Mapping? {
+        guard byteCount > 0 else { return nil }
+        let base = mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0)
+        guard let base, base != MAP_FAILED else { throw SystemFailure.reading(path, "map", errno) }
+        return Mapping(base: base, bytes: UnsafeRawBufferPointer(start: base, count: byteCount))
+    }
+}

@@ -9,30 +9,46 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// A room: a library target under Sources/.
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+/// The tests of a room, with fixture files where it has some.
+func tests(_ name: String, _ dependencies: [Target.Dependency], fixtures: Bool = false) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: fixtures ? [.copy("Fixtures")] : [], swiftSettings: swiftSettings)
+}
+
 let package = Package(
     name: "cleave",
     products: [],
-    dependencies: [],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
     targets: [
         // MARK: - Doors to C libraries
         .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-openmp-dev"])]),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
-        .target(
-            name: "CKernels",
-            cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
+        .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
 
         // MARK: - Foundations
-        .target(name: "MessagePassing", dependencies: ["COpenMPI"], swiftSettings: swiftSettings),
-        .target(
-            name: "LinearAlgebra", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swiftSettings),
-        .target(name: "Safetensors", dependencies: ["CXXHash"], swiftSettings: swiftSettings),
+        room("MessagePassing", ["COpenMPI"]),
+        room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CKernels"]),
+        room("Safetensors", ["CXXHash"]),
+        room("Reporting"),
 
-        .target(name: "Reporting", swiftSettings: swiftSettings),
+        // MARK: - Models, methods, formats
+        room("Compression", ["LinearAlgebra", "CKernels"]),
+        room("Packing", ["Compression", "LinearAlgebra", "Safetensors"]),
+
+        // MARK: - Runs
 
         // MARK: - Tests
-        .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], swiftSettings: swiftSettings),
-        .testTarget(name: "SafetensorsTests", dependencies: ["Safetensors"], swiftSettings: swiftSettings),
+        tests("LinearAlgebraTests", ["LinearAlgebra"]),
+        tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
     ]
 )

@@ -1,5 +1,6 @@
 // What every on-disk format does: names its tensors, streams their bytes from tiles, and completes config.json.
 
+internal import Compression
 public import Safetensors
 
 /// A compressed linear as formats see it.

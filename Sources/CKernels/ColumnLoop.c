@@ -1,0 +1,53 @@
+// The innermost loops of the column loop: a few columns of a transposed tile, all rows at once.
+#include "ColumnLoop.h"
+
+#include "clones.h"
+#include "lanes.h"
+
+_Static_assert(cleave_lanes == CLEAVE_LANES, "the header names the kernels' number of lanes");
+
+/// Adds e_j R_jk to the sums of the later columns k. Pushing to the right keeps the additions independent of each other; each sum still
+/// receives its terms in the order of j.
+CLEAVE_INLINE void push(const cleave_columns *tile, size_t row, size_t j, lanes_f32 error) {
+    const float *factor = tile->factor + j * tile->factor_stride;
+    for (size_t k = j + 1; k < tile->columns; k++) {
+        float *sum = tile->errors + k * tile->rows + row;
+        STORE(sum, LOAD(sum) + error * factor[k]);
+    }
+}
+
+CLEAVE_CLONES
+void cleave_quantize_columns(
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, uint8_t *codes, double *loss) {
+    const cleave_columns t = *tile;
+    for (size_t row = 0; row < t.rows; row += CLEAVE_LANES) {
+        lanes_f64 total = LOAD_F64(loss + row);
+        for (size_t j = 0; j < t.columns; j++) {
+            float diagonal = t.factor[j * t.factor_stride + j];
+            size_t at = j * t.rows + row, grid = (size_t)group[j] * t.rows + row;
+            lanes_f32 w = LOAD(t.weights + at), scale = LOAD(scales + grid), zero = LOAD(zeros + grid);
+            lanes_f32 v = w + LOAD(t.errors + at) / diagonal;
+            lanes_f32 code = code_of(v, scale, zero, maxq);
+            lanes_f32 q = scale * (code - zero);
+            lanes_f64 z = __builtin_convertvector((v - q) * diagonal, lanes_f64);
+            total += z * z;
+            *(lanes_u8 *)(codes + at) = __builtin_convertvector(code, lanes_u8);
+            STORE(t.errors + at, w - q);
+            push(&t, row, j, w - q);
+        }
+        STORE_F64(loss + row, total);
+    }
+}
+
+CLEAVE_CLONES
+void cleave_update_columns(const cleave_columns *tile) {
+    const cleave_columns t = *tile;
+    for (size_t row = 0; row < t.rows; row += CLEAVE_LANES) {
+        for (size_t j = 0; j < t.columns; j++) {
+            size_t at = j * t.rows + row;
+            lanes_f32 error = -(LOAD(t.errors + at) / t.factor[j * t.factor_stride + j]);
+            STORE(t.errors + at, error);
+            push(&t, row, j, error);
+        }
+    }
+}

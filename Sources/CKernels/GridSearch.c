@@ -1,0 +1,139 @@
+// The loops that find the grid of one group of columns, all rows at once.
+#include "GridSearch.h"
+
+#include "clones.h"
+#include "lanes.h"
+
+CLEAVE_CLONES
+void cleave_range(const float *values, size_t columns, size_t rows, int symmetric, float *low, float *high) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        lanes_f32 least = splat(0), most = splat(0);
+        for (size_t j = 0; j < columns; j++) {
+            lanes_f32 x = LOAD(values + j * rows + row);
+            least = __builtin_elementwise_min(least, x);
+            most = __builtin_elementwise_max(most, x);
+        }
+        if (symmetric) {
+            most = __builtin_elementwise_max(most, -least);
+            least = -most;
+        }
+        lanes_i32 empty = (least == 0) & (most == 0);
+        STORE(low + row, choose(empty, splat(-1), least));
+        STORE(high + row, choose(empty, splat(1), most));
+    }
+}
+
+CLEAVE_CLONES
+void cleave_scales(const float *low, const float *high, float shrink, float maxq, float *scales, size_t rows) {
+    for (size_t i = 0; i < rows; i++) scales[i] = (shrink * high[i] - shrink * low[i]) / maxq;
+}
+
+CLEAVE_CLONES
+void cleave_zeros(const float *low, float shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        lanes_f32 scale = __builtin_elementwise_min(__builtin_elementwise_max(LOAD(scales + row), splat(least)), splat(most));
+        lanes_f32 zero = __builtin_elementwise_rint(-shrink * LOAD(low + row) / scale);
+        zero = __builtin_elementwise_min(__builtin_elementwise_max(zero, splat(0)), splat(maxq));
+        STORE(scales + row, scale);
+        STORE(zeros + row, symmetric ? splat((maxq + 1) / 2) : zero);
+    }
+}
+
+CLEAVE_INLINE lanes_f32 error_of(lanes_f32 x, lanes_f32 scale, lanes_f32 zero, float maxq) {
+    return x - scale * (code_of(x, scale, zero, maxq) - zero);
+}
+
+CLEAVE_INLINE int any_below(lanes_f64 a, lanes_f64 b) {
+    return __builtin_reduce_min(a - b) < 0;
+}
+
+/// |x|^2.4, relative error about 1e-6; 0 below 2^-50, constant above 2^50.
+CLEAVE_INLINE lanes_f32 power_2_4(lanes_f32 x) {
+    // |x| = m 2^e with m in [sqrt(1/2), sqrt(2))
+    lanes_i32 bits = __builtin_elementwise_min((lanes_i32)x & 0x7fffffff, (lanes_i32)splat(0x1p50f));
+    lanes_i32 shifted = bits - 0x3f3504f3;
+    lanes_i32 e = shifted >> 23;
+    lanes_f32 m = (lanes_f32)(bits - (e << 23));
+    // log2 m = 2 / ln 2 artanh(s)
+    lanes_f32 s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+    lanes_f32 log2m = s * (2.88539008f + s2 * (0.961796694f + s2 * (0.577078016f + s2 * (0.412198583f + s2 * 0.320598898f))));
+    // 2.4 e = k + r / 5 with whole k and r, so that the large part of the exponent stays exact
+    lanes_f32 twelve = 12.0f * __builtin_convertvector(e, lanes_f32);
+    lanes_f32 k = __builtin_elementwise_rint(twelve * 0.2f);
+    lanes_f32 y = (twelve - 5.0f * k) * 0.2f + 2.4f * log2m;
+    lanes_f32 n = __builtin_elementwise_rint(y), g = y - n;
+    // 2^g by its Taylor series, |g| <= 1/2
+    lanes_f32 p = 1.0f
+        + g * (0.693147181f
+            + g * (0.240226507f
+                + g * (0.0555041087f + g * (0.00961812911f + g * (0.00133335581f + g * (0.000154035304f + g * 1.52527338e-05f))))));
+    lanes_i32 exponent = __builtin_convertvector(k + n, lanes_i32);
+    lanes_f32 result = (lanes_f32)((lanes_i32)p + (exponent << 23));
+    return choose(e < -50, splat(0), result);
+}
+
+CLEAVE_CLONES
+void cleave_power_error(
+    const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, float maxq, const double *best, double *errors) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        lanes_f32 scale = LOAD(scales + row), zero = LOAD(zeros + row);
+        lanes_f64 limit = LOAD_F64(best + row), total = LOAD_F64(errors + row);
+        for (size_t first = 0; first < columns && any_below(total, limit); first += 8) {
+            size_t end = first + 8 < columns ? first + 8 : columns;
+            lanes_f32 sum = splat(0);
+            for (size_t j = first; j < end; j++) sum += power_2_4(error_of(LOAD(values + j * rows + row), scale, zero, maxq));
+            total += __builtin_convertvector(sum, lanes_f64);
+        }
+        STORE_F64(errors + row, total);
+    }
+}
+
+/// The sum of the squares of columns j ... j + 3 of delta M. delta: [columns, 32].
+CLEAVE_INLINE lanes_f32 four_columns(const float *delta, const float *transposed, size_t columns, size_t j) {
+    const float *m0 = transposed + j * columns, *m1 = m0 + columns, *m2 = m1 + columns, *m3 = m2 + columns;
+    lanes_f32 z0 = splat(0), z1 = splat(0), z2 = splat(0), z3 = splat(0);
+    for (size_t i = 0; i < j + 4; i++) {
+        lanes_f32 d = LOAD(delta + i * CLEAVE_LANES);
+        z0 += d * m0[i];
+        z1 += d * m1[i];
+        z2 += d * m2[i];
+        z3 += d * m3[i];
+    }
+    return z0 * z0 + z1 * z1 + (z2 * z2 + z3 * z3);
+}
+
+CLEAVE_INLINE lanes_f32 one_column(const float *delta, const float *transposed, size_t columns, size_t j) {
+    lanes_f32 z = splat(0);
+    for (size_t i = 0; i <= j; i++) z += LOAD(delta + i * CLEAVE_LANES) * transposed[j * columns + i];
+    return z * z;
+}
+
+CLEAVE_CLONES
+void cleave_factor_error(
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        lanes_f32 scale = LOAD(scales + row), zero = LOAD(zeros + row);
+        lanes_f64 limit = LOAD_F64(best + row), total = LOAD_F64(errors + row);
+        for (size_t j = 0; j < columns && any_below(total, limit);) {
+            size_t end = j + 4 <= columns ? j + 4 : j + 1;
+            for (size_t i = j; i < end; i++) {
+                STORE(scratch + i * CLEAVE_LANES, error_of(LOAD(values + i * rows + row), scale, zero, maxq));
+            }
+            lanes_f32 squares = end == j + 4 ? four_columns(scratch, transposed, columns, j) : one_column(scratch, transposed, columns, j);
+            total += __builtin_convertvector(squares, lanes_f64);
+            j = end;
+        }
+        STORE_F64(errors + row, total);
+    }
+}
+
+void cleave_keep_better(
+    const double *errors, const float *scales, const float *zeros, double *best, float *kept_scales, float *kept_zeros, size_t rows) {
+    for (size_t i = 0; i < rows; i++) {
+        if (errors[i] >= best[i]) continue;
+        best[i] = errors[i];
+        kept_scales[i] = scales[i];
+        kept_zeros[i] = zeros[i];
+    }
+}

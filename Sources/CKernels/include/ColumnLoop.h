@@ -1,0 +1,26 @@
+// The innermost loops of the column loop: a few columns of a transposed tile, all rows at once.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// Rows of a tile are padded to a multiple of this.
+enum { cleave_lanes = 32 };
+
+/// Some neighbouring columns of a tile. Arrays [columns, rows] are contiguous.
+typedef struct {
+    size_t columns;
+    size_t rows;           // a multiple of cleave_lanes
+    const float *factor;   // the diagonal block of R for these columns
+    size_t factor_stride;  // elements between two rows of R
+    const float *weights;  // [columns, rows]
+    float *errors;         // [columns, rows]; in: sums of e_i R_ij over all earlier columns i; out: e_j = w_j - q_j
+} cleave_columns;
+
+/// q_j = the grid point nearest to v_j = w_j + (sum of e_i R_ij, i < j) / R_jj.
+///
+/// scales, zeros: [groups, rows]; group: the group of each column; codes: [columns, rows]; loss: [rows], to which ((v_j - q_j) R_jj)^2 is added.
+void cleave_quantize_columns(
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, uint8_t *codes, double *loss);
+
+/// q_j = v_j: what the weights have become after all earlier errors, as q_j = w_j - e_j.
+void cleave_update_columns(const cleave_columns *tile);

@@ -1,0 +1,30 @@
+// The loops that find the grid of one group of columns, all rows at once.
+//
+// Arrays [columns, rows] and [rows] are contiguous, and `rows` is a multiple of cleave_lanes.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/// The range of each row with zero included; symmetric: [-m, m] of the largest magnitude m. A row of zeros gets [-1, 1].
+void cleave_range(const float *values, size_t columns, size_t rows, int symmetric, float *low, float *high);
+
+/// scale = (shrink high - shrink low) / maxq.
+void cleave_scales(const float *low, const float *high, float shrink, float maxq, float *scales, size_t rows);
+
+/// Clamps the scales to least ... most, then zero = round(-shrink low / scale) clamped to 0 ... maxq, or (maxq + 1) / 2 when symmetric.
+void cleave_zeros(const float *low, float shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows);
+
+/// errors += the sum over columns of |x - q(x)|^2.4. Rows are left unfinished once all 32 of a set exceed `best`.
+void cleave_power_error(
+    const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, float maxq, const double *best, double *errors);
+
+/// errors += ||(x - q(x)) M||^2 with M upper triangular. Rows are left unfinished once all 32 of a set exceed `best`.
+///
+/// transposed: M^T, [columns, columns], contiguous, zeros above the diagonal. scratch: columns x 32 floats.
+void cleave_factor_error(
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch);
+
+/// Where errors < best: takes the error and the grid over.
+void cleave_keep_better(
+    const double *errors, const float *scales, const float *zeros, double *best, float *kept_scales, float *kept_zeros, size_t rows);

@@ -1,0 +1,103 @@
+// The loop that GPTQ, SparseGPT and their relatives share: column after column, each sees the errors of those before it.
+
+internal import CKernels
+import LinearAlgebra
+
+/// The state of the loop over one tile, transposed: [columns, rows] in the order of quantization, rows padded to the kernels' lanes.
+///
+/// The published loop pushes a column's error to all columns on its right, through U = R^-1. In terms of R, with e = w - q (the original weight
+/// minus its replacement), column j sees
+///
+///     v_j = w_j + (sum over i < j of e_i R_ij) / R_jj
+///
+/// and the output error of a row is ||e R||^2 = sum over j of ((v_j - q_j) R_jj)^2. The sums are gathered by one product for each block of
+/// columns, then by smaller ones for the ranges inside it, and by a kernel for the last few columns. Ranges depend on column numbers alone.
+struct ColumnLoop {
+    /// Columns gathered by one product over everything before them.
+    static let blockColumns = 128
+    /// Columns left to a kernel.
+    static let leafColumns = 32
+
+    /// R: [columns, columns]
+    let r: Matrix<Float>
+    /// [columns, rows]
+    let weights: Matrix<Float>
+    /// [columns, rows]: e_j once column j is solved; before that, the sum of e_i R_ij gathered so far. Zero at the start.
+    let errors: Matrix<Float>
+
+    func run(_ method: some ColumnMethod) {
+        visit(0..<weights.rows, method.widths[...], method)
+    }
+
+    /// Precondition: the sums of `range` hold all errors before it.
+    private func visit(_ range: Range<Int>, _ widths: ArraySlice<Int>, _ method: some ColumnMethod) {
+        guard let width = widths.first else {
+            method.solve(range, self)
+            return
+        }
+        for part in range.cut(every: width) {
+            gather(range.lowerBound..<part.lowerBound, into: part)
+            method.begin(part, width: width, self)
+            visit(part, widths.dropFirst(), method)
+        }
+    }
+
+    /// sums(to) += E(from) R(from, to)
+    private func gather(_ from: Range<Int>, into to: Range<Int>) {
+        guard !from.isEmpty else { return }
+        multiply(r.rows(from).columns(to), errors.rows(from), transposeA: true, into: errors.rows(to), beta: 1)
+    }
+
+    /// The weights of some columns as they are after all errors before them; those before must be solved, and the sums gathered.
+    ///
+    /// They are what makes the columns' part of e R vanish: W_G + A_G R_GG^-1, with A_G = E_<G R_<G,G the sums. Solving the triangular system
+    /// is the column loop itself with a method that accepts every v_j as it is. (The published code reads the weights before the errors of
+    /// the current block of 128 columns have reached them, which matters for groups narrower than the block only; this is the paper's text,
+    /// "the most current updated weights".)
+    func updatedWeights(_ range: Range<Int>) -> Matrix<Float> {
+        let scratch = errors.rows(range).copy()
+        let weights = weights.rows(range)
+        ColumnLoop(r: r.rows(range).columns(range), weights: weights, errors: scratch).run(AcceptUpdatedWeights())
+        for index in 0..<scratch.count { scratch.base[index] = weights.base[index] - scratch.base[index] }
+        return scratch
+    }
+}
+
+/// What a method does in the column loop.
+protocol ColumnMethod {
+    /// Widths of the nested ranges, widest first; the last is that of the leaves.
+    var widths: [Int] { get }
+    /// Called when the sums of a range are complete up to its first column.
+    func begin(_ columns: Range<Int>, width: Int, _ loop: ColumnLoop)
+    /// Solves the columns of a leaf: turns their sums into errors.
+    func solve(_ columns: Range<Int>, _ loop: ColumnLoop)
+}
+
+extension ColumnLoop {
+    /// Widths for a method that looks at the updated weights of every `group` columns; nil for one that does not.
+    static func widths(group: Int?) -> [Int] {
+        guard let group else { return [blockColumns, leafColumns] }
+        // A block holds whole groups, and a group wider than a block is cut into blocks.
+        let block = group > blockColumns ? blockColumns : blockColumns / group * group
+        return Set([max(group, block), min(group, block), group, min(group, leafColumns)]).sorted(by: >)
+    }
+
+    /// The columns of a leaf as the kernels take them.
+    func kernelColumns(_ columns: Range<Int>) -> cleave_columns {
+        cleave_columns(
+            columns: columns.count, rows: weights.columns, factor: r.row(columns.lowerBound) + columns.lowerBound, factor_stride: r.stride,
+            weights: weights.row(columns.lowerBound), errors: errors.row(columns.lowerBound))
+    }
+}
+
+/// Takes v_j for q_j: leaves w - v in the errors.
+private struct AcceptUpdatedWeights: ColumnMethod {
+    let widths = ColumnLoop.widths(group: nil)
+
+    func begin(_ columns: Range<Int>, width: Int, _ loop: ColumnLoop) {}
+
+    func solve(_ columns: Range<Int>, _ loop: ColumnLoop) {
+        var columns = loop.kernelColumns(columns)
+        cleave_update_columns(&columns)
+    }
+}

@@ -1,0 +1,79 @@
+// What a layer's weights are quantized to, and how the grid is found.
+
+/// The type in which clients keep scales. Scales are rounded to it when they are made, so that the solver sees the grid that clients will use.
+public enum ScaleType: String, Sendable, Codable, CaseIterable {
+    case f32, f16, bf16
+}
+
+/// How the range of a group of weights is chosen.
+public enum Grid: String, Sendable, Codable, CaseIterable {
+    /// From the smallest to the largest weight, zero included (GPTQ, `quant.py`).
+    case minmax
+    /// The one of 80 shrunken ranges with the least sum |w - q|^2.4 (GPTQ, `quant.py`).
+    case mse
+    /// The one of 76 shrunken ranges with the least conditional output error (Marlin's GPTQ); see `GridSearch`.
+    case hessian
+}
+
+public struct QuantizationOptions: Sendable, Codable, Equatable {
+    /// Bits of a code: 2, 3, 4 or 8.
+    public var bits: Int
+    /// Columns that share a scale and a zero: -1 for all of them, else 16 or more.
+    public var group: Int
+    /// The grid's zero is the middle code.
+    public var symmetric: Bool
+    public var grid: Grid
+    /// Quantize the columns in the order of descending diag(H).
+    public var actOrder: Bool
+    /// Find every group's grid in the original weights before the first column is quantized.
+    public var staticGroups: Bool
+    public var scaleType: ScaleType
+
+    public init(
+        bits: Int = 4, group: Int = 128, symmetric: Bool = true, grid: Grid = .minmax, actOrder: Bool = false, staticGroups: Bool = false,
+        scaleType: ScaleType = .bf16
+    ) {
+        self.bits = bits
+        self.group = group
+        self.symmetric = symmetric
+        self.grid = grid
+        self.actOrder = actOrder
+        self.staticGroups = staticGroups
+        self.scaleType = scaleType
+    }
+
+    /// The largest code.
+    public var maxCode: Int { (1 << bits) - 1 }
+
+    /// Groups of a layer with so many columns.
+    public func groupCount(columns: Int) -> Int {
+        group == -1 ? min(columns, 1) : (columns + group - 1) / group
+    }
+
+    /// The columns of each group; the last group is short where `group` does not divide `columns`.
+    public func groups(columns: Int) -> [Range<Int>] {
+        (0..<columns).cut(every: group == -1 ? max(columns, 1) : group)
+    }
+
+    /// Whether a group's grid is found when the column loop reaches the group, in the weights as they are by then.
+    public var hasDynamicGroups: Bool { group != -1 && !staticGroups }
+
+    /// Whether the columns of a group do not follow each other in the order of quantization.
+    public var hasScatteredGroups: Bool { group != -1 && staticGroups && actOrder }
+
+    public func validate() throws(CompressionError) {
+        guard [2, 3, 4, 8].contains(bits) else {
+            throw .options("bits is \(bits), but a code has 2, 3, 4 or 8 bits")
+        }
+        guard group == -1 || group >= 16 else {
+            throw .options("group is \(group), but a group has 16 columns or more; -1 stands for all columns")
+        }
+    }
+}
+
+extension Range<Int> {
+    /// The range in pieces of `width`, the last one perhaps shorter.
+    func cut(every width: Int) -> [Range<Int>] {
+        stride(from: lowerBound, to: upperBound, by: width).map { $0..<Swift.min($0 + width, upperBound) }
+    }
+}

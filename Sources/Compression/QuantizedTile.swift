@@ -1,0 +1,81 @@
+// What becomes of a tile's weights: codes on a grid.
+
+public import LinearAlgebra
+
+public struct QuantizedTile: @unchecked Sendable {
+    /// [rows, columns], in the original order of columns, 0 ..< 2^bits.
+    public let codes: Matrix<UInt8>
+    /// [rows, groups], each exactly a number of the options' scale type.
+    public let scales: Matrix<Float>
+    /// [rows, groups]; 2^(bits - 1) for symmetric grids.
+    public let zeros: Matrix<UInt8>
+    /// Columns of a group, -1 for all.
+    public let group: Int
+    /// Column -> group, where a group is not `group` neighbouring columns: act-order without static groups.
+    public let groupOfColumn: [Int32]?
+    /// Output error of each row: ||(w - q) R||^2; empty when there was no factor.
+    public let loss: [Double]
+    /// Output of each row: ||w R||^2, so that loss / energy is the relative output error; empty when not asked for.
+    public let energy: [Double]
+
+    public init(
+        codes: Matrix<UInt8>, scales: Matrix<Float>, zeros: Matrix<UInt8>, group: Int, groupOfColumn: [Int32]?, loss: [Double], energy: [Double]
+    ) {
+        self.codes = codes
+        self.scales = scales
+        self.zeros = zeros
+        self.group = group
+        self.groupOfColumn = groupOfColumn
+        self.loss = loss
+        self.energy = energy
+    }
+
+    /// The weights that clients will see: scale (code - zero) into [rows, columns].
+    public func dequantize(into weights: Matrix<Float>) {
+        precondition(weights.rows == codes.rows && weights.columns == codes.columns, "\(codes.rows) x \(codes.columns) into another shape")
+        let width = group == -1 ? max(codes.columns, 1) : group
+        let groups = groupOfColumn ?? (0..<codes.columns).map { Int32($0 / width) }
+        for row in 0..<codes.rows {
+            let (code, scale, zero, target) = (codes.row(row), scales.row(row), zeros.row(row), weights.row(row))
+            for column in 0..<codes.columns {
+                let group = Int(groups[column])
+                target[column] = scale[group] * Float(Int(code[column]) - Int(zero[group]))
+            }
+        }
+    }
+}
+
+extension QuantizedTile {
+    init(_ tile: Tile, codes: Matrix<UInt8>, grids: GroupGrids, options: QuantizationOptions, loss: [Double], energy: [Double]) {
+        self.codes = tile.original(codes)
+        scales = tile.byRow(grids.scales) { $0 }
+        zeros = tile.byRow(grids.zeros) { UInt8($0) }
+        group = options.group
+        if let permutation = tile.permutation, options.hasDynamicGroups {
+            var groups = [Int32](repeating: 0, count: tile.columns)
+            for (position, column) in permutation.enumerated() { groups[column] = grids.groupOfPosition[position] }
+            groupOfColumn = groups
+        } else {
+            groupOfColumn = nil
+        }
+        self.loss = loss
+        self.energy = energy
+    }
+}
+
+extension Factor {
+    /// ||x R||^2 of each row of x, given transposed and in the order of quantization: [columns, lanes].
+    func squaredNorms(_ x: Matrix<Float>, rows: Int) -> [Double] {
+        var result = [Double](repeating: 0, count: rows)
+        let product = Matrix<Float>(uninitialized: min(ColumnLoop.blockColumns, columns), x.columns)
+        for block in (0..<columns).cut(every: ColumnLoop.blockColumns) {
+            let before = 0..<block.upperBound, part = product.rows(0..<block.count)
+            multiply(r.rows(before).columns(block), x.rows(before), transposeA: true, into: part)
+            for j in 0..<block.count {
+                let values = part.row(j)
+                for row in 0..<rows { result[row] += Double(values[row]) * Double(values[row]) }
+            }
+        }
+        return result
+    }
+}

@@ -1,0 +1,45 @@
+// Rounding to nearest: the baseline, in which no weight makes up for another.
+
+public import LinearAlgebra
+
+/// Quantizes every weight to the nearest point of its group's grid, found in the original weights. Groups are of neighbouring columns:
+/// `actOrder` and `staticGroups` change nothing. Columns whose input was always zero keep their weights, but do not count as errors.
+/// - Parameters:
+///   - weights: [rows, columns]
+///   - factor: for `loss` and `energy`, and for the Hessian-aware grid.
+/// - Throws: `CompressionError`
+public func roundToNearest(
+    weights: Matrix<Float>, options: QuantizationOptions, factor: Factor? = nil
+) throws(CompressionError) -> QuantizedTile {
+    var options = options
+    options.actOrder = factor?.permutation != nil
+    options.staticGroups = true
+    try options.validate()
+    try factor?.check(weights, options)
+    let tile = try Tile(weights, permutation: factor?.permutation, deadColumns: [])
+    let grids = GroupGrids(tile, options)
+    try grids.findAll(tile, factor: factor)
+    let (codes, errors) = round(tile, grids, maxCode: Float(options.maxCode))
+    guard let factor else { return QuantizedTile(tile, codes: codes, grids: grids, options: options, loss: [], energy: []) }
+    let live = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
+    for position in factor.deadPositions { errors.row(position).update(repeating: 0, count: tile.lanes) }
+    return QuantizedTile(
+        tile, codes: codes, grids: grids, options: options, loss: factor.squaredNorms(errors, rows: tile.rows),
+        energy: factor.squaredNorms(live.weights, rows: tile.rows))
+}
+
+/// Codes and errors w - q: [columns, lanes].
+private func round(_ tile: Tile, _ grids: GroupGrids, maxCode: Float) -> (codes: Matrix<UInt8>, errors: Matrix<Float>) {
+    let (codes, errors) = (Matrix<UInt8>(uninitialized: tile.columns, tile.lanes), Matrix<Float>(uninitialized: tile.columns, tile.lanes))
+    for position in 0..<tile.columns {
+        let group = Int(grids.groupOfPosition[position])
+        let (scale, zero, w) = (grids.scales.row(group), grids.zeros.row(group), tile.weights.row(position))
+        let (code, error) = (codes.row(position), errors.row(position))
+        for lane in 0..<tile.lanes {
+            let nearest = min(max((w[lane] / scale[lane]).rounded(.toNearestOrEven) + zero[lane], 0), maxCode)
+            code[lane] = UInt8(nearest)
+            error[lane] = w[lane] - scale[lane] * (nearest - zero[lane])
+        }
+    }
+    return (codes, errors)
+}

@@ -1,0 +1,183 @@
+"""GPTQ in float64 as the papers and their code publish it, to check another implementation against.
+
+Written with the inverse: U upper with H^-1 = U^T U, errors pushed to the right one column at a time, groups from the most current weights.
+
+    gptq_reference.py fixtures FOLDER     write the small cases that the Swift unit tests read
+    compare(weights, hessian, options, codes, loss)     from Python, for real layers
+"""
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+RUN = 128  # columns whose rounding errors the Hessian-aware search scores together
+
+
+def round_to(scale_type, x):
+    """x rounded to a float type (half to even), kept within its positive normal numbers."""
+    x = np.asarray(x, dtype=np.float64)
+    if scale_type == "f32":
+        return np.clip(x.astype(np.float32).astype(np.float64), 2.0**-126, float(np.finfo(np.float32).max))
+    if scale_type == "f16":
+        with np.errstate(over="ignore"):
+            return np.clip(x.astype(np.float16).astype(np.float64), 2.0**-14, 65504.0)
+    bits = x.astype(np.float32).view(np.uint32).astype(np.uint64)
+    bits = (bits + 0x7FFF + ((bits >> np.uint64(16)) & np.uint64(1))) & np.uint64(0xFFFF0000)
+    return np.clip(bits.astype(np.uint32).view(np.float32).astype(np.float64), 2.0**-126, float.fromhex("0x1.fep127"))
+
+
+class Quantizer:
+    """scale and zero of every row, as `quant.py` of GPTQ finds them."""
+
+    def __init__(self, options):
+        self.options = options
+        self.maxq = 2 ** options["bits"] - 1
+
+    def codes(self, x, scale, zero):
+        return np.clip(np.round(x / scale[:, None]) + zero[:, None], 0, self.maxq)
+
+    def dequantized(self, x, scale, zero):
+        return scale[:, None] * (self.codes(x, scale, zero) - zero[:, None])
+
+    def grid(self, low, high):
+        scale = round_to(self.options["scaleType"], (high - low) / self.maxq)
+        if self.options["symmetric"]:
+            return scale, np.full_like(scale, (self.maxq + 1) / 2)
+        return scale, np.clip(np.round(-low / scale), 0, self.maxq)
+
+    def find(self, x, u_blocks=None):
+        """x: [rows, columns of a group]; u_blocks: for the Hessian-aware search, U_GG of each run of its columns."""
+        low, high = np.minimum(x.min(1), 0), np.maximum(x.max(1), 0)
+        if self.options["symmetric"]:
+            high = np.maximum(-low, high)
+            low = -high
+        empty = (low == 0) & (high == 0)
+        low, high = np.where(empty, -1.0, low), np.where(empty, 1.0, high)
+        if self.options["grid"] == "minmax":
+            return self.grid(low, high)
+        steps = 80 if self.options["grid"] == "mse" else 76
+        best = np.full(len(x), np.inf)
+        scale, zero = self.grid(low, high)
+        inverses = [np.linalg.inv(u) for u in u_blocks] if self.options["grid"] == "hessian" else None
+        for step in range(steps):
+            p = 1 - step / 100
+            new_scale, new_zero = self.grid(p * low, p * high)
+            delta = x - self.dequantized(x, new_scale, new_zero)
+            if self.options["grid"] == "mse":
+                error = (np.abs(delta) ** 2.4).sum(1)
+            else:
+                error, first = 0, 0
+                for inverse in inverses:
+                    error = error + ((delta[:, first : first + len(inverse)] @ inverse) ** 2).sum(1)
+                    first += len(inverse)
+            better = error < best
+            best = np.where(better, error, best)
+            scale, zero = np.where(better, new_scale, scale), np.where(better, new_zero, zero)
+        return scale, zero
+
+
+def gptq(weights, hessian, options, damping=0.01):
+    """codes [rows, columns], scales and zeros [rows, groups], loss [rows], groups of the columns, energy [rows]."""
+    W = np.array(weights, dtype=np.float64)
+    H = np.array(hessian, dtype=np.float64)
+    H = np.triu(H) + np.triu(H, 1).T
+    rows, columns = W.shape
+    dead = np.diag(H) == 0
+    H[dead, dead] = 1
+    W[:, dead] = 0
+    order = np.argsort(-np.diag(H), kind="stable") if options["actOrder"] else np.arange(columns)
+    H = H[order][:, order]
+    H[np.diag_indices(columns)] += damping * np.mean(np.diag(H))
+    U = np.linalg.cholesky(np.linalg.inv(H)).T
+
+    group = columns if options["group"] == -1 else options["group"]
+    count = -(-columns // group)
+    dynamic = options["group"] != -1 and not options["staticGroups"]
+    group_at = np.arange(columns) // group if dynamic or options["group"] == -1 else order // group
+    quantizer = Quantizer(options)
+    scales, zeros = np.zeros((rows, count)), np.zeros((rows, count))
+
+    def find(index, values):
+        positions = np.flatnonzero(group_at == index)
+        runs = [positions[i : i + RUN] for i in range(0, len(positions), RUN)]
+        scales[:, index], zeros[:, index] = quantizer.find(values[:, positions], [U[np.ix_(run, run)] for run in runs])
+
+    V = W[:, order].copy()
+    original = V.copy()
+    if not dynamic:
+        for index in range(count):
+            find(index, V)
+    codes, loss = np.zeros((rows, columns)), np.zeros(rows)
+    for j in range(columns):
+        if dynamic and j % group == 0:
+            find(j // group, V)
+        scale, zero = scales[:, group_at[j]], zeros[:, group_at[j]]
+        codes[:, j] = quantizer.codes(V[:, j : j + 1], scale, zero)[:, 0]
+        error = (V[:, j] - scale * (codes[:, j] - zero)) / U[j, j]
+        loss += error**2
+        V[:, j:] -= np.outer(error, U[j, j:])
+    back = np.argsort(order)
+    energy = np.einsum("ri,ij,rj->r", original, H, original, optimize=True)
+    return codes[:, back].astype(np.uint8), scales, zeros.astype(np.uint8), loss, group_at[back], energy
+
+
+def compare(weights, hessian, options, codes, loss, damping=0.01):
+    """How close an implementation's codes and losses come to the reference's."""
+    expected, _, _, expected_loss, _, energy = gptq(weights, hessian, options, damping)
+    return {
+        "equal_codes": float(np.mean(expected == codes)),
+        "rows_that_differ": int(np.sum(np.any(expected != codes, axis=1))),
+        "loss_ratio": float(np.sum(loss) / np.sum(expected_loss)),
+        "relative_error": float(np.sum(expected_loss) / np.sum(energy)),
+    }
+
+
+def make_options(bits=4, group=64, symmetric=True, grid="minmax", actOrder=False, staticGroups=False, scaleType="bf16"):
+    return dict(
+        bits=bits, group=group, symmetric=symmetric, grid=grid, actOrder=actOrder, staticGroups=staticGroups, scaleType=scaleType)
+
+
+CASES = [
+    make_options(),
+    make_options(symmetric=False),
+    make_options(bits=2, symmetric=False),
+    make_options(bits=3, group=32, scaleType="f16"),
+    make_options(bits=8, group=-1, scaleType="f32"),
+    make_options(group=-1, symmetric=False, scaleType="f32"),
+    make_options(group=-1, actOrder=True),
+    make_options(group=16, actOrder=True, symmetric=False, scaleType="f16"),
+    make_options(actOrder=True, staticGroups=True),
+    make_options(staticGroups=True, symmetric=False, group=48),
+    make_options(grid="mse"),
+    make_options(grid="mse", bits=3, symmetric=False, group=-1, scaleType="f32"),
+    make_options(grid="hessian"),
+    make_options(grid="hessian", bits=3, symmetric=False, group=16, scaleType="f32"),
+    make_options(grid="hessian", bits=3, group=-1),
+    make_options(grid="hessian", staticGroups=True, actOrder=True, scaleType="f16"),
+    make_options(grid="hessian", bits=2, group=160, actOrder=True, symmetric=False, scaleType="f32"),
+    make_options(grid="hessian", bits=2, group=160, actOrder=True, staticGroups=True),
+]
+
+
+def write_fixtures(folder):
+    """gptq.json: shapes and options; gptq.bin: W f32, H f32, then codes u8, scales f32, zeros u8, loss f64 of each case."""
+    rng = np.random.default_rng(7)
+    rows, columns, tokens = 20, 176, 600
+    mixing = rng.normal(size=(columns, columns)) * (rng.random((columns, columns)) < 0.1) + np.eye(columns)
+    X = rng.normal(size=(tokens, columns)) @ mixing * np.exp(rng.normal(size=columns))
+    X[:, 77] = 0
+    H = (X.T @ X).astype(np.float32)
+    W = rng.standard_t(4, size=(rows, columns)).astype(np.float32) * 0.05
+    with open(folder / "gptq.bin", "wb") as file:
+        file.write(W.tobytes() + H.tobytes())
+        for options in CASES:
+            codes, scales, zeros, loss, _, _ = gptq(W, H, options)
+            file.write(codes.tobytes() + scales.astype(np.float32).tobytes() + zeros.tobytes() + loss.tobytes())
+    (folder / "gptq.json").write_text(json.dumps({"rows": rows, "columns": columns, "cases": CASES}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "fixtures":
+        sys.exit(__doc__)
+    write_fixtures(pathlib.Path(sys.argv[2]))

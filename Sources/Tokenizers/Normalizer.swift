@@ -1,0 +1,107 @@
+// Normalization: rewriting the text between added tokens before it is cut into pieces.
+
+import Foundation
+
+/// The steps of a tokenizer's normalizer in order; none for `null`.
+struct Normalizer: Sendable {
+    enum Step: Sendable {
+        case unicode(UnicodeForm)
+        case prepend([UInt8])
+        case replace(Pattern, with: [UInt8])
+        case lowercase
+        case strip(left: Bool, right: Bool)
+    }
+
+    enum UnicodeForm: String, Sendable {
+        case nfc = "NFC"
+        case nfd = "NFD"
+        case nfkc = "NFKC"
+        case nfkd = "NFKD"
+    }
+
+    let steps: [Step]
+
+    /// Whether the first byte of the result always stems from the first of the text, so that a later "first piece" is well defined.
+    var keepsStart: Bool {
+        steps.allSatisfy {
+            switch $0 {
+            case .unicode, .lowercase: true
+            case .prepend, .replace, .strip: false
+            }
+        }
+    }
+
+    func normalize(_ text: [UInt8]) throws(RegularExpression.Failure) -> [UInt8] {
+        var text = text
+        for step in steps where !text.isEmpty {
+            switch step {
+            case .unicode(let form): text = form.apply(to: text)
+            case .prepend(let prefix): text.insert(contentsOf: prefix, at: 0)
+            case .replace(let pattern, let content): text = try Self.replace(pattern, with: content, in: text)
+            case .lowercase: text = Self.lowercase(text)
+            case .strip(let left, let right): text = Self.strip(text, left: left, right: right)
+            }
+        }
+        return text
+    }
+
+    private static func replace(
+        _ pattern: Pattern, with content: [UInt8], in text: [UInt8]
+    ) throws(RegularExpression.Failure) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count + text.count / 4)
+        var copied = 0
+        try text.withUnsafeBufferPointer { (text) throws(RegularExpression.Failure) in
+            try pattern.forEachMatch(in: text) { match in
+                result.append(contentsOf: text[copied..<match.lowerBound])
+                result.append(contentsOf: content)
+                copied = match.upperBound
+            }
+            result.append(contentsOf: text[copied...])
+        }
+        return result
+    }
+
+    /// Scalar by scalar, without looking at neighbours (no final sigma).
+    private static func lowercase(_ text: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        result.reserveCapacity(text.count)
+        for scalar in String(decoding: text, as: UTF8.self).unicodeScalars {
+            result.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
+        }
+        return result
+    }
+
+    private static func strip(_ text: [UInt8], left: Bool, right: Bool) -> [UInt8] {
+        text.withUnsafeBufferPointer { text in
+            var start = 0
+            var end = text.count
+            while left, start < end {
+                let (scalar, next) = UTF8Scalars.scalar(in: text, at: start)
+                guard scalar.properties.isWhitespace else { break }
+                start = next
+            }
+            while right, start < end {
+                let (scalar, previous) = UTF8Scalars.scalar(in: text, endingAt: end)
+                guard scalar.properties.isWhitespace else { break }
+                end = previous
+            }
+            return Array(text[start..<end])
+        }
+    }
+}
+
+extension Normalizer.UnicodeForm {
+    func apply(to text: [UInt8]) -> [UInt8] {
+        // All scalars below U+0300 are their own NFC; all ASCII is its own in every form. 0xCC leads U+0300.
+        let unchangedBelow: UInt8 = self == .nfc ? 0xCC : 0x80
+        if text.allSatisfy({ $0 < unchangedBelow }) { return text }
+        let string = String(decoding: text, as: UTF8.self)
+        return switch self {
+        case .nfc: Array(string.precomposedStringWithCanonicalMapping.utf8)
+        case .nfd: Array(string.decomposedStringWithCanonicalMapping.utf8)
+        case .nfkc: Array(string.precomposedStringWithCompatibilityMapping.utf8)
+        case .nfkd: Array(string.decomposedStringWithCompatibilityMapping.utf8)
+        }
+    }
+}

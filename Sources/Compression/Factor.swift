@@ -19,7 +19,21 @@ public struct Factor: @unchecked Sendable {
     /// Factorisations tried; each failed one raised the damping.
     public let attempts: Int
     /// For the Hessian-aware grid of scattered groups.
-    let scatteredGroups: ScatteredGroups?
+    public let scatteredGroups: ScatteredGroups?
+
+    /// A factor that was made elsewhere: in pieces over ranks, or by `factor` in another process.
+    public init(
+        r: Matrix<Float>, permutation: [Int]?, deadColumns: [Int], damping: Double, dampingFraction: Double, attempts: Int,
+        scatteredGroups: ScatteredGroups? = nil
+    ) {
+        self.r = r
+        self.permutation = permutation
+        self.deadColumns = deadColumns
+        self.damping = damping
+        self.dampingFraction = dampingFraction
+        self.attempts = attempts
+        self.scatteredGroups = scatteredGroups
+    }
 
     public var columns: Int { r.columns }
 

@@ -45,10 +45,11 @@ struct GroupGrids {
             throw .missingFactor(
                 "act-order with static groups of \(options.group) and the Hessian-aware grid need a factor made for scattered groups of that size")
         }
+        let groups = options.groups(columns: tile.columns)
         for (group, positions) in positions.enumerated() {
             let values = Matrix<Float>(uninitialized: positions.count, tile.lanes)
             for (index, position) in positions.enumerated() { values.row(index).update(from: tile.weights.row(position), count: tile.lanes) }
-            find(group, values) { scattered?.transposed[group] ?? [] }
+            find(group, values) { scattered?.runs(of: groups[group]) ?? [] }
         }
     }
 

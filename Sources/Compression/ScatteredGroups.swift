@@ -1,16 +1,35 @@
 // What the Hessian-aware grid needs to know of groups whose columns do not follow each other.
 
-import LinearAlgebra
+public import LinearAlgebra
 
 /// For each group, the factor of its own conditional error.
 ///
 /// Let P be a group's positions in the order of quantization and S all the others. If the columns of S may take any value, each chosen after
 /// the errors before it, they make their own part of e R zero, and what is left of the error is ||e_P M||^2 with
 /// M = R_PP - R_PS R_SS^-1 R_SP, a Schur complement: M^-1 is the block PP of R^-1. For columns that follow each other M = R_PP.
-struct ScatteredGroups {
-    let group: Int
-    /// group -> M^T of each run of at most `GridSearch.runColumns` of its columns.
-    let transposed: [[Matrix<Float>]]
+public struct ScatteredGroups: @unchecked Sendable {
+    /// Columns of a group.
+    public let group: Int
+    /// [columns, width]: M^T of each run of at most `width` columns of a group, one below the other; a run of b columns has its own b rows, of
+    /// which it uses the first b elements.
+    public let blocks: Matrix<Float>
+
+    /// The width of `blocks`.
+    public static func width(group: Int, columns: Int) -> Int {
+        min(group, columns, GridSearch.runColumns)
+    }
+
+    /// For a factor that comes from another process.
+    public init(group: Int, blocks: Matrix<Float>) {
+        precondition(blocks.columns == Self.width(group: group, columns: blocks.rows), "\(blocks.columns) elements a row for groups of \(group)")
+        self.group = group
+        self.blocks = blocks
+    }
+
+    /// M^T of each run of a group's columns, contiguous.
+    func runs(of group: Range<Int>) -> [Matrix<Float>] {
+        group.cut(every: GridSearch.runColumns).map { blocks.rows($0).columns(0..<$0.count).copy() }
+    }
 
     /// Matrices of the right shapes whose elements wait to be filled.
     init(uninitialized group: Int, permutation: [Int]) {
@@ -23,21 +42,29 @@ struct ScatteredGroups {
     /// - Parameter reversedFactor: L, the Cholesky factor of the reversed matrix: R_ij = L_(c-1-i)(c-1-j). Overwritten by its inverse.
     init(group: Int, reversedFactor: Matrix<Double>, permutation: [Int]) {
         invertLower(reversedFactor)
-        let last = permutation.count - 1
-        self.group = group
-        transposed = positions(ofGroups: group, permutation).map { positions in
-            positions.indices.cut(every: GridSearch.runColumns).map { run in
-                let run = Array(positions[run])
-                // Reversing makes the block PP of R^-1 lower triangular; its inverse reversed back is M.
-                let block = Matrix<Double>(repeating: 0, run.count, run.count)
-                for (i, p) in run.reversed().enumerated() {
-                    for (j, q) in run.reversed()[...i].enumerated() { block[i, j] = reversedFactor[last - p, last - q] }
-                }
-                invertSmallLower(block)
-                let result = Matrix<Float>(repeating: 0, run.count, run.count)
-                for i in run.indices { for j in i..<run.count { result[j, i] = Float(block[run.count - 1 - i, run.count - 1 - j]) } }
-                return result
+        let columns = permutation.count
+        let blocks = Matrix<Float>(repeating: 0, columns, Self.width(group: group, columns: columns))
+        let groups = (0..<columns).cut(every: group)
+        for (columns, positions) in zip(groups, positions(ofGroups: group, permutation)) {
+            for run in columns.cut(every: GridSearch.runColumns) {
+                let positions = positions[run.lowerBound - columns.lowerBound..<run.upperBound - columns.lowerBound]
+                Self.conditionalFactor(reversedFactor, Array(positions), into: blocks.rows(run).columns(0..<run.count))
             }
+        }
+        self.init(group: group, blocks: blocks)
+    }
+
+    /// M^T = ((R^-1)_PP)^-T into [b, b].
+    private static func conditionalFactor(_ reversedInverse: Matrix<Double>, _ positions: [Int], into transposed: Matrix<Float>) {
+        let (last, size) = (reversedInverse.columns - 1, positions.count)
+        // With the positions in descending order the block of the reversed inverse is lower triangular, as the helper wants it.
+        let block = Matrix<Double>(repeating: 0, size, size)
+        for i in 0..<size {
+            for j in 0...i { block[i, j] = reversedInverse[last - positions[size - 1 - i], last - positions[size - 1 - j]] }
+        }
+        invertSmallLower(block)
+        for i in 0..<size {
+            for j in i..<size { transposed[j, i] = Float(block[size - 1 - i, size - 1 - j]) }
         }
     }
 }

@@ -8,6 +8,8 @@ struct Tile {
     let weights: Matrix<Float>
     /// Position in the order of quantization -> column; nil when they are the same.
     let permutation: [Int]?
+    /// Column -> position in the order of quantization.
+    private let positions: [Int]
     /// Rows of the tile; `lanes` is `rows` rounded up.
     let rows: Int
 
@@ -26,23 +28,33 @@ struct Tile {
         self.permutation = permutation
         let lanes = (rows + Int(cleave_lanes) - 1) / Int(cleave_lanes) * Int(cleave_lanes)
         weights = Matrix(repeating: 0, original.columns, lanes)
+        positions = Self.positions(permutation, columns: original.columns)
         let dead = Set(deadColumns)
-        for position in 0..<columns {
-            let column = permutation?[position] ?? position
-            guard !dead.contains(column) else { continue }
-            let target = weights.row(position)
-            for row in 0..<rows { target[row] = original.base[row * original.stride + column] }
+        forEachBlock { row, columns in
+            for column in columns where !dead.contains(column) {
+                weights.base[positions[column] * lanes + row] = original.base[row * original.stride + column]
+            }
         }
     }
 
     /// Codes of the real rows in the original order of columns: [columns, lanes] -> [rows, columns].
     func original(_ codes: Matrix<UInt8>) -> Matrix<UInt8> {
         let result = Matrix<UInt8>(uninitialized: rows, columns)
-        for position in 0..<columns {
-            let column = permutation?[position] ?? position
-            let source = codes.row(position)
-            for row in 0..<rows { result.base[row * columns + column] = source[row] }
+        forEachBlock { row, columns in
+            for column in columns { result.base[row * result.stride + column] = codes.base[positions[column] * lanes + row] }
         }
+        return result
+    }
+
+    /// Visits each row's columns a cache line at a time, so that neither side of a transposition leaves the cache too early.
+    private func forEachBlock(_ body: (Int, Range<Int>) -> Void) {
+        for columns in (0..<columns).cut(every: 16) { for row in 0..<rows { body(row, columns) } }
+    }
+
+    private static func positions(_ permutation: [Int]?, columns: Int) -> [Int] {
+        guard let permutation else { return Array(0..<columns) }
+        var result = [Int](repeating: 0, count: columns)
+        for (position, column) in permutation.enumerated() { result[column] = position }
         return result
     }
 

@@ -35,16 +35,20 @@ class Quantizer:
         self.maxq = 2 ** options["bits"] - 1
 
     def codes(self, x, scale, zero):
-        return np.clip(np.round(x / scale[:, None]) + zero[:, None], 0, self.maxq)
+        # In fp32, as published: the weights of checkpoints have few bits, so that x / scale is often half an integer but for rounding.
+        steps = x.astype(np.float32) / scale.astype(np.float32)[:, None]
+        return np.clip(np.round(steps).astype(np.float64) + zero[:, None], 0, self.maxq)
 
     def dequantized(self, x, scale, zero):
         return scale[:, None] * (self.codes(x, scale, zero) - zero[:, None])
 
-    def grid(self, low, high):
-        scale = round_to(self.options["scaleType"], (high - low) / self.maxq)
+    def grid(self, low, high, p=1.0):
+        # In fp32 for the same reason.
+        low, high = np.float32(p) * low.astype(np.float32), np.float32(p) * high.astype(np.float32)
+        scale = round_to(self.options["scaleType"], (high - low) / np.float32(self.maxq))
         if self.options["symmetric"]:
             return scale, np.full_like(scale, (self.maxq + 1) / 2)
-        return scale, np.clip(np.round(-low / scale), 0, self.maxq)
+        return scale, np.clip(np.round(-low / scale.astype(np.float32)), 0, self.maxq).astype(np.float64)
 
     def find(self, x, u_blocks=None):
         """x: [rows, columns of a group]; u_blocks: for the Hessian-aware search, U_GG of each run of its columns."""
@@ -62,7 +66,7 @@ class Quantizer:
         inverses = [np.linalg.inv(u) for u in u_blocks] if self.options["grid"] == "hessian" else None
         for step in range(steps):
             p = 1 - step / 100
-            new_scale, new_zero = self.grid(p * low, p * high)
+            new_scale, new_zero = self.grid(low, high, p)
             delta = x - self.dequantized(x, new_scale, new_zero)
             if self.options["grid"] == "mse":
                 error = (np.abs(delta) ** 2.4).sum(1)

@@ -21,7 +21,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], fixtures: Bool =
 
 let package = Package(
     name: "cleave",
-    products: [],
+    products: [.executable(name: "cleave", targets: ["cleave"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -42,10 +42,27 @@ let package = Package(
         room("Reporting"),
 
         // MARK: - Models, methods, formats
+        room("Tokenizers", ["COniguruma"]),
+        room("Transformers", ["LinearAlgebra", "CKernels"]),
         room("Compression", ["LinearAlgebra", "CKernels"]),
         room("Packing", ["Compression", "LinearAlgebra", "Safetensors"]),
 
         // MARK: - Runs
+        room("Recipes", ["Compression", "Transformers", .product(name: "Yams", package: "Yams")]),
+        room("Sharding", ["Compression", "Recipes", "Transformers"]),
+        room(
+            "Pipeline",
+            [
+                "Compression", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
+                "Transformers",
+            ]),
+        .executableTarget(
+            name: "cleave",
+            dependencies: [
+                "Compression", "LinearAlgebra", "MessagePassing", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers", "Transformers",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
         // MARK: - Tests
         tests("LinearAlgebraTests", ["LinearAlgebra"]),

@@ -7,3 +7,4 @@ void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *inf
 // OpenBLAS (the OpenMP build) and oneDNN share OpenMP's pool; its size is a setting of the calling thread.
 void omp_set_num_threads(int count);
 int omp_get_max_threads(void);
+int omp_get_num_procs(void);

@@ -21,15 +21,16 @@ extension Factor {
     }
 
     /// The matrices, in an order and with shapes that follow from the header.
-    public var matrices: [Matrix<Float>] { [r] + (scatteredGroups?.transposed.flatMap { $0 } ?? []) }
+    public var matrices: [Matrix<Float>] { [r] + (scatteredGroups.map { [$0.blocks] } ?? []) }
 
     /// A factor whose matrices wait to be filled.
     public init(header: Header) {
         self.init(
             r: Matrix(uninitialized: header.columns, header.columns), permutation: header.permutation, deadColumns: header.deadColumns,
             damping: header.damping, dampingFraction: header.dampingFraction, attempts: header.attempts,
-            scatteredGroups: header.scatteredGroup.map {
-                ScatteredGroups(uninitialized: $0, permutation: header.permutation ?? Array(0..<header.columns))
+            scatteredGroups: header.scatteredGroup.map { group in
+                let width = ScatteredGroups.width(group: group, columns: header.columns)
+                return ScatteredGroups(group: group, blocks: Matrix(uninitialized: header.columns, width))
             })
     }
 }

@@ -31,14 +31,6 @@ public struct ScatteredGroups: @unchecked Sendable {
         group.cut(every: GridSearch.runColumns).map { blocks.rows($0).columns(0..<$0.count).copy() }
     }
 
-    /// Matrices of the right shapes whose elements wait to be filled.
-    init(uninitialized group: Int, permutation: [Int]) {
-        self.group = group
-        transposed = positions(ofGroups: group, permutation).map { positions in
-            positions.indices.cut(every: GridSearch.runColumns).map { Matrix(uninitialized: $0.count, $0.count) }
-        }
-    }
-
     /// - Parameter reversedFactor: L, the Cholesky factor of the reversed matrix: R_ij = L_(c-1-i)(c-1-j). Overwritten by its inverse.
     init(group: Int, reversedFactor: Matrix<Double>, permutation: [Int]) {
         invertLower(reversedFactor)

@@ -8,6 +8,9 @@ internal import Synchronization
 public enum Threads {
     private static let chosen = Atomic<Int>(1)
 
+    /// Cores that this process may run on: its affinity mask, which launchers set.
+    public static var availableCores: Int { max(1, Int(omp_get_num_procs())) }
+
     /// The number of threads that matrix products and `parallelFor` use; 1 unless set.
     public static var count: Int {
         get { chosen.load(ordering: .relaxed) }

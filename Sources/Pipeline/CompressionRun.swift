@@ -4,7 +4,7 @@ internal import Compression
 internal import LinearAlgebra
 public import MessagePassing
 internal import Packing
-public import Recipes
+internal import Recipes
 public import Reporting
 internal import Safetensors
 public import Sharding
@@ -47,7 +47,7 @@ public final class CompressionRun {
         self.work = work
         self.planHash = planHash
         self.clock = clock
-        forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute, source: model.parameters)
+        forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: model.parameters)
         assignment = Assignment(ranks: world.size)
         solver = StageSolver(model: model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, clock: clock)
@@ -84,7 +84,7 @@ public final class CompressionRun {
         guard let tokens else { return }
         try clock.measure(.forward) { () throws in
             states = try assignment.batches(plan, of: world.rank).map { batch in
-                try forward.embed(ids: plan.batches[batch].map { tokens.sequences[$0] })
+                try forward.embed(plan.batches[batch].map { tokens.sequences[$0] })
             }
         }
     }
@@ -98,43 +98,42 @@ public final class CompressionRun {
             let stage = block.stages[stageIndex]
             progress?.begin(block: index, stage: stage.stage.name)
             let inputs = try clock.measure(.forward) { () throws in
-                try states.indices.map { try forward.input(of: stage.stage, in: block.block, &states[$0]) }
+                try states.map { try forward.input(of: stage.stage, $0) }
             }
             let result = try solveStage(stage, block: index, index: stageIndex, inputs)
             solved.append(result)
-            let tiles = plan.recipe.propagation == .stage ? result.tiles : nil
-            try advance(stage, in: block, tiles, inputs)
+            try advance(stage, plan.recipe.propagation == .stage ? result.tiles : nil, inputs)
         }
-        try finishBlock(block)
+        finishBlock()
         if plan.recipe.propagation == .block {
             states = atStart
             for (stage, result) in zip(block.stages, solved) {
                 let inputs = try clock.measure(.forward) { () throws in
-                    try states.indices.map { try forward.input(of: stage.stage, in: block.block, &states[$0]) }
+                    try states.map { try forward.input(of: stage.stage, $0) }
                 }
-                try advance(stage, in: block, result.tiles, inputs)
+                try advance(stage, result.tiles, inputs)
             }
-            try finishBlock(block)
+            finishBlock()
         }
         return solved
     }
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
-    private func advance(_ stage: StagePlan, in block: BlockPlan, _ tiles: [EncodedTile]?, _ inputs: [Activation]) throws {
+    private func advance(_ stage: StagePlan, _ tiles: [EncodedTile]?, _ inputs: [Activation]) throws {
         guard !states.isEmpty else { return }
         let weights = try clock.measure(.read) { () throws in
-            try tiles.map { try model.weights(stage, tiles: $0, plan.recipe.compute) } ?? model.weights(stage.stage, plan.recipe.compute)
+            try tiles.map { try forward.weights(stage, tiles: $0) } ?? forward.weights(stage.stage)
         }
         try clock.measure(.forward) { () throws in
             for index in states.indices {
-                try forward.apply(stage.stage, in: block.block, weights: weights, input: inputs[index], &states[index])
+                try forward.apply(stage.stage, weights: weights, to: inputs[index], &states[index])
             }
         }
     }
 
-    private func finishBlock(_ block: BlockPlan) throws {
-        try clock.measure(.forward) { () throws in
-            for index in states.indices { try forward.finish(block.block, &states[index]) }
+    private func finishBlock() {
+        clock.measure(.forward) {
+            for index in states.indices { forward.finishBlock(&states[index]) }
         }
     }
 

@@ -7,32 +7,23 @@ public import Reporting
 public import Transformers
 internal import Sharding
 
-/// The perplexity of a model on a text.
-public struct EvaluationResult: Codable, Sendable {
-    /// exp of the mean negative log-likelihood of the predicted tokens.
-    public var perplexity: Double
-    /// Tokens of all windows.
-    public var tokens: Int
-    public var windows: Int
-    public var length: Int
-}
-
 /// Runs non-overlapping windows through a model block by block; windows are spread over the ranks.
 ///
 /// The definition is that of `gptq/llama.py`: each window predicts its tokens but the first, the mean over windows of the mean negative
 /// log-likelihood is exponentiated.
 /// - Returns: the same result on every rank, the same bits for any number of ranks.
-public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, world: Communicator, clock: PhaseClock) throws -> EvaluationResult {
-    let forward = Forward(architecture: model.architecture, compute: compute, source: model.parameters)
+public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, world: Communicator, clock: PhaseClock) throws -> EvaluationReport {
+    let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
     let windows = tokens.sequences
     let own = world.rank * windows.count / world.size..<(world.rank + 1) * windows.count / world.size
     let likelihoods = try clock.measure(.evaluate) { () throws in
         // One window a batch: the shape of every product is then the same for any number of ranks.
-        var states = try own.map { try forward.embed(ids: [windows[$0]]) }
+        var states = try own.map { try forward.embed([windows[$0]]) }
         if !states.isEmpty {
-            for index in 0..<model.architecture.blockCount { try run(model.architecture.block(index), forward, model, compute, &states) }
+            for index in 0..<model.architecture.blockCount { try run(model.architecture.block(index), forward, &states) }
         }
-        return try zip(own, states).map { try forward.negativeLogLikelihood($1, targets: [windows[$0]])[0] }
+        let head = try forward.loadWeights(model.architecture.head.linear)
+        return try zip(own, states).map { try forward.negativeLogLikelihood(of: [windows[$0]], $1, head: head)[0] }
     }
     // Every window's sum stands alone in its place, so adding zeros from the other ranks is exact.
     var sums = [Double](repeating: 0, count: windows.count)
@@ -40,17 +31,17 @@ public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute,
     try world.allReduceSum(&sums)
     let means = zip(windows, sums).map { $1 / Double($0.count - 1) }
     let mean = means.reduce(0, +) / Double(means.count)
-    return EvaluationResult(
+    return EvaluationReport(
         perplexity: exp(mean), tokens: windows.reduce(0) { $0 + $1.count }, windows: windows.count, length: windows.first?.count ?? 0)
 }
 
-private func run(_ block: Block, _ forward: Forward, _ model: Model, _ compute: Compute, _ states: inout [BatchState]) throws {
+private func run(_ block: Block, _ forward: Forward, _ states: inout [BatchState]) throws {
     for stage in block.stages {
-        let weights = try model.weights(stage, compute)
+        let weights = try forward.weights(stage)
         for index in states.indices {
-            let input = try forward.input(of: stage, in: block, &states[index])
-            try forward.apply(stage, in: block, weights: weights, input: input, &states[index])
+            let input = try forward.input(of: stage, states[index])
+            try forward.apply(stage, weights: weights, to: input, &states[index])
         }
     }
-    for index in states.indices { try forward.finish(block, &states[index]) }
+    for index in states.indices { forward.finishBlock(&states[index]) }
 }

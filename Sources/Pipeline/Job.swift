@@ -7,6 +7,7 @@ public import Recipes
 public import Reporting
 public import Safetensors
 public import Sharding
+internal import Transformers
 
 /// A recipe made ready to run on the ranks of a world.
 public final class Job {
@@ -25,7 +26,8 @@ public final class Job {
         case empty, unfinished, finished
     }
 
-    public init(_ source: RecipeSource, access: Access, world: Communicator, clock: PhaseClock) throws {
+    /// - Parameter output: replaces the recipe's output directory (a run that was moved).
+    public init(_ source: RecipeSource, output: String? = nil, access: Access, world: Communicator, clock: PhaseClock) throws {
         self.source = source
         self.world = world
         self.clock = clock
@@ -34,19 +36,21 @@ public final class Job {
             _ = try source.recipe()
             return source
         }
-        let recipe = try source.recipe()
+        var recipe = try source.recipe()
+        if let output { recipe.output = output }
         let model = try Model(path: recipe.model, access: access, world: world)
         guard model.quantization == nil else {
             throw AgreedFailure(rank: 0, exitCode: 65, description: "\(recipe.model) is compressed already; give the dense model")
         }
+        let chosen = recipe
         (plan, tokens, planHash) = try clock.measure(.plan) { () throws in
-            let plan = try world.agreed { () throws in try Plan(recipe: recipe, architecture: model.architecture) { try model.scaleType($0) } }
+            let plan = try world.agreed { () throws in try Plan(recipe: chosen, architecture: model.architecture) { try model.scaleType($0) } }
             let tokens = try world.fromCoordinator(exitCode: exitCode) { () throws -> TokenSequences? in
                 // What the format cannot carry is said before the work, not after it.
                 _ = try OutputPlan(plan, source: model.checkpoint.index)
-                return try recipe.calibration.map {
+                return try chosen.calibration.map {
                     try TokenSequences.load(
-                        $0, tokenizer: recipe.model + "/tokenizer.json", vocabularySize: model.architecture.vocabularySize)
+                        $0, tokenizer: chosen.model + "/tokenizer.json", vocabularySize: model.architecture.vocabularySize)
                 }
             }
             return (plan, tokens, plan.hash(configuration: model.configuration, index: model.checkpoint.index, tokens: tokens))
@@ -101,7 +105,9 @@ public final class Job {
 
     /// Gathers what the ranks measured and writes report.json.
     /// - Returns: the report, on the coordinator alone.
-    public func report(_ linears: [LinearReport], _ tiles: TileCounts, size: SizeReport?, wallSeconds: Double) throws -> RunReport? {
+    public func report(
+        _ linears: [LinearReport], _ tiles: TileCounts, size: SizeReport?, before: EvaluationReport?, after: EvaluationReport?, wallSeconds: Double
+    ) throws -> RunReport? {
         let own = RankReport(
             rank: world.rank, host: hostName(), seconds: clock.seconds, bytesSent: world.bytesSent, bytesRead: model.checkpoint.bytesRead)
         let ranks = try world.gather([UInt8](JSONEncoder().encode(own)))
@@ -116,6 +122,8 @@ public final class Job {
         report.linears = linears
         report.ranks = try ranks.map { try JSONDecoder().decode(RankReport.self, from: Data($0)) }
         report.size = size
+        report.before = before
+        report.after = after
         return report
     }
 

@@ -7,6 +7,7 @@ internal import Recipes
 internal import Reporting
 internal import Safetensors
 internal import Sharding
+internal import Transformers
 
 /// Writes the files of the result. Memory is bounded by one tensor; `config.json` comes last, so an unfinished directory never looks loadable.
 struct Merge {
@@ -36,7 +37,8 @@ struct Merge {
         return SizeReport(
             sourceBytes: model.checkpoint.index.totalByteCount,
             outputBytes: output.files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } },
-            bitsPerWeight: Double(8 * output.compressedBytes) / Double(max(output.compressedWeights, 1)))
+            bitsPerWeight: Double(8 * output.compressedBytes) / Double(max(output.compressedWeights, 1)),
+            sourceBitsPerWeight: Double(output.sourceBitsOfCompressed) / Double(max(output.compressedWeights, 1)))
     }
 
     /// Takes away what makes a directory look finished, and shards of an earlier cut, before the first new file is written.
@@ -131,7 +133,7 @@ struct Merge {
             throw PipelineError(.badInput, "\(model.path)/config.json is not valid JSON")
         }
         let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.treatment == nil }.map(\.linear.name) } }
-        let quantization = try output.format.configuration(output.linears.map(\.packed), ignored: kept + [plan.architecture.head.name])
+        let quantization = try output.format.configuration(output.linears.map(\.packed), ignored: kept + [plan.architecture.head.linear.name])
         if let quantization { value = value.setting("quantization_config", quantization) }
         return value.text()
     }

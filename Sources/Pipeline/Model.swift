@@ -96,6 +96,13 @@ public struct CheckpointParameters: ParameterSource {
     }
 
     public func rows(_ tensor: String, _ indices: [Int32], into destination: Matrix<Float>) throws {
+        if let quantization, checkpoint.index.tensors[tensor] == nil, let first = indices.min(), let last = indices.max() {
+            let window = try quantization.dequantize(tensor, rows: Int(first)..<Int(last) + 1, checkpoint)
+            for (position, index) in indices.enumerated() {
+                destination.rows(position..<position + 1).assign(window.rows(Int(index - first)..<Int(index - first) + 1))
+            }
+            return
+        }
         let (_, rows, columns) = try shape(tensor)
         precondition(destination.rows == indices.count && destination.columns == columns, "\(indices.count) rows of \(columns) columns")
         for (position, index) in indices.enumerated() {

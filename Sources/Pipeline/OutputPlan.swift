@@ -102,6 +102,9 @@ struct OutputPlan: Sendable {
         }
     }
 
+    /// Bits that the weights of compressed linears take in the source.
+    var sourceBitsOfCompressed: Int { linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns * $1.packed.sourceType.bits } }
+
     /// Weights of all compressed linears.
     var compressedWeights: Int { linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns } }
 }

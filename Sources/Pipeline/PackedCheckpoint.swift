@@ -60,8 +60,8 @@ struct PackedCheckpoint: Sendable {
         }
     }
 
-    /// The dequantized weight: [rows, columns]
-    func dequantize(_ tensor: String, _ checkpoint: Checkpoint) throws -> Matrix<Float> {
+    /// Some rows of the dequantized weight, all when nil: [rows, columns]
+    func dequantize(_ tensor: String, rows chosen: Range<Int>? = nil, _ checkpoint: Checkpoint) throws -> Matrix<Float> {
         let name = name(tensor)
         let scheme = try scheme(name, checkpoint.index)
         let shape: [Int] = try checkpoint.withBytes(of: name + ".weight_shape") { bytes in
@@ -72,14 +72,16 @@ struct PackedCheckpoint: Sendable {
         let groups = scheme.group.map { (columns + $0 - 1) / $0 } ?? 1
         let scales = try CheckpointParameters(checkpoint: checkpoint, quantization: nil).matrix(name + ".weight_scale")
         let zeros = try zeros(name, scheme, rows: rows, groups: groups, checkpoint)
-        let result = Matrix<Float>(uninitialized: rows, columns)
+        let chosen = chosen ?? 0..<rows
+        let result = Matrix<Float>(uninitialized: chosen.count, columns)
         let words = BitStream.wordCount(columns, bits: scheme.bits)
-        try checkpoint.withBytes(of: name + ".weight_packed") { bytes in
-            let base = bytes.baseAddress!.assumingMemoryBound(to: UInt32.self)
-            parallelFor(rows) { row in
+        try checkpoint.withBytes(of: name + ".weight_packed", bytes: chosen.lowerBound * words * 4..<chosen.upperBound * words * 4) { bytes in
+            nonisolated(unsafe) let base = bytes.baseAddress!.assumingMemoryBound(to: UInt32.self)
+            parallelFor(chosen.count) { index in
+                let row = chosen.lowerBound + index
                 let codes = Matrix<UInt8>(uninitialized: 1, columns)
-                BitStream.unpack(base + row * words, count: columns, bits: scheme.bits, into: codes.base)
-                let target = result.row(row)
+                BitStream.unpack(base + index * words, count: columns, bits: scheme.bits, into: codes.base)
+                let target = result.row(index)
                 for group in 0..<groups {
                     let (scale, zero) = (scales[row, group], Float(zeros[row, group]))
                     let start = group * (scheme.group ?? columns)

@@ -5,6 +5,7 @@ internal import LinearAlgebra
 internal import Packing
 internal import Safetensors
 internal import Sharding
+internal import Transformers
 
 /// A tile of the plan.
 struct TileKey: Hashable, Sendable {

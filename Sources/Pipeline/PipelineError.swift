@@ -1,6 +1,6 @@
 // What can go wrong in a run, with the exit code it ends with.
 
-public import MessagePassing
+internal import MessagePassing
 internal import Glibc
 internal import Recipes
 internal import Safetensors
@@ -36,10 +36,22 @@ public func exitCode(for error: any Error) -> Int32 {
     switch error {
     case let error as PipelineError: error.kind.rawValue
     case let error as AgreedFailure: error.exitCode
-    case let error as SafetensorsError: exitCode(for: error.kind)
+    case let error as SafetensorsError: error.exitCode
     case let error as TokenizerError where error.isMissingFile: EX_NOINPUT
     case is MPIError, is SessionError: EX_OSERR
     case is RecipeError, is PlanError, is ArchitectureError, is TokenizerError: EX_DATAERR
     default: EX_SOFTWARE
+    }
+}
+
+extension SafetensorsError {
+    fileprivate var exitCode: Int32 {
+        switch kind {
+        case .missing: EX_NOINPUT
+        case .malformed, .unknownTensor: EX_DATAERR
+        case .invalidRequest: EX_SOFTWARE
+        case .diskFull, .notWritable: EX_CANTCREAT
+        case .notReadable: EX_IOERR
+        }
     }
 }

@@ -38,11 +38,11 @@ struct StageSolver {
         let own = owners.indices.filter { owners[$0] == world.rank }
         let missing = own.filter { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
 
+        let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
         let encoded = try clock.measure(.solve) { () throws in
             try parallelMap(own.count) { position in
-                let tile = own[position]
-                let key = TileKey(block: block, stage: index, tile: tile)
-                return try committed.contains(key) ? committed.read(key) : solve(stage, tile, factors)
+                let key = TileKey(block: block, stage: index, tile: own[position])
+                return try committed.contains(key) ? committed.read(key) : tileSolver.solve(key.tile)
             }
         }
         for (position, tile) in own.enumerated() {
@@ -58,7 +58,15 @@ struct StageSolver {
         return SolvedStage(tiles: tiles, solvedHere: missing)
     }
 
-    private func solve(_ stage: StagePlan, _ index: Int, _ factors: [FactorSettings: FactorOutcome]) throws -> EncodedTile {
+}
+
+/// Solves single tiles of a stage; its tiles may be solved at the same time.
+private struct TileSolver: Sendable {
+    let model: Model
+    let stage: StagePlan
+    let factors: [FactorSettings: FactorOutcome]
+
+    func solve(_ index: Int) throws -> EncodedTile {
         let tile = stage.tiles[index]
         let linear = stage.linears[tile.linear]
         guard let treatment = linear.treatment, let options = linear.options else {

@@ -15,26 +15,28 @@ extension Model {
         }
     }
 
+}
+
+extension Forward {
     /// The weights of a stage as the checkpoint has them.
-    func weights(_ stage: Stage, _ compute: Compute) throws -> [LinearWeights] {
-        try stage.linears.map { try loadWeights($0, from: parameters, compute: compute) }
+    func weights(_ stage: Stage) throws -> [LinearWeights] {
+        try stage.linears.map(loadWeights)
     }
 
     /// The weights of a stage with its compressed linears dequantized from their tiles.
     ///
     /// - Parameter tiles: the encoded tiles of the stage, in the plan's order.
-    func weights(_ plan: StagePlan, tiles: [EncodedTile], _ compute: Compute) throws -> [LinearWeights] {
+    func weights(_ plan: StagePlan, tiles: [EncodedTile]) throws -> [LinearWeights] {
         try plan.linears.indices.map { index in
             let linear = plan.linears[index].linear
             let own = plan.tiles.indices.filter { plan.tiles[$0].linear == index }
-            guard !own.isEmpty else { return try loadWeights(linear, from: parameters, compute: compute) }
+            guard !own.isEmpty else { return try loadWeights(linear) }
             let weight = Matrix<Float>(uninitialized: linear.rows, linear.columns)
             parallelFor(own.count) { position in
                 let tile = own[position]
                 tiles[tile].dequantize(into: weight.rows(plan.tiles[tile].rows))
             }
-            let bias = try linear.bias.map { try parameters.matrix($0).elements() }
-            return LinearWeights(weight, bias: bias, compute: compute)
+            return LinearWeights(weight: Operand(weight, compute: compute), bias: try bias(of: linear))
         }
     }
 }

@@ -117,7 +117,7 @@ private struct TokenSource {
         case .jsonLines:
             ids = try jsonLines(Tokenizer(path: tokenizer), atLeast: atLeast)
         case .numpy:
-            ids = try narrowed(NumpyArray.readIntegers(path: path))
+            ids = try narrowed(NumpyArray(path: path).values)
         case .safetensors:
             ids = try narrowed(integers())
         }

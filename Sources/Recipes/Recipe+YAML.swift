@@ -1,7 +1,7 @@
 // Reading a recipe from YAML, strictly.
 
-public import Compression
-public import Transformers
+internal import Compression
+internal import Transformers
 internal import Yams
 
 extension Recipe {
@@ -28,30 +28,21 @@ extension Recipe {
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
                 "max_fallbacks",
             ])
-        let base = try top.node("compress").map { node throws(RecipeError) in
-            try Treatment(YAMLMapping(node, file: file, path: "compress", keys: Treatment.keys), base: .default)
+        let base = try top.mapping("compress", keys: Treatment.keys).map { mapping throws(RecipeError) in
+            try Treatment(mapping, base: .default)
         }
-        guard let modelPath = try model ?? top.string("model") else { throw top.missing("model") }
-        guard let outputPath = try output ?? top.string("output") else { throw top.missing("output") }
-        self.model = modelPath
-        self.output = outputPath
+        self.model = if let model { model } else { try top.required("model") }
+        self.output = if let output { output } else { try top.required("output") }
         propagation = try top.choice("propagation") ?? .stage
         compute = try top.choice("compute") ?? .bf16
         rules = try Self.rules(top, base: base ?? .default)
-        ignore = try top.strings("ignore").map { texts throws(RecipeError) in
-            var patterns: [Pattern] = []
-            for (text, line) in texts { patterns.append(try Self.pattern(text, file: file, line: line)) }
-            return patterns
-        } ?? []
+        ignore = []
+        for (text, line) in try top.strings("ignore") ?? [] { ignore.append(try Self.pattern(text, file: file, line: line)) }
         format = try top.choice("format") ?? .compressedTensors
         maxShardSize = try top.byteCount("max_shard_size") ?? 5_000_000_000
         maxFallbacks = try top.integer("max_fallbacks", in: 0...Int.max) ?? 0
-        calibration = try top.node("calibration").map { node throws(RecipeError) in
-            try Calibration(YAMLMapping(node, file: file, path: "calibration", keys: Calibration.keys))
-        }
-        evaluation = try top.node("evaluation").map { node throws(RecipeError) in
-            try Evaluation(YAMLMapping(node, file: file, path: "evaluation", keys: Evaluation.keys))
-        }
+        calibration = try top.mapping("calibration", keys: Calibration.keys).map(Calibration.init)
+        evaluation = try top.mapping("evaluation", keys: Evaluation.keys).map(Evaluation.init)
         guard calibration != nil || !rules.contains(where: { $0.treatment.method.needsHessian }) else {
             throw RecipeError(place: file, message: "key `calibration` is missing; only recipes of rounding to nearest (`method: rtn`) do without it")
         }
@@ -105,8 +96,7 @@ extension Calibration {
     static let keys = ["source", "sequences", "length", "skip", "sampling", "seed", "batch"]
 
     init(_ mapping: YAMLMapping) throws(RecipeError) {
-        guard let source = try mapping.string("source") else { throw mapping.missing("source") }
-        self.source = source
+        source = try mapping.required("source")
         sequences = try mapping.integer("sequences", in: 1...Int.max) ?? 128
         length = try mapping.integer("length", in: 2...Int.max) ?? 2048
         skip = try mapping.integer("skip", in: 0...Int.max) ?? 0
@@ -121,8 +111,7 @@ extension Evaluation {
     static let keys = ["source", "sequences", "length", "compute"]
 
     init(_ mapping: YAMLMapping) throws(RecipeError) {
-        guard let source = try mapping.string("source") else { throw mapping.missing("source") }
-        self.source = source
+        source = try mapping.required("source")
         length = try mapping.integer("length", in: 2...Int.max) ?? 2048
         sequences = try mapping.integer("sequences", in: 1...Int.max)
         compute = try mapping.choice("compute") ?? .f32

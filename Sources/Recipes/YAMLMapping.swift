@@ -37,6 +37,18 @@ struct YAMLMapping {
 
     func node(_ key: String) -> Node? { has(key) ? entries[key] : nil }
 
+    /// The mapping under `key`, with the keys that may occur in it.
+    func mapping(_ key: String, keys: [String]) throws(RecipeError) -> YAMLMapping? {
+        guard let node = node(key) else { return nil }
+        return try YAMLMapping(node, file: file, path: path.isEmpty ? key : "\(path).\(key)", keys: keys)
+    }
+
+    /// A text that must be there.
+    func required(_ key: String) throws(RecipeError) -> String {
+        guard let text = try string(key) else { throw missing(key) }
+        return text
+    }
+
     func string(_ key: String) throws(RecipeError) -> String? {
         try value(key, "a text") { $0.scalar?.string }
     }

@@ -22,6 +22,23 @@ extension RunReport {
         return table.text() + lines.joined(separator: "\n") + "\n"
     }
 
+    /// Source and result side by side: size, bits, perplexity; nil when nothing was merged.
+    public func summaryTable() -> String? {
+        guard let size else { return nil }
+        var table = Table(header: ["", "source", "result", ""])
+        let ratio = Double(size.sourceBytes) / Double(max(size.outputBytes, 1))
+        table.add(["size", formatBytes(size.sourceBytes), formatBytes(size.outputBytes), "\(format(ratio, digits: 2)) times smaller"])
+        table.add(["bits per compressed weight", format(size.sourceBitsPerWeight, digits: 2), format(size.bitsPerWeight, digits: 2), ""])
+        if let before, let after {
+            let change = 100 * (after.perplexity / before.perplexity - 1)
+            table.add([
+                "perplexity", format(before.perplexity, digits: 3), format(after.perplexity, digits: 3),
+                "\(change < 0 ? "" : "+")\(format(change, digits: 2)) % over \(after.tokens) tokens",
+            ])
+        }
+        return table.text()
+    }
+
     /// Linears that were not treated as the recipe asked, one line each; empty when all were.
     public func deviations() -> [String] {
         linears.compactMap { linear in

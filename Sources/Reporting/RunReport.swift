@@ -13,6 +13,9 @@ public struct RunReport: Codable, Sendable {
     public var ranks: [RankReport] = []
     public var tiles: TileCounts
     public var size: SizeReport?
+    /// The source model on the recipe's evaluation text, and the result on the same.
+    public var before: EvaluationReport?
+    public var after: EvaluationReport?
     public var wallSeconds: Double
 
     public init(cleave: String, model: String, planHash: String, calibration: CalibrationReport?, tiles: TileCounts, wallSeconds: Double) {
@@ -65,11 +68,32 @@ public struct SizeReport: Codable, Sendable, Equatable {
     public var outputBytes: Int
     /// Bits of all parts of the compressed linears (codes, scales, zeros) per weight of theirs.
     public var bitsPerWeight: Double
+    /// The same in the source.
+    public var sourceBitsPerWeight: Double
 
-    public init(sourceBytes: Int, outputBytes: Int, bitsPerWeight: Double) {
+    public init(sourceBytes: Int, outputBytes: Int, bitsPerWeight: Double, sourceBitsPerWeight: Double) {
+        self.sourceBitsPerWeight = sourceBitsPerWeight
         self.sourceBytes = sourceBytes
         self.outputBytes = outputBytes
         self.bitsPerWeight = bitsPerWeight
+    }
+}
+
+/// The perplexity of a model on a text.
+public struct EvaluationReport: Codable, Sendable {
+    /// exp of the mean negative log-likelihood of the predicted tokens.
+    public var perplexity: Double
+    /// Tokens of all windows.
+    public var tokens: Int
+    public var windows: Int
+    /// Tokens of a window.
+    public var length: Int
+
+    public init(perplexity: Double, tokens: Int, windows: Int, length: Int) {
+        self.perplexity = perplexity
+        self.tokens = tokens
+        self.windows = windows
+        self.length = length
     }
 }
 

@@ -16,7 +16,7 @@ extension Plan {
         var usedRules = Set<Int>()
         var usedPatterns = Set<Int>()
         // The head is a linear that a recipe may name, though it is never compressed.
-        let fixed = [architecture.head.name]
+        let fixed = [architecture.head.linear.name]
         for (index, pattern) in recipe.ignore.enumerated() where fixed.contains(where: pattern.matches) { usedPatterns.insert(index) }
         var blocks: [BlockPlan] = []
         for index in 0..<architecture.blockCount {

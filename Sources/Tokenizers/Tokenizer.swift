@@ -31,7 +31,7 @@ public struct Tokenizer: Sendable {
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
         } catch {
-            throw TokenizerError(file: path, place: "", problem: "the file cannot be read: \(error.localizedDescription)")
+            throw TokenizerError(file: path, place: "", problem: "the file cannot be read: \(error.localizedDescription)", isMissingFile: true)
         }
         try self.init(json: data, name: path)
     }

@@ -71,7 +71,7 @@ protocol Verb: ParsableCommand {
 extension Verb {
     /// Threads of this rank: as asked; else OMP_NUM_THREADS; else all of its cores when it runs alone, one beside other ranks.
     func threads(_ world: Communicator) throws -> Int {
-        common.threads ?? environmentThreads() ?? (world.size == 1 ? availableCores() : 1)
+        common.threads ?? environmentThreads() ?? (world.size == 1 ? Threads.availableCores : 1)
     }
 }
 

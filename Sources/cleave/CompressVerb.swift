@@ -5,6 +5,8 @@ import MessagePassing
 import Pipeline
 import Recipes
 import Reporting
+import Safetensors
+import Sharding
 import Transformers
 
 struct CompressVerb: Verb {
@@ -35,7 +37,7 @@ struct CompressVerb: Verb {
         let (linears, tiles) = try job.compress { resumption in
             if let resumption { say(world, resumption + "\n") }
         }
-        var (size, after): (SizeReport?, EvaluationResult?)
+        var (size, after): (SizeReport?, EvaluationReport?)
         if !noMerge {
             size = try job.merge()
             try checkResult(job, world)
@@ -60,7 +62,7 @@ struct CompressVerb: Verb {
         }
     }
 
-    private func evaluation(of model: Model, _ job: Job, _ world: Communicator) throws -> EvaluationResult? {
+    private func evaluation(of model: Model, _ job: Job, _ world: Communicator) throws -> EvaluationReport? {
         guard let evaluation = job.recipe.evaluation else { return nil }
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(

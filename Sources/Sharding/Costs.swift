@@ -1,0 +1,72 @@
+// What a plan costs on a number of ranks: arithmetic, messages and memory, from shapes alone.
+
+internal import Recipes
+internal import Transformers
+
+/// The costs of a run for its busiest rank.
+public struct Costs: Codable, Sendable {
+    public var ranks: Int
+    /// Multiplications and additions.
+    public var forwardOperations = 0.0
+    public var hessianOperations = 0.0
+    public var factorOperations = 0.0
+    public var solveOperations = 0.0
+    /// Bytes that a rank contributes to sums of Hessians, to copies of factors, and to gathered tiles.
+    public var bytesSent = 0.0
+    /// Bytes of weights that a rank reads.
+    public var bytesRead = 0.0
+    /// The largest resident memory, in bytes.
+    public var memory = 0
+    /// Partial checkpoints of all ranks.
+    public var partialFiles = 0
+}
+
+extension Plan {
+    /// The costs on a number of ranks.
+    public func costs(ranks: Int) -> Costs {
+        let assignment = Assignment(ranks: ranks)
+        var costs = Costs(ranks: ranks)
+        let length = recipe.calibration?.length ?? 0
+        let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
+        let tokens = sequences * length
+        let activation = recipe.compute == .bf16 ? 2 : 4
+        let residual = tokens * architecture.hiddenSize * 4 * (recipe.propagation == .block ? 2 : 1)
+        for (blockIndex, block) in blocks.enumerated() {
+            var owners = Set<Int>()
+            for (stageIndex, stage) in block.stages.enumerated() {
+                let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
+                let weights = rows * columns
+                costs.forwardOperations += 2 * Double(tokens) * Double(weights) * (recipe.propagation == .block ? 2 : 1)
+                costs.forwardOperations += stage.stage.attentionOperations(sequences: sequences, length: length)
+                costs.bytesRead += Double(weights) * 2
+                var hessian = 0
+                if stage.needsHessian {
+                    costs.hessianOperations += Double(tokens) * Double(columns) * Double(columns)
+                    costs.bytesSent += 4 * Double(columns) * Double(columns)
+                    if assignment.factorOwner(block: blockIndex, stage: stageIndex) == blockIndex % ranks {
+                        costs.factorOperations += Double(columns) * Double(columns) * Double(columns) / 3
+                    }
+                    hessian = columns * columns * (8 + 8 + 4)
+                }
+                let stageOwners = assignment.owners(of: stage.tiles)
+                owners.formUnion(stageOwners)
+                let perRank = zip(stageOwners, stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
+                let solved = perRank.values.max() ?? 0
+                costs.solveOperations += 2 * Double(solved) * Double(columns) * Double(columns)
+                costs.bytesSent += Double(solved * columns)
+                let forward = weights * (4 + activation) + tokens * columns * activation
+                costs.memory = max(costs.memory, residual + max(forward, tokens * columns * activation + hessian + solved * columns * 8))
+            }
+            costs.partialFiles += owners.count
+        }
+        return costs
+    }
+}
+
+extension Stage {
+    /// Scores and contexts of the causal half, over all heads.
+    fileprivate func attentionOperations(sequences: Int, length: Int) -> Double {
+        guard case .attention(let attention) = effect else { return 0 }
+        return 2 * Double(sequences) * Double(length) * Double(length) * Double(attention.heads * attention.headSize)
+    }
+}

@@ -1,0 +1,79 @@
+// cleave inspect: what is in a checkpoint.
+
+import ArgumentParser
+import Foundation
+import MessagePassing
+import Pipeline
+import Reporting
+import Safetensors
+
+struct InspectVerb: Verb {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect", abstract: "Show what a safetensors file or a model directory holds; refuses damaged headers.")
+
+    @Argument(help: "A .safetensors file or a model directory.", completion: .file())
+    var path: String
+
+    @Flag(help: "List every tensor.")
+    var tensors = false
+
+    @OptionGroup var common: CommonOptions
+
+    private struct Tensor: Encodable {
+        var name: String
+        var type: String
+        var shape: [Int]
+        var file: String
+    }
+
+    private struct Output: Encodable {
+        var files: Int
+        var bytes: Int
+        var parameters: Int
+        var types: [String: Int]
+        var format: String
+        var tensors: [Tensor]
+    }
+
+    func run(_ world: Communicator) throws {
+        let text = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try common.json ? jsonLine(output()) : describe(output()) }
+        if world.isCoordinator { Console.output(text) }
+    }
+
+    private func output() throws -> Output {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+            throw PipelineError(.missingInput, "\(path): no such file or directory")
+        }
+        var list: [Tensor]
+        let files: Int
+        if isDirectory.boolValue {
+            let index = try CheckpointIndex(directory: path)
+            list = index.tensors.map { name, tensor in
+                Tensor(name: name, type: tensor.description.type.rawValue, shape: tensor.description.shape, file: index.files[tensor.file].name)
+            }
+            files = index.files.count
+        } else {
+            let file = try SafetensorsFile(path: path)
+            list = file.entries.map { Tensor(name: $0.name, type: $0.description.type.rawValue, shape: $0.description.shape, file: path) }
+            files = 1
+        }
+        list.sort { $0.name < $1.name }
+        var types: [String: Int] = [:]
+        for tensor in list { types[tensor.type, default: 0] += 1 }
+        let bytes = list.reduce(0) { $0 + $1.shape.reduce(ElementType(rawValue: $1.type)?.bits ?? 0, *) / 8 }
+        return Output(
+            files: files, bytes: bytes, parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: types,
+            format: list.contains { $0.name.hasSuffix(".weight_packed") } ? "compressed-tensors pack-quantized" : "dense", tensors: list)
+    }
+
+    private func describe(_ output: Output) -> String {
+        let types = output.types.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+        var text = "\(path): \(output.format), \(output.tensors.count) tensors (\(types)) in \(output.files) files, \(formatBytes(output.bytes))\n"
+        guard tensors else { return text }
+        var table = Table(header: ["tensor", "type", "shape", "file"])
+        for tensor in output.tensors { table.add([tensor.name, tensor.type, "\(tensor.shape)", tensor.file]) }
+        text += table.text()
+        return text
+    }
+}

@@ -120,7 +120,8 @@ struct CheckpointTests {
     @Test(arguments: [
         "", "{}",
         #"{"directory":"d","files":[],"tensors":[{"name":"a","file":0,"type":"U8","shape":[1],"start":0}]}"#,
-        #"{"directory":"d","files":[{"name":"f","byteCount":9,"metadata":{}}],"tensors":[{"name":"a","file":0,"type":"U8","shape":[2],"start":8}]}"#,
+        #"{"directory":"d","files":[{"name":"f","byteCount":9,"metadata":{}}],"#
+            + #""tensors":[{"name":"a","file":0,"type":"U8","shape":[2],"start":8}]}"#,
     ])
     func brokenTransport(text: String) {
         #expect(failure { try CheckpointIndex(encoded: Array(text.utf8)) }?.kind == .malformed)

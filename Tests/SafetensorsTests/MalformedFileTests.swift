@@ -55,7 +55,8 @@ struct MalformedFile: CustomTestStringConvertible, Sendable {
         .init(
             "a tensor given twice",
             header:
-                #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#,
+                #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"#
+                + #""a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#,
             reason: "duplicate key \"a\""),
         .init(
             "a field given twice", header: #"{"a":{"dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#,
@@ -102,12 +103,14 @@ struct MalformedFile: CustomTestStringConvertible, Sendable {
         .init(
             "a hole between tensors",
             header:
-                #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}"#,
+                #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"#
+                + #""b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}"#,
             dataCount: 3, reason: "leaves a hole"),
         .init(
             "an overlap",
             header:
-                #"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
+                #"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"#
+                + #""b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
             dataCount: 3, reason: "overlaps"),
     ]
 }

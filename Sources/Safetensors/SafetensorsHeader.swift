@@ -6,7 +6,7 @@
 /// - a key given twice: of tensors and `__metadata__` the reference keeps the last. Names that differ only in Unicode
 ///   normalisation count as equal;
 /// - white space before the opening brace, against the format's own text;
-/// - tensors written as arrays and dtypes written as objects, which the reference takes by accident of its JSON library;
+/// - tensors written as arrays and dtypes written as objects, which the reference takes by accident of its library;
 /// - dimensions and offsets of 2^63 and more.
 struct SafetensorsHeader {
     var metadata: [String: String] = [:]

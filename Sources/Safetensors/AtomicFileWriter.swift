@@ -12,8 +12,8 @@ public struct WrittenFile: Sendable, Equatable, Codable {
 
 /// Streams bytes to `PATH.tmp-PID`, which `finish` makes durable and renames to `PATH`.
 ///
-/// Any failure removes the temporary file and ends the writer. So does releasing it unfinished. A temporary file left by
-/// a killed process of the same number is overwritten; one that is being written is refused.
+/// Any failure removes the temporary file and ends the writer. So does releasing it unfinished. A temporary file left
+/// by a killed process of the same number is overwritten; one that is being written is refused.
 public final class AtomicFileWriter {
     public let path: String
     /// Bytes taken so far, written or buffered.

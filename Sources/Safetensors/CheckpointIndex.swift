@@ -88,8 +88,8 @@ extension CheckpointIndex {
             throw SafetensorsError(
                 .missing, path: indexPath,
                 """
-                \(missing.count) of the \(names.count) files it names do not exist, the first being \(missing[0]). Fetch \
-                the checkpoint again.
+                \(missing.count) of the \(names.count) files it names do not exist, the first being \(missing[0]). \
+                Fetch the checkpoint again.
                 """)
         }
         var found: Set<String> = []

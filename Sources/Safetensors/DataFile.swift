@@ -55,7 +55,7 @@ final class DataFile: Sendable {
         }
     }
 
-    /// Positioned reads whatever the access: for headers, which may be checked while a file is still being damaged.
+    /// Positioned reads whatever the access, so that a header of a file that shrinks gives an error and not a signal.
     func readFromDisk(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
         var done = 0
         while done < buffer.count {

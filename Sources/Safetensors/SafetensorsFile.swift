@@ -83,7 +83,7 @@ public final class SafetensorsFile: Sendable {
         guard Int(length) <= file.byteCount - 8 else {
             throw SafetensorsHeader.malformed(
                 file.path,
-                "The header's length is given as \(length), but only \(file.byteCount - 8) bytes follow; is it truncated?"
+                "The header's length is given as \(length), but only \(file.byteCount - 8) bytes follow: truncated?"
             )
         }
         let json = try file.bytes(at: 8, count: Int(length))

@@ -2,10 +2,12 @@
 
 /// What the header of a safetensors file says, after validation.
 ///
-/// Refuses all that the reference reader refuses (`safetensors/src/tensor.rs`), and besides, on purpose: a key given twice
-/// (of tensors and `__metadata__` the reference keeps the last; names that differ only in Unicode normalisation count as
-/// equal); white space before the opening brace (against the format's own text); tensors written as arrays instead
-/// of objects, and dtypes written as objects (accidents of its JSON library); dimensions of 2^63 and more.
+/// Refuses all that the reference reader refuses (`safetensors/src/tensor.rs`), and besides, on purpose:
+/// - a key given twice: of tensors and `__metadata__` the reference keeps the last. Names that differ only in Unicode
+///   normalisation count as equal;
+/// - white space before the opening brace, against the format's own text;
+/// - tensors written as arrays and dtypes written as objects, which the reference takes by accident of its library;
+/// - dimensions and offsets of 2^63 and more.
 struct SafetensorsHeader {
     var metadata: [String: String] = [:]
     /// In the order of the data.
@@ -130,7 +132,7 @@ extension SafetensorsHeader {
 // MARK: - Layout
 
 extension SafetensorsHeader {
-    /// Sorts the entries by position, checks that they cover the data without hole or overlap, and makes ranges absolute.
+    /// Sorts the entries by position, checks that they cover the data without hole or overlap, makes ranges absolute.
     private mutating func placeEntries(dataStart: Int, fileSize: Int, path: String) throws(SafetensorsError) {
         entries.sort { ($0.bytes.lowerBound, $0.bytes.upperBound) < ($1.bytes.lowerBound, $1.bytes.upperBound) }
         let dataSize = fileSize - dataStart

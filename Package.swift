@@ -26,7 +26,13 @@ let package = Package(
         .target(
             name: "LinearAlgebra", dependencies: ["COpenBLAS", "COneDNN", "CKernels"], swiftSettings: swiftSettings),
 
+        // MARK: - Models
+        .target(name: "Transformers", dependencies: ["LinearAlgebra", "CKernels"], swiftSettings: swiftSettings),
+
         // MARK: - Tests
         .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "TransformersTests", dependencies: ["Transformers", "LinearAlgebra", "CKernels"], resources: [.copy("Fixtures")],
+            swiftSettings: swiftSettings),
     ]
 )

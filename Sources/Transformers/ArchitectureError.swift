@@ -1,0 +1,25 @@
+// Why a config.json cannot be turned into an architecture.
+
+/// A configuration that cannot be used, with the file, the key, what was found and what would do.
+public enum ArchitectureError: Error, Equatable, CustomStringConvertible {
+    case malformed(source: String, reason: String)
+    case missing(source: String, key: String)
+    case invalid(source: String, key: String, found: String, expected: String)
+    case unsupported(source: String, key: String, found: String, supported: String)
+    case unknownModelType(source: String, found: String, known: [String])
+
+    public var description: String {
+        switch self {
+        case .malformed(let source, let reason):
+            "\(source) is not a JSON object: \(reason)."
+        case .missing(let source, let key):
+            "\(source) has no key \"\(key)\", which this kind of model needs."
+        case .invalid(let source, let key, let found, let expected):
+            "\(source): \"\(key)\" is \(found), but it must be \(expected)."
+        case .unsupported(let source, let key, let found, let supported):
+            "\(source): \"\(key)\" is \(found), which is not supported; supported: \(supported)."
+        case .unknownModelType(let source, let found, let known):
+            "\(source): the model_type \"\(found)\" is not known; known: \(known.joined(separator: ", "))."
+        }
+    }
+}

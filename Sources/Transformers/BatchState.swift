@@ -1,0 +1,40 @@
+// A batch on its way through the model.
+
+public import LinearAlgebra
+
+/// The residual stream of a few whole sequences, and what a stage has left for the next one.
+public struct BatchState: Sendable {
+    /// Tokens of each sequence; their rows follow each other.
+    public let lengths: [Int]
+    /// [tokens, hidden]
+    public var residual: Matrix<Float>
+    /// Left by attention or activation for the stage after it: [tokens, columns]. Nil at a block's beginning and end.
+    public var carried: Activation?
+    /// What the block will add to the residual stream at its end: [tokens, hidden].
+    public var pending: Matrix<Float>?
+
+    public init(lengths: [Int], residual: Matrix<Float>, carried: Activation? = nil, pending: Matrix<Float>? = nil) {
+        precondition(lengths.reduce(0, +) == residual.rows, "sequences of \(lengths) tokens in \(residual.rows) rows")
+        self.lengths = lengths
+        self.residual = residual
+        self.carried = carried
+        self.pending = pending
+    }
+
+    public var tokens: Int { residual.rows }
+
+    /// The rows of each sequence.
+    public var ranges: [Range<Int>] {
+        var end = 0
+        return lengths.map { length in
+            end += length
+            return end - length..<end
+        }
+    }
+
+    /// A state at a block's boundary that shares no memory with this one, so that both can go on.
+    public func copy() -> BatchState {
+        precondition(carried == nil && pending == nil, "a copy in the middle of a block")
+        return BatchState(lengths: lengths, residual: residual.copy())
+    }
+}

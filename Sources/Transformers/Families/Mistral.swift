@@ -1,0 +1,8 @@
+// Mistral: Llama with a sliding attention window in every block.
+
+extension Family {
+    static let mistral = Family(modelType: "mistral") { configuration, _ throws(ArchitectureError) in
+        let window = configuration.has("sliding_window") ? try configuration.count("sliding_window") : nil
+        return try GatedDecoder(windows: try GatedDecoder.uniform(configuration, window: window)).architecture(configuration)
+    }
+}

@@ -1,0 +1,46 @@
+// The end of the forward pass: residual stream to logits and likelihoods.
+
+internal import CKernels
+public import LinearAlgebra
+
+extension Forward {
+    /// Tokens whose logits exist at once: [tokens, vocabulary] is the largest buffer.
+    private static let logitTokens = 256
+
+    /// The negative log-likelihood of each sequence in nats: the sum over its length - 1 predictions of the next token.
+    ///
+    /// - Parameters:
+    ///   - sequences: the ids that `state` began from.
+    ///   - head: the weights of `architecture.head.linear`.
+    public func negativeLogLikelihood(of sequences: [[Int32]], _ state: BatchState, head: LinearWeights) throws -> [Double] {
+        precondition(sequences.map(\.count) == state.lengths, "ids of other sequences than the state's")
+        // The last token of a sequence predicts nothing.
+        let targets = sequences.flatMap { $0.dropFirst() + [-1] }
+        let losses = Matrix<Double>(repeating: 0, state.tokens, 1)
+        try forEachLogits(state, head) { tokens, logits in
+            forEachRowRange(logits.rows) { rows in
+                for row in rows {
+                    let token = tokens.lowerBound + row
+                    guard targets[token] >= 0 else { continue }
+                    let line = logits.row(row)
+                    losses.base[token] = cleave_log_sum_exp(line, logits.columns) - Double(line[Int(targets[token])])
+                }
+            }
+        }
+        return state.ranges.map { range in range.reduce(0) { $0 + losses.base[$1] } }
+    }
+
+    /// The logits of every token: [tokens, vocabulary].
+    public func logits(_ state: BatchState, head: LinearWeights) throws -> Matrix<Float> {
+        let result = Matrix<Float>(uninitialized: state.tokens, architecture.vocabularySize)
+        try forEachLogits(state, head) { tokens, logits in result.rows(tokens).assign(logits) }
+        return result
+    }
+
+    private func forEachLogits(_ state: BatchState, _ head: LinearWeights, _ body: (Range<Int>, Matrix<Float>) -> Void) throws {
+        let norm = try vectors.weights(architecture.finalNorm)
+        forEachChunk(state.tokens, Self.logitTokens) { tokens in
+            body(tokens, head.apply(to: norm.apply(to: state.residual.rows(tokens), compute: compute)))
+        }
+    }
+}

@@ -1,0 +1,37 @@
+// A normalisation with its learned weights.
+
+internal import CKernels
+internal import LinearAlgebra
+
+/// The learned weights of a norm, applied to rows in fp32.
+struct NormWeights: Sendable {
+    let norm: Norm
+    /// [size]
+    let weight: [Float]
+    let bias: [Float]?
+
+    /// Normalises `norm.size` values; `result` may be `values`.
+    func apply(to values: UnsafePointer<Float>, into result: UnsafeMutablePointer<Float>) {
+        switch norm.kind {
+        case .rootMeanSquare:
+            cleave_rms_norm(values, weight, result, norm.size, norm.epsilon)
+        case .layer:
+            if let bias {
+                cleave_layer_norm(values, weight, bias, result, norm.size, norm.epsilon)
+            } else {
+                cleave_layer_norm(values, weight, nil, result, norm.size, norm.epsilon)
+            }
+        }
+    }
+
+    /// The normalised rows of x: [tokens, size], in the compute type.
+    func apply(to x: Matrix<Float>, compute: Compute) -> Operand {
+        let result = Operand(uninitialized: compute, x.rows, x.columns)
+        forEachRowRange(x.rows) { rows in
+            let normalised = Matrix<Float>(uninitialized: rows.count, x.columns)
+            for (target, row) in rows.enumerated() { apply(to: x.row(row), into: normalised.row(target)) }
+            result.rows(rows).store(normalised)
+        }
+        return result
+    }
+}

@@ -1,0 +1,75 @@
+// What the linears multiply: activations and weights, in fp32 or bf16.
+
+public import LinearAlgebra
+
+/// The operand type of the linears' products; they accumulate in fp32 either way.
+public enum Compute: String, Sendable, Codable, CaseIterable {
+    case bf16
+    case f32
+}
+
+/// A matrix in the compute type: activations [tokens, columns] or a weight [rows, columns].
+public enum Operand: Sendable {
+    case f32(Matrix<Float>)
+    case bf16(Matrix<BFloat16>)
+
+    public init(uninitialized compute: Compute, _ rows: Int, _ columns: Int) {
+        switch compute {
+        case .f32: self = .f32(Matrix(uninitialized: rows, columns))
+        case .bf16: self = .bf16(Matrix(uninitialized: rows, columns))
+        }
+    }
+
+    /// An fp32 matrix in the compute type: itself, or rounded to bf16.
+    public init(_ matrix: Matrix<Float>, compute: Compute) {
+        switch compute {
+        case .f32:
+            self = .f32(matrix)
+        case .bf16:
+            let rounded = Matrix<BFloat16>(uninitialized: matrix.rows, matrix.columns)
+            convert(matrix, into: rounded)
+            self = .bf16(rounded)
+        }
+    }
+
+    public var rows: Int {
+        switch self {
+        case .f32(let matrix): matrix.rows
+        case .bf16(let matrix): matrix.rows
+        }
+    }
+
+    public var columns: Int {
+        switch self {
+        case .f32(let matrix): matrix.columns
+        case .bf16(let matrix): matrix.columns
+        }
+    }
+
+    /// A window on some rows.
+    public func rows(_ range: Range<Int>) -> Operand {
+        switch self {
+        case .f32(let matrix): .f32(matrix.rows(range))
+        case .bf16(let matrix): .bf16(matrix.rows(range))
+        }
+    }
+
+    /// A window on some columns.
+    public func columns(_ range: Range<Int>) -> Operand {
+        switch self {
+        case .f32(let matrix): .f32(matrix.columns(range))
+        case .bf16(let matrix): .bf16(matrix.columns(range))
+        }
+    }
+
+    /// Copies fp32 values of the same shape in, rounding them to bf16 where that is the type.
+    func store(_ values: Matrix<Float>) {
+        switch self {
+        case .f32(let matrix): matrix.assign(values)
+        case .bf16(let matrix): convert(values, into: matrix)
+        }
+    }
+}
+
+/// The activations entering a stage: [tokens, columns].
+public typealias Activation = Operand

@@ -64,8 +64,13 @@ let package = Package(
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
+        // MARK: - Models
+        .target(name: "Transformers", dependencies: ["LinearAlgebra", "CKernels"], swiftSettings: swiftSettings),
+
         // MARK: - Tests
-        tests("LinearAlgebraTests", ["LinearAlgebra"]),
-        tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
+        .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "TransformersTests", dependencies: ["Transformers", "LinearAlgebra", "CKernels"], resources: [.copy("Fixtures")],
+            swiftSettings: swiftSettings),
     ]
 )

@@ -64,13 +64,10 @@ let package = Package(
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
-        // MARK: - Models
-        .target(name: "Transformers", dependencies: ["LinearAlgebra", "CKernels"], swiftSettings: swiftSettings),
-
         // MARK: - Tests
-        .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], swiftSettings: swiftSettings),
-        .testTarget(
-            name: "TransformersTests", dependencies: ["Transformers", "LinearAlgebra", "CKernels"], resources: [.copy("Fixtures")],
-            swiftSettings: swiftSettings),
+        tests("LinearAlgebraTests", ["LinearAlgebra"]),
+        tests("SafetensorsTests", ["Safetensors"]),
+        tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels"], fixtures: true),
+        tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
     ]
 )

@@ -38,22 +38,3 @@ extension Forward {
         return .bf16(result)
     }
 }
-
-extension Matrix where Element == Float {
-    /// A transposed copy.
-    public func transposed() -> Matrix {
-        let result = Matrix(uninitialized: columns, rows)
-        // Square pieces keep both sides' cache lines in use.
-        let size = 32
-        let (source, target) = (self, result)
-        parallelFor((rows + size - 1) / size) { unit in
-            let band = unit * size..<min((unit + 1) * size, source.rows)
-            for left in Swift.stride(from: 0, to: source.columns, by: size) {
-                for column in left..<min(left + size, source.columns) {
-                    for row in band { target.base[column * target.stride + row] = source.base[row * source.stride + column] }
-                }
-            }
-        }
-        return result
-    }
-}

@@ -178,7 +178,7 @@ void cleave_solved_error(
 void cleave_keep_better(
     const double *errors, const float *scales, const float *zeros, double *best, float *kept_scales, float *kept_zeros, size_t rows) {
     for (size_t i = 0; i < rows; i++) {
-        if (errors[i] >= best[i]) continue;
+        if (!(errors[i] < best[i])) continue;
         best[i] = errors[i];
         kept_scales[i] = scales[i];
         kept_zeros[i] = zeros[i];

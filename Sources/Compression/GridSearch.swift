@@ -58,8 +58,9 @@ final class GridSearch {
         }
     }
 
-    /// The best of the ranges shrunken by 1 - i/100; the widest of equally good ones.
+    /// The best of the ranges shrunken by 1 - i/100; the widest of equally good ones, or of ones whose errors all overflow.
     private func search(steps: Int, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
+        makeGrid(shrink: 1, bestScales, bestZeros)
         best.base.update(repeating: .infinity, count: rows)
         for step in 0..<steps {
             makeGrid(shrink: Float(1 - Double(step) / 100), scales, zeros)

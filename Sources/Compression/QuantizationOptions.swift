@@ -65,7 +65,7 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     public var hasDynamicGroups: Bool { group != -1 && !staticGroups }
 
     /// Whether the columns of a group do not follow each other in the order of quantization.
-    public var hasScatteredGroups: Bool { group != -1 && staticGroups && actOrder }
+    var hasScatteredGroups: Bool { group != -1 && staticGroups && actOrder }
 
     /// - Throws: for values out of range, and for a grid that cannot be found under the other options.
     public func validate() throws(CompressionError) {

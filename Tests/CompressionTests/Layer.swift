@@ -2,11 +2,13 @@
 
 import LinearAlgebra
 
-struct Layer {
+struct Layer: Sendable {
     /// [rows, columns]
     let weights: Matrix<Float>
     /// [columns, columns], upper triangle; NaN below, which nothing may read.
     let hessian: Matrix<Double>
+    /// The whole of it.
+    private let gram: Matrix<Double>
 
     init(rows: Int, columns: Int, dead: [Int] = [], seed: UInt64 = 1) {
         var generator = SplitMix(seed: seed)
@@ -21,21 +23,20 @@ struct Layer {
                 x[token, column] = dead.contains(column) ? 0 : walk * (column % 7 == 3 ? 5 : 1)
             }
         }
-        hessian = Matrix(uninitialized: columns, columns)
-        multiply(x, x, transposeA: true, into: hessian)
+        gram = Matrix(uninitialized: columns, columns)
+        multiply(x, x, transposeA: true, into: gram)
+        hessian = gram.copy()
         for i in 0..<columns { for j in 0..<i { hessian[i, j] = .nan } }
     }
 
     /// ||(w - q) R||^2 of each row, in doubles from the Hessian itself.
     func loss(_ quantized: Matrix<Float>, damping: Double) -> [Double] {
-        (0..<weights.rows).map { row in
-            let e = (0..<weights.columns).map { Double(weights[row, $0]) - Double(quantized[row, $0]) }
-            var total = 0.0
-            for i in e.indices {
-                total += e[i] * e[i] * (hessian[i, i] + damping)
-                for j in i + 1..<max(e.count, i + 1) { total += 2 * e[i] * e[j] * hessian[i, j] }
-            }
-            return total
+        let errors = Matrix(zip(weights.elements(), quantized.elements()).map { Double($0 - $1) }, weights.rows, weights.columns)
+        let product = errors.copy()
+        multiply(errors, gram, into: product, beta: damping)
+        return (0..<errors.rows).map { row in
+            let (e, h) = (errors.row(row), product.row(row))
+            return (0..<errors.columns).reduce(0) { $0 + e[$1] * h[$1] }
         }
     }
 }

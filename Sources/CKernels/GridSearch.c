@@ -88,50 +88,97 @@ void cleave_power_error(
     }
 }
 
-/// The sum of the squares of columns j ... j + 3 of delta M. delta: [columns, 32].
-CLEAVE_INLINE lanes_f32 four_columns(const float *delta, const float *transposed, size_t columns, size_t j) {
-    const float *m0 = transposed + j * columns, *m1 = m0 + columns, *m2 = m1 + columns, *m3 = m2 + columns;
-    lanes_f32 z0 = splat(0), z1 = splat(0), z2 = splat(0), z3 = splat(0);
-    for (size_t i = 0; i < j + 4; i++) {
-        lanes_f32 d = LOAD(delta + i * CLEAVE_LANES);
-        z0 += d * m0[i];
-        z1 += d * m1[i];
-        z2 += d * m2[i];
-        z3 += d * m3[i];
-    }
-    return z0 * z0 + z1 * z1 + (z2 * z2 + z3 * z3);
-}
-
-CLEAVE_INLINE lanes_f32 one_column(const float *delta, const float *transposed, size_t columns, size_t j) {
-    lanes_f32 z = splat(0);
-    for (size_t i = 0; i <= j; i++) z += LOAD(delta + i * CLEAVE_LANES) * transposed[j * columns + i];
-    return z * z;
-}
-
 CLEAVE_CLONES
-void cleave_factor_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
-    const double *best, double *errors, float *scratch) {
+void cleave_weighted_error(
+    const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         lanes_f32 scale = LOAD(scales + row), zero = LOAD(zeros + row);
         lanes_f64 limit = LOAD_F64(best + row), total = LOAD_F64(errors + row);
-        for (size_t j = 0; j < columns && any_below(total, limit);) {
-            size_t end = j + 4 <= columns ? j + 4 : j + 1;
-            for (size_t i = j; i < end; i++) {
-                STORE(scratch + i * CLEAVE_LANES, error_of(LOAD(values + i * rows + row), scale, zero, maxq));
+        for (size_t first = 0; first < columns && any_below(total, limit); first += 8) {
+            size_t end = first + 8 < columns ? first + 8 : columns;
+            lanes_f32 sum = splat(0);
+            for (size_t j = first; j < end; j++) {
+                lanes_f32 z = error_of(LOAD(values + j * rows + row), scale, zero, maxq) * weights[j];
+                sum += z * z;
             }
-            lanes_f32 squares = end == j + 4 ? four_columns(scratch, transposed, columns, j) : one_column(scratch, transposed, columns, j);
-            total += __builtin_convertvector(squares, lanes_f64);
-            j = end;
+            total += __builtin_convertvector(sum, lanes_f64);
         }
         STORE_F64(errors + row, total);
+    }
+}
+
+/// sums[k] = the sum over i < j of e_i R_i(j+k), for k = 0 ... 3. errors: [columns, 32].
+CLEAVE_INLINE void gather_four(const float *errors, const float *transposed, size_t columns, size_t j, lanes_f32 sums[4]) {
+    const float *r0 = transposed + j * columns, *r1 = r0 + columns, *r2 = r1 + columns, *r3 = r2 + columns;
+    lanes_f32 s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0);
+    for (size_t i = 0; i < j; i++) {
+        lanes_f32 e = LOAD(errors + i * CLEAVE_LANES);
+        s0 += e * r0[i];
+        s1 += e * r1[i];
+        s2 += e * r2[i];
+        s3 += e * r3[i];
+    }
+    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+}
+
+CLEAVE_INLINE lanes_f32 gather_one(const float *errors, const float *transposed, size_t columns, size_t j) {
+    lanes_f32 sum = splat(0);
+    for (size_t i = 0; i < j; i++) sum += LOAD(errors + i * CLEAVE_LANES) * transposed[j * columns + i];
+    return sum;
+}
+
+/// The error of one set of rows, four columns at a time. solved: a column sees the errors of those before it.
+CLEAVE_INLINE void block_error(
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch, int solved) {
+    lanes_f32 scale = LOAD(scales), zero = LOAD(zeros);
+    lanes_f64 limit = LOAD_F64(best), total = LOAD_F64(errors);
+    for (size_t first = 0; first < columns && any_below(total, limit);) {
+        size_t end = first + 4 <= columns ? first + 4 : first + 1;
+        lanes_f32 sums[4], squares = splat(0);
+        if (end == first + 4) gather_four(scratch, transposed, columns, first, sums);
+        else sums[0] = gather_one(scratch, transposed, columns, first);
+        for (size_t j = first; j < end; j++) {
+            const float *r = transposed + j * columns;
+            lanes_f32 x = LOAD(values + j * rows), sum = sums[j - first];
+            for (size_t i = first; i < j; i++) sum += LOAD(scratch + i * CLEAVE_LANES) * r[i];
+            lanes_f32 v = solved ? x + sum / r[j] : x;
+            lanes_f32 q = scale * (code_of(v, scale, zero, maxq) - zero);
+            lanes_f32 z = solved ? (v - q) * r[j] : sum + (x - q) * r[j];
+            STORE(scratch + j * CLEAVE_LANES, x - q);
+            squares += z * z;
+        }
+        total += __builtin_convertvector(squares, lanes_f64);
+        first = end;
+    }
+    STORE_F64(errors, total);
+}
+
+CLEAVE_CLONES
+void cleave_rounded_error(
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        block_error(
+            values + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 0);
+    }
+}
+
+CLEAVE_CLONES
+void cleave_solved_error(
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        block_error(
+            values + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 1);
     }
 }
 
 void cleave_keep_better(
     const double *errors, const float *scales, const float *zeros, double *best, float *kept_scales, float *kept_zeros, size_t rows) {
     for (size_t i = 0; i < rows; i++) {
-        if (errors[i] >= best[i]) continue;
+        if (!(errors[i] < best[i])) continue;
         best[i] = errors[i];
         kept_scales[i] = scales[i];
         kept_zeros[i] = zeros[i];

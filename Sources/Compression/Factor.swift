@@ -18,21 +18,15 @@ public struct Factor: @unchecked Sendable {
     public let dampingFraction: Double
     /// Factorisations tried; each failed one raised the damping.
     public let attempts: Int
-    /// For the Hessian-aware grid of scattered groups.
-    public let scatteredGroups: ScatteredGroups?
 
     /// A factor that was made elsewhere: in pieces over ranks, or by `factor` in another process.
-    public init(
-        r: Matrix<Float>, permutation: [Int]?, deadColumns: [Int], damping: Double, dampingFraction: Double, attempts: Int,
-        scatteredGroups: ScatteredGroups? = nil
-    ) {
+    public init(r: Matrix<Float>, permutation: [Int]?, deadColumns: [Int], damping: Double, dampingFraction: Double, attempts: Int) {
         self.r = r
         self.permutation = permutation
         self.deadColumns = deadColumns
         self.damping = damping
         self.dampingFraction = dampingFraction
         self.attempts = attempts
-        self.scatteredGroups = scatteredGroups
     }
 
     public var columns: Int { r.columns }
@@ -52,10 +46,9 @@ public struct Factor: @unchecked Sendable {
 /// has failed too. Works on one [c, c] matrix of doubles besides the input and the result; c^3 / 6 multiplications.
 /// - Parameters:
 ///   - hessian: [c, c], symmetric; only elements on and above the diagonal are read.
-///   - scatteredGroup: the group size of layers whose options have `hasScatteredGroups` and the Hessian-aware grid; nil when there are none.
 /// - Throws: `CompressionError`
 public func factor(
-    hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, scatteredGroup: Int? = nil
+    hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool
 ) throws(CompressionError) -> Factor {
     let columns = hessian.columns
     guard hessian.rows == columns else { throw .shape("a Hessian of \(hessian.rows) x \(columns) is not square") }
@@ -86,11 +79,9 @@ public func factor(
             attempts += 1
         }
     }
-    let r = try upperFactor(work)
-    let scattered = scatteredGroup.map { ScatteredGroups(group: $0, reversedFactor: work, permutation: permutation ?? Array(0..<columns)) }
     return Factor(
-        r: r, permutation: permutation, deadColumns: dead, damping: fraction * mean, dampingFraction: fraction, attempts: attempts,
-        scatteredGroups: scattered)
+        r: try upperFactor(work), permutation: permutation, deadColumns: dead, damping: fraction * mean, dampingFraction: fraction,
+        attempts: attempts)
 }
 
 private func checkFinite(_ hessian: Matrix<Double>) throws(CompressionError) {

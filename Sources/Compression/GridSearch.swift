@@ -5,15 +5,15 @@ import LinearAlgebra
 
 /// Ranges and errors as published: `quant.py` of GPTQ for `minmax` and `mse`, the clip search of Marlin's GPTQ for `hessian`.
 ///
-/// The Hessian-aware search scores a range by the output error it leaves when all columns of a group are rounded at once and later columns
-/// are still free to make up for it: with delta = x - q(x), the columns' part of e R is delta R_GG (the sums of earlier errors are already in
-/// x), and the later columns can bring their parts to zero, so the error is ||delta R_GG||^2. R_GG^-1 is the block of U with which Marlin's
-/// code solves the same triangular system. Groups wider than 128 columns (all columns, for group -1) are scored in runs of 128, whose errors
-/// add up, as if each run saw none of the runs before it.
+/// The Hessian-aware searches score a range by the output error that it leaves while later columns are still free to make up for it. The sums
+/// of earlier errors are already in x, the updated weights, so with delta = x - q the group's part of e R is delta R_GG; later columns can
+/// bring their parts to zero, and ||delta R_GG||^2 is left. (Marlin's code solves the triangular system with the block of U, whose inverse is
+/// R_GG.) `hessian` rounds all columns of the group at once to get delta; `solved` lets the column loop do it.
+///
+/// For grids found before the loop starts (static groups, and all columns as one group) nothing is known of the errors that each column will
+/// have to make up for. Each column's part of e R is then its own rounding error times R_jj, as in the loop, with the original weights in
+/// place of the updated ones: the error is the sum of (delta_j R_jj)^2.
 final class GridSearch {
-    /// Columns scored together by the Hessian-aware search: Marlin's block.
-    static let runColumns = 128
-
     private let options: QuantizationOptions
     private let rows: Int
     private let maxCode: Float
@@ -24,10 +24,12 @@ final class GridSearch {
     private let halves: Matrix<UInt16>
     private let errors: Matrix<Double>
     private let best: Matrix<Double>
-    private let delta: Matrix<Float>
+    private let scratch: Matrix<Float>
 
-    /// - Parameter rows: a multiple of the kernels' lanes.
-    init(_ options: QuantizationOptions, rows: Int) {
+    /// - Parameters:
+    ///   - columns: of the widest group.
+    ///   - rows: a multiple of the kernels' lanes.
+    init(_ options: QuantizationOptions, columns: Int, rows: Int) {
         self.options = options
         self.rows = rows
         maxCode = Float(options.maxCode)
@@ -38,28 +40,27 @@ final class GridSearch {
         halves = Matrix(uninitialized: 1, rows)
         errors = Matrix(uninitialized: 1, rows)
         best = Matrix(uninitialized: 1, rows)
-        delta = Matrix(uninitialized: Self.runColumns, Int(cleave_lanes))
+        scratch = Matrix(uninitialized: columns, Int(cleave_lanes))
     }
 
     /// - Parameters:
     ///   - values: [columns, rows], the group's weights in the order of quantization.
-    ///   - runs: for the Hessian-aware search, R_GG^T of each run of `runColumns` columns, contiguous; not called otherwise.
-    ///   - scales, zeros: [1, rows]
-    func find(_ values: Matrix<Float>, runs: () -> [Matrix<Float>], scales: Matrix<Float>, zeros: Matrix<Float>) {
+    ///   - factor: what the Hessian-aware searches score with; the others need none.
+    ///   - scales, zeros: [1, rows], the result.
+    func find(_ values: Matrix<Float>, factor: GroupFactor?, scales: Matrix<Float>, zeros: Matrix<Float>) {
         cleave_range(values.base, values.rows, rows, options.symmetric ? 1 : 0, low.base, high.base)
-        switch options.grid {
-        case .minmax:
-            makeGrid(shrink: 1, scales, zeros)
-        case .mse:
-            search(steps: 80, scales, zeros) { powerError(values) }
-        case .hessian:
-            let runs = runs()
-            search(steps: 76, scales, zeros) { factorError(values, runs) }
+        switch (options.grid, factor) {
+        case (.minmax, _): makeGrid(shrink: 1, scales, zeros)
+        case (.mse, _): search(steps: 80, scales, zeros) { addPowerErrors(values) }
+        case (_, .block(let transposed)): search(steps: 76, scales, zeros) { addBlockErrors(values, transposed) }
+        case (_, .diagonal(let diagonal)): search(steps: 76, scales, zeros) { addWeightedErrors(values, diagonal) }
+        case (_, nil): preconditionFailure("a Hessian-aware grid without a factor")
         }
     }
 
-    /// The best of the ranges shrunken by 1 - i/100; the widest of equally good ones.
+    /// The best of the ranges shrunken by 1 - i/100; the widest of equally good ones, or of ones whose errors all overflow.
     private func search(steps: Int, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
+        makeGrid(shrink: 1, bestScales, bestZeros)
         best.base.update(repeating: .infinity, count: rows)
         for step in 0..<steps {
             makeGrid(shrink: Float(1 - Double(step) / 100), scales, zeros)
@@ -69,17 +70,18 @@ final class GridSearch {
         }
     }
 
-    private func powerError(_ values: Matrix<Float>) {
+    private func addPowerErrors(_ values: Matrix<Float>) {
         cleave_power_error(values.base, values.rows, rows, scales.base, zeros.base, maxCode, best.base, errors.base)
     }
 
-    private func factorError(_ values: Matrix<Float>, _ runs: [Matrix<Float>]) {
-        var first = 0
-        for run in runs {
-            cleave_factor_error(
-                values.row(first), run.rows, rows, run.base, scales.base, zeros.base, maxCode, best.base, errors.base, delta.base)
-            first += run.rows
-        }
+    private func addWeightedErrors(_ values: Matrix<Float>, _ diagonal: [Float]) {
+        cleave_weighted_error(values.base, values.rows, rows, diagonal, scales.base, zeros.base, maxCode, best.base, errors.base)
+    }
+
+    private func addBlockErrors(_ values: Matrix<Float>, _ transposed: Matrix<Float>) {
+        let addErrors = options.grid == .solved ? cleave_solved_error : cleave_rounded_error
+        addErrors(
+            values.base, values.rows, rows, transposed.base, scales.base, zeros.base, maxCode, best.base, errors.base, scratch.base)
     }
 
     private func makeGrid(shrink: Float, _ scales: Matrix<Float>, _ zeros: Matrix<Float>) {
@@ -100,6 +102,14 @@ final class GridSearch {
             Numbers.widen(bfloat16: halves.base, into: scales.base, count: rows)
         }
     }
+}
+
+/// What the factor says of a group's rounding errors.
+enum GroupFactor {
+    /// R_GG^T, contiguous.
+    case block(Matrix<Float>)
+    /// R_jj of each column.
+    case diagonal([Float])
 }
 
 extension ScaleType {

@@ -19,53 +19,45 @@ struct GroupGrids {
         let columns = options.hasScatteredGroups ? tile.permutation : nil
         groupOfPosition = (0..<tile.columns).map { Int32((columns?[$0] ?? $0) / width) }
         self.options = options
-        search = GridSearch(options, rows: tile.lanes)
+        search = GridSearch(options, columns: width, rows: tile.lanes)
     }
 
     /// The grid of the group that begins at `columns`, in its updated weights.
     func find(_ columns: Range<Int>, updated: Matrix<Float>, r: Matrix<Float>) {
-        find(Int(groupOfPosition[columns.lowerBound]), updated) { Self.runs(columns, r) }
+        find(Int(groupOfPosition[columns.lowerBound]), updated) { .block(transposedBlock(r, columns)) }
     }
 
     /// The grids of all groups, in the original weights.
     func findAll(_ tile: Tile, factor: Factor?) throws(CompressionError) {
-        if options.hasScatteredGroups, let permutation = tile.permutation {
-            return try findScattered(tile, positions(ofGroups: options.group, permutation), factor?.scatteredGroups)
+        guard factor != nil || !options.grid.isHessianAware else {
+            throw .missingFactor("grid \(options.grid.rawValue) needs the factor of the layer's Hessian")
         }
-        if options.grid == .hessian && factor == nil {
-            throw .missingFactor("the Hessian-aware grid needs the factor of the layer's Hessian")
-        }
-        for (group, columns) in options.groups(columns: tile.columns).enumerated() {
-            find(group, tile.weights.rows(columns)) { factor.map { Self.runs(columns, $0.r) } ?? [] }
-        }
-    }
-
-    private func findScattered(_ tile: Tile, _ positions: [[Int]], _ scattered: ScatteredGroups?) throws(CompressionError) {
-        if options.grid == .hessian && scattered?.group != options.group {
-            throw .missingFactor(
-                "act-order with static groups of \(options.group) and the Hessian-aware grid need a factor made for scattered groups of that size")
-        }
-        let groups = options.groups(columns: tile.columns)
-        for (group, positions) in positions.enumerated() {
+        for (group, positions) in positionsOfGroups().enumerated() {
             let values = Matrix<Float>(uninitialized: positions.count, tile.lanes)
             for (index, position) in positions.enumerated() { values.row(index).update(from: tile.weights.row(position), count: tile.lanes) }
-            find(group, values) { scattered?.runs(of: groups[group]) ?? [] }
+            find(group, values) { factor.map { factor in .diagonal(positions.map { factor.r[$0, $0] }) } }
         }
     }
 
-    private func find(_ group: Int, _ values: Matrix<Float>, runs: () -> [Matrix<Float>]) {
-        search.find(values, runs: runs, scales: scales.rows(group..<group + 1), zeros: zeros.rows(group..<group + 1))
+    private func positionsOfGroups() -> [[Int]] {
+        var result = [[Int]](repeating: [], count: scales.rows)
+        for (position, group) in groupOfPosition.enumerated() { result[Int(group)].append(position) }
+        return result
     }
 
-    /// R_GG^T of each run of the columns.
-    private static func runs(_ columns: Range<Int>, _ r: Matrix<Float>) -> [Matrix<Float>] {
-        columns.cut(every: GridSearch.runColumns).map { run in
-            let result = Matrix<Float>(uninitialized: run.count, run.count)
-            for i in 0..<run.count {
-                let source = r.row(run.lowerBound + i) + run.lowerBound
-                for j in 0..<run.count { result.base[j * run.count + i] = source[j] }
-            }
-            return result
-        }
+    private func find(_ group: Int, _ values: Matrix<Float>, factor: () -> GroupFactor?) {
+        search.find(
+            values, factor: options.grid.isHessianAware ? factor() : nil, scales: scales.rows(group..<group + 1),
+            zeros: zeros.rows(group..<group + 1))
     }
+}
+
+/// R_GG^T of columns that follow each other, contiguous.
+private func transposedBlock(_ r: Matrix<Float>, _ columns: Range<Int>) -> Matrix<Float> {
+    let result = Matrix<Float>(uninitialized: columns.count, columns.count)
+    for i in 0..<columns.count {
+        let source = r.row(columns.lowerBound + i) + columns.lowerBound
+        for j in 0..<columns.count { result.base[j * columns.count + i] = source[j] }
+    }
+    return result
 }

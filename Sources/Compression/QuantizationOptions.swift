@@ -11,8 +11,14 @@ public enum Grid: String, Sendable, Codable, CaseIterable {
     case minmax
     /// The one of 80 shrunken ranges with the least sum |w - q|^2.4 (GPTQ, `quant.py`).
     case mse
-    /// The one of 76 shrunken ranges with the least conditional output error (Marlin's GPTQ); see `GridSearch`.
+    /// The one of 76 shrunken ranges with the least output error when the group is rounded at once (Marlin's GPTQ); see `GridSearch`.
     case hessian
+    /// The one of 76 shrunken ranges with the least output error when the column loop goes through the group: what the group will really
+    /// cost. Not published; for groups whose grid is found as the column loop reaches them.
+    case solved
+
+    /// Whether finding the grid takes the factor of the Hessian.
+    var isHessianAware: Bool { self == .hessian || self == .solved }
 }
 
 public struct QuantizationOptions: Sendable, Codable, Equatable {
@@ -59,14 +65,18 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     public var hasDynamicGroups: Bool { group != -1 && !staticGroups }
 
     /// Whether the columns of a group do not follow each other in the order of quantization.
-    public var hasScatteredGroups: Bool { group != -1 && staticGroups && actOrder }
+    var hasScatteredGroups: Bool { group != -1 && staticGroups && actOrder }
 
+    /// - Throws: for values out of range, and for a grid that cannot be found under the other options.
     public func validate() throws(CompressionError) {
         guard [2, 3, 4, 8].contains(bits) else {
             throw .options("bits is \(bits), but a code has 2, 3, 4 or 8 bits")
         }
         guard group == -1 || group >= 16 else {
             throw .options("group is \(group), but a group has 16 columns or more; -1 stands for all columns")
+        }
+        guard grid != .solved || hasDynamicGroups else {
+            throw .options("grid solved goes with a group of 16 columns or more, and not with static groups; grid hessian goes with all")
         }
     }
 }

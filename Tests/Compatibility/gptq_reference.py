@@ -11,9 +11,6 @@ import sys
 
 import numpy as np
 
-RUN = 128  # columns whose rounding errors the Hessian-aware search scores together
-
-
 def round_to(scale_type, x):
     """x rounded to a float type (half to even), kept within its positive normal numbers."""
     x = np.asarray(x, dtype=np.float64)
@@ -50,8 +47,8 @@ class Quantizer:
             return scale, np.full_like(scale, (self.maxq + 1) / 2)
         return scale, np.clip(np.round(-low / scale.astype(np.float32)), 0, self.maxq).astype(np.float64)
 
-    def find(self, x, u_blocks=None):
-        """x: [rows, columns of a group]; u_blocks: for the Hessian-aware search, U_GG of each run of its columns."""
+    def find(self, x, U):
+        """x: [rows, columns of a group]; U: its block of U, or the diagonal of that where the original weights are searched."""
         low, high = np.minimum(x.min(1), 0), np.maximum(x.max(1), 0)
         if self.options["symmetric"]:
             high = np.maximum(-low, high)
@@ -63,22 +60,29 @@ class Quantizer:
         steps = 80 if self.options["grid"] == "mse" else 76
         best = np.full(len(x), np.inf)
         scale, zero = self.grid(low, high)
-        inverses = [np.linalg.inv(u) for u in u_blocks] if self.options["grid"] == "hessian" else None
         for step in range(steps):
             p = 1 - step / 100
             new_scale, new_zero = self.grid(low, high, p)
             delta = x - self.dequantized(x, new_scale, new_zero)
             if self.options["grid"] == "mse":
                 error = (np.abs(delta) ** 2.4).sum(1)
+            elif self.options["grid"] == "hessian":
+                error = (np.linalg.solve(U.T, delta.T) ** 2).sum(0)
             else:
-                error, first = 0, 0
-                for inverse in inverses:
-                    error = error + ((delta[:, first : first + len(inverse)] @ inverse) ** 2).sum(1)
-                    first += len(inverse)
+                error = self.solved_error(x, U, new_scale, new_zero)
             better = error < best
             best = np.where(better, error, best)
             scale, zero = np.where(better, new_scale, scale), np.where(better, new_zero, zero)
         return scale, zero
+
+    def solved_error(self, x, U, scale, zero):
+        """What the columns cost when each makes up for the errors of those before it."""
+        x, error = x.copy(), 0
+        for j in range(x.shape[1]):
+            e = (x[:, j] - self.dequantized(x[:, j : j + 1], scale, zero)[:, 0]) / U[j, j]
+            error = error + e**2
+            x[:, j:] -= np.outer(e, U[j, j:])
+        return error
 
 
 def gptq(weights, hessian, options, damping=0.01):
@@ -103,9 +107,9 @@ def gptq(weights, hessian, options, damping=0.01):
     scales, zeros = np.zeros((rows, count)), np.zeros((rows, count))
 
     def find(index, values):
-        positions = np.flatnonzero(group_at == index)
-        runs = [positions[i : i + RUN] for i in range(0, len(positions), RUN)]
-        scales[:, index], zeros[:, index] = quantizer.find(values[:, positions], [U[np.ix_(run, run)] for run in runs])
+        at = np.flatnonzero(group_at == index)
+        block = U[np.ix_(at, at)] if dynamic else np.diag(np.diag(U)[at])
+        scales[:, index], zeros[:, index] = quantizer.find(values[:, at], block)
 
     V = W[:, order].copy()
     original = V.copy()
@@ -160,7 +164,8 @@ CASES = [
     make_options(grid="hessian", bits=3, group=-1),
     make_options(grid="hessian", staticGroups=True, actOrder=True, scaleType="f16"),
     make_options(grid="hessian", bits=2, group=160, actOrder=True, symmetric=False, scaleType="f32"),
-    make_options(grid="hessian", bits=2, group=160, actOrder=True, staticGroups=True),
+    make_options(grid="solved", group=50),
+    make_options(grid="solved", bits=3, symmetric=False, group=128, actOrder=True, scaleType="f32"),
 ]
 
 

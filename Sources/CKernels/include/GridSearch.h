@@ -14,14 +14,26 @@ void cleave_scales(const float *low, const float *high, float shrink, float maxq
 /// Clamps the scales to least ... most, then zero = round(-shrink low / scale) clamped to 0 ... maxq, or (maxq + 1) / 2 when symmetric.
 void cleave_zeros(const float *low, float shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows);
 
-/// errors += the sum over columns of |x - q(x)|^2.4. Rows are left unfinished once all 32 of a set exceed `best`.
+/// errors += the sum over columns of |x - q(x)|^2.4.
+///
+/// A set of 32 rows is left unfinished once none of them can come below `best`.
 void cleave_power_error(
     const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, float maxq, const double *best, double *errors);
 
-/// errors += ||(x - q(x)) M||^2 with M upper triangular. Rows are left unfinished once all 32 of a set exceed `best`.
+/// errors += the sum over columns of ((x - q(x)) weight)^2. Rows are left unfinished as above.
+void cleave_weighted_error(
+    const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors);
+
+/// errors += ||(x - q(x)) R||^2, all columns rounded at once. Rows are left unfinished as above.
 ///
-/// transposed: M^T, [columns, columns], contiguous, zeros above the diagonal. scratch: columns x 32 floats.
-void cleave_factor_error(
+/// transposed: R^T, [columns, columns], contiguous. scratch: [columns, 32].
+void cleave_rounded_error(
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch);
+
+/// errors += ||(x - q) R||^2, where the column loop chooses q: each column makes up for the errors of those before it.
+void cleave_solved_error(
     const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch);
 

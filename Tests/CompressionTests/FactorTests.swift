@@ -1,0 +1,107 @@
+// The factor of a Hessian, and what is refused.
+
+import LinearAlgebra
+import Testing
+
+@testable import Compression
+
+@Suite struct FactorTests {
+    @Test(arguments: [false, true])
+    func productIsTheDampedHessian(actOrder: Bool) throws {
+        let layer = Layer(rows: 1, columns: 300)
+        let factor = try factor(hessian: layer.hessian, dampingFraction: 0.02, actOrder: actOrder)
+        let order = factor.permutation ?? Array(0..<300)
+        let diagonal = order.map { layer.hessian[$0, $0] }
+        #expect(abs(factor.damping - 0.02 * diagonal.reduce(0, +) / 300) < 1e-9 * factor.damping)
+        #expect((factor.permutation != nil) == actOrder && factor.attempts == 1 && factor.dampingFraction == 0.02)
+        if actOrder { #expect(zip(diagonal, diagonal.dropFirst()).allSatisfy { $0 >= $1 }) }
+        let product = Matrix<Float>(uninitialized: 300, 300)
+        multiply(factor.r, factor.r, transposeB: true, into: product)
+        for i in 0..<300 {
+            for j in 0..<300 {
+                let (a, b) = (min(order[i], order[j]), max(order[i], order[j]))
+                let expected = layer.hessian[a, b] + (a == b ? factor.damping : 0)
+                #expect(abs(Double(product[i, j]) - expected) < 1e-5 * max(diagonal[i], diagonal[j]))
+                if j < i { #expect(factor.r[i, j] == 0) }
+            }
+        }
+    }
+
+    @Test func equalDiagonalsKeepTheirOrder() throws {
+        let hessian = Matrix<Double>(repeating: 0, 5, 5)
+        for (index, value) in [2.0, 3, 2, 3, 0].enumerated() { hessian[index, index] = value }
+        let factor = try factor(hessian: hessian, dampingFraction: 0.01, actOrder: true)
+        #expect(factor.permutation == [1, 3, 0, 2, 4])
+        #expect(factor.deadColumns == [4] && factor.deadPositions == [4])
+    }
+
+    @Test func aSingularHessianIsDampedUntilItIsNot() throws {
+        let hessian = Matrix<Double>(repeating: 1, 8, 8)
+        let factor = try factor(hessian: hessian, dampingFraction: 0, actOrder: false)
+        #expect(factor.attempts == 2 && factor.dampingFraction == 1e-6 && factor.damping == 1e-6)
+    }
+
+    @Test func anIndefiniteHessianIsRefused() {
+        let hessian = Matrix<Double>(repeating: 0, 4, 4)
+        for index in 0..<4 { hessian[index, index] = index == 2 ? -5 : 1 }
+        let error = #expect(throws: CompressionError.self) { try factor(hessian: hessian, dampingFraction: 0.01, actOrder: false) }
+        #expect(error == .notPositiveDefinite(column: 2, dampingFraction: 1, attempts: 3))
+    }
+
+    @Test(arguments: [Double.nan, .infinity, -.infinity])
+    func aHessianThatIsNotFiniteIsRefused(value: Double) {
+        let layer = Layer(rows: 1, columns: 40)
+        layer.hessian[3, 17] = value
+        let error = #expect(throws: CompressionError.self) { try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: true) }
+        #expect(error == .hessianNotFinite(row: 3, column: 17))
+    }
+
+    @Test func aHessianOutOfFloatsRangeIsRefused() {
+        let hessian = Matrix<Double>(repeating: 0, 2, 2)
+        (hessian[0, 0], hessian[1, 1]) = (1e-90, 1e-90)
+        #expect(throws: CompressionError.self) { try factor(hessian: hessian, dampingFraction: 0.01, actOrder: false) }
+    }
+}
+
+@Suite struct RefusalTests {
+    private let layer = Layer(rows: 3, columns: 64)
+
+    @Test func optionsOutOfRange() {
+        #expect(throws: CompressionError.self) { try QuantizationOptions(bits: 5).validate() }
+        #expect(throws: CompressionError.self) { try QuantizationOptions(group: 0).validate() }
+        #expect(throws: CompressionError.self) { try QuantizationOptions(group: 8).validate() }
+        #expect(throws: CompressionError.self) { try QuantizationOptions(grid: .solved, staticGroups: true).validate() }
+        #expect(throws: CompressionError.self) { try QuantizationOptions(group: -1, grid: .solved).validate() }
+        #expect(throws: CompressionError.self) { try factor(hessian: layer.hessian, dampingFraction: 2, actOrder: false) }
+        #expect(throws: CompressionError.self) { try factor(hessian: layer.hessian, dampingFraction: .nan, actOrder: false) }
+    }
+
+    @Test func weightsThatAreNotFinite() throws {
+        layer.weights[2, 9] = .infinity
+        let error = #expect(throws: CompressionError.self) { try roundToNearest(weights: layer.weights, options: QuantizationOptions()) }
+        #expect(error == .weightsNotFinite(row: 2, column: 9))
+    }
+
+    @Test func factorsOfOtherLayersOrOptions() throws {
+        let plain = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: false)
+        let ordered = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: true)
+        #expect(throws: CompressionError.self) { try gptq(weights: layer.weights.columns(0..<32), factor: plain, options: .init()) }
+        #expect(throws: CompressionError.self) { try gptq(weights: layer.weights, factor: ordered, options: .init()) }
+        #expect(throws: CompressionError.self) { try roundToNearest(weights: layer.weights, options: .init(grid: .hessian)) }
+    }
+
+    @Test func groupsCoverTheColumns() {
+        #expect(QuantizationOptions(group: 64).groups(columns: 130) == [0..<64, 64..<128, 128..<130])
+        #expect(QuantizationOptions(group: 64).groupCount(columns: 130) == 3)
+        #expect(QuantizationOptions(group: -1).groups(columns: 130) == [0..<130])
+        #expect(QuantizationOptions(group: 64).groups(columns: 0).isEmpty)
+    }
+
+    @Test(arguments: [16, 20, 32, 48, 64, 96, 100, 128, 130, 256, 1000])
+    func rangesBeginWhereGroupsDo(group: Int) {
+        let widths = ColumnLoop.widths(group: group)
+        #expect(widths == widths.sorted(by: >) && widths.contains(group))
+        #expect(widths.filter { $0 > group }.allSatisfy { $0 % group == 0 })
+        #expect((widths.last ?? 0) <= ColumnLoop.leafColumns)
+    }
+}

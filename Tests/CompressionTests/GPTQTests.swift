@@ -1,0 +1,170 @@
+// What holds of GPTQ and rounding to nearest whatever the numbers.
+
+import Compression
+import LinearAlgebra
+import Testing
+
+@Suite struct GPTQTests {
+    /// Every layout, each with one of the grids and scale types in turn.
+    static let combinations: [QuantizationOptions] = {
+        var result: [QuantizationOptions] = []
+        for bits in [2, 3, 4, 8] {
+            for group in [-1, 16, 48, 128, 150] {
+                for symmetric in [false, true] {
+                    for (actOrder, staticGroups) in [(false, false), (false, true), (true, false), (true, true)] {
+                        var options = QuantizationOptions(
+                            bits: bits, group: group, symmetric: symmetric, actOrder: actOrder, staticGroups: staticGroups,
+                            scaleType: ScaleType.allCases[result.count % 3])
+                        options.grid = Grid.allCases[(result.count / 4 + bits) % (options.hasDynamicGroups ? 4 : 3)]
+                        result.append(options)
+                    }
+                }
+            }
+        }
+        return result
+    }()
+
+    private static let plain = Layer(rows: 5, columns: 200)
+
+    @Test(arguments: combinations)
+    func lossIsThatOfTheDecodedWeights(_ options: QuantizationOptions) throws {
+        let layer = Self.plain
+        let factor = try layer.factor(options)
+        let tile = try gptq(weights: layer.weights, factor: factor, options: options)
+        #expect(tile.scales.columns == options.groupCount(columns: 200))
+        #expect(tile.codes.elements().allSatisfy { $0 <= options.maxCode })
+        #expect(tile.zeros.elements().allSatisfy { options.symmetric ? $0 == 1 << (options.bits - 1) : $0 <= options.maxCode })
+        let decoded = Matrix<Float>(repeating: .nan, 5, 200)
+        tile.dequantize(into: decoded)
+        for (loss, expected) in zip(tile.loss, layer.loss(decoded, damping: factor.damping)) {
+            #expect(abs(loss - expected) <= 1e-4 * expected)
+        }
+        let nothing = Matrix<Float>(repeating: 0, 5, 200)
+        for (energy, expected) in zip(tile.energy, layer.loss(nothing, damping: factor.damping)) {
+            #expect(abs(energy - expected) <= 1e-4 * expected)
+        }
+    }
+
+    @Test(arguments: [2, 3, 4], [-1, 32])
+    func beatsRoundingToNearest(bits: Int, group: Int) throws {
+        let layer = Layer(rows: 40, columns: 256)
+        for grid in [Grid.minmax, .mse, .hessian] {
+            let options = QuantizationOptions(bits: bits, group: group, grid: grid)
+            let factor = try layer.factor(options)
+            let solved = try gptq(weights: layer.weights, factor: factor, options: options)
+            let rounded = try roundToNearest(weights: layer.weights, options: options, factor: factor)
+            #expect(solved.loss.reduce(0, +) < 0.6 * rounded.loss.reduce(0, +), "\(grid)")
+            #expect(solved.energy == rounded.energy)
+        }
+    }
+
+    @Test(arguments: [2, 3, 4])
+    func betterGridsCostLess(bits: Int) throws {
+        let layer = Layer(rows: 64, columns: 256)
+        let losses = try [Grid.minmax, .hessian, .solved].map { grid in
+            let options = QuantizationOptions(bits: bits, group: 64, grid: grid)
+            return try gptq(weights: layer.weights, factor: layer.factor(options), options: options).loss.reduce(0, +)
+        }
+        #expect(losses[1] < losses[0])
+        #expect(losses[2] < 0.95 * losses[1])
+    }
+
+    @Test func roundingErrsByHalfAStepAtMost() throws {
+        let layer = Layer(rows: 7, columns: 100)
+        for options in Self.combinations where !options.symmetric && options.grid == .minmax && options.scaleType == .f32 {
+            let tile = try roundToNearest(weights: layer.weights, options: options)
+            let decoded = Matrix<Float>(uninitialized: 7, 100)
+            tile.dequantize(into: decoded)
+            let width = options.group == -1 ? 100 : options.group
+            for row in 0..<7 {
+                for column in 0..<100 {
+                    #expect(abs(decoded[row, column] - layer.weights[row, column]) <= 0.5001 * tile.scales[row, column / width])
+                }
+            }
+        }
+    }
+
+    @Test func tilesOfAnyHeightGiveTheSameCodes() throws {
+        let layer = Layer(rows: 70, columns: 300)
+        let options = QuantizationOptions(group: 64, grid: .hessian, actOrder: true)
+        let factor = try layer.factor(options)
+        let whole = try gptq(weights: layer.weights, factor: factor, options: options)
+        for height in [1, 7, 32, 33] {
+            for rows in stride(from: 0, to: 70, by: height).map({ $0..<min($0 + height, 70) }) {
+                let tile = try gptq(weights: layer.weights.rows(rows), factor: factor, options: options)
+                #expect(tile.codes.elements() == whole.codes.rows(rows).elements())
+                #expect(tile.scales.elements() == whole.scales.rows(rows).elements())
+                #expect(tile.loss == Array(whole.loss[rows]))
+            }
+        }
+    }
+
+    @Test func threadsDoNotChangeBits() throws {
+        let layer = Layer(rows: 64, columns: 520)
+        let options = QuantizationOptions(group: 64, grid: .hessian, actOrder: true, staticGroups: true)
+        let before = Threads.count
+        defer { Threads.count = before }
+        let results = try [1, 2].map { threads in
+            Threads.count = threads
+            let factor = try layer.factor(options)
+            return (factor.r.elements(), try gptq(weights: layer.weights, factor: factor, options: options))
+        }
+        #expect(results[0].0 == results[1].0)
+        #expect(results[0].1.codes.elements() == results[1].1.codes.elements())
+        #expect(results[0].1.loss == results[1].1.loss)
+    }
+
+    @Test(arguments: [false, true])
+    func deadColumnsBecomeZero(actOrder: Bool) throws {
+        let layer = Layer(rows: 6, columns: 90, dead: [0, 41, 89])
+        let options = QuantizationOptions(group: 32, symmetric: false, actOrder: actOrder)
+        let factor = try layer.factor(options)
+        #expect(factor.deadColumns == [0, 41, 89])
+        let tile = try gptq(weights: layer.weights, factor: factor, options: options)
+        let decoded = Matrix<Float>(uninitialized: 6, 90)
+        tile.dequantize(into: decoded)
+        for row in 0..<6 { #expect([0, 41, 89].allSatisfy { decoded[row, $0] == 0 }) }
+        // They count in no report, but rounding to nearest keeps them.
+        let rounded = try roundToNearest(weights: layer.weights, options: options, factor: factor)
+        #expect(rounded.energy == tile.energy)
+        rounded.dequantize(into: decoded)
+        #expect((0..<6).contains { decoded[$0, 41] != 0 })
+    }
+
+    private static let strange = {
+        let layer = Layer(rows: 6, columns: 160)
+        layer.weights.row(0).update(repeating: 0, count: 160)
+        layer.weights.row(1).update(repeating: 0, count: 100)
+        layer.weights.row(2).update(repeating: 1e-38, count: 160)
+        layer.weights.row(3).update(repeating: -3e5, count: 160)
+        layer.weights.row(4).update(repeating: 1e-7, count: 160)
+        layer.weights[4, 30] = 1
+        layer.weights.row(5).update(repeating: 1e30, count: 160)
+        return layer
+    }()
+
+    @Test(arguments: combinations)
+    func strangeWeightsGiveFiniteNumbers(_ options: QuantizationOptions) throws {
+        let layer = Self.strange
+        let tile = try gptq(weights: layer.weights, factor: layer.factor(options), options: options)
+        #expect(tile.scales.elements().allSatisfy { $0.isNormal && $0 > 0 })
+        #expect(tile.loss.allSatisfy { $0.isFinite })
+        let decoded = Matrix<Float>(uninitialized: 6, 160)
+        tile.dequantize(into: decoded)
+        #expect(decoded.elements().allSatisfy { $0.isFinite })
+        #expect(decoded.rows(0..<1).elements().allSatisfy { $0 == 0 })
+    }
+
+    @Test func emptyTilesAreEmpty() throws {
+        let layer = Layer(rows: 1, columns: 64)
+        let factor = try layer.factor(QuantizationOptions())
+        let tile = try gptq(weights: layer.weights.rows(0..<0), factor: factor, options: QuantizationOptions())
+        #expect(tile.codes.rows == 0 && tile.loss.isEmpty)
+    }
+}
+
+extension Layer {
+    func factor(_ options: QuantizationOptions) throws -> Factor {
+        try Compression.factor(hessian: hessian, dampingFraction: 0.01, actOrder: options.actOrder)
+    }
+}

@@ -1,0 +1,114 @@
+// The C kernels against their plain Swift references, at sizes around their unrolling.
+
+import CKernels
+import Foundation
+import Testing
+
+@Suite struct KernelTests {
+    @Test(arguments: [1, 2, 3, 5, 8, 17, 31, 32], [2, 4, 8])
+    func quantizedColumnsAreTheReferences(columns: Int, bits: Int) {
+        for rows in [32, 64, 96] {
+            let input = KernelInput(columns: columns, rows: rows, bits: bits)
+            let expected = KernelReference.quantizeColumns(input)
+            var (errors, codes) = (input.sums, [UInt8](repeating: 0, count: columns * rows))
+            var loss = [Double](repeating: 0, count: rows)
+            var tile = cleave_columns()
+            tile.columns = columns
+            tile.rows = rows
+            tile.factor_stride = columns
+            withPointers(input, &errors) { factor, weights, errors in
+                (tile.factor, tile.weights, tile.errors) = (factor, weights, errors)
+                cleave_quantize_columns(&tile, input.scales, input.zeros, (0..<Int32(columns)).map { $0 }, input.maxCode, &codes, &loss)
+            }
+            #expect(errors == expected.errors)
+            #expect(codes == expected.codes)
+            #expect(loss == expected.loss)
+        }
+    }
+
+    @Test(arguments: [1, 2, 3, 5, 8, 17, 31, 32])
+    func updatedColumnsAreTheReferences(columns: Int) {
+        let input = KernelInput(columns: columns, rows: 64, bits: 4)
+        var errors = input.sums
+        var tile = cleave_columns()
+        tile.columns = columns
+        tile.rows = 64
+        tile.factor_stride = columns
+        withPointers(input, &errors) { factor, weights, errors in
+            (tile.factor, tile.weights, tile.errors) = (factor, weights, errors)
+            cleave_update_columns(&tile)
+        }
+        #expect(errors == KernelReference.updateColumns(input))
+    }
+
+    @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 16, 31, 100, 128], [false, true])
+    func blockErrorsAreTheReferences(columns: Int, solved: Bool) {
+        let input = KernelInput(columns: columns, rows: 64, bits: 3)
+        let expected = (0..<64).map { KernelReference.blockError(input, row: $0, solved: solved) }
+        #expect(blockErrors(input, solved, best: [Double](repeating: .infinity, count: 64)) == expected)
+        // A search that gives up early may leave an error unfinished, but never below the best.
+        let best = expected.enumerated().map { $0 % 8 == 0 ? $1 * 2 : $1 / 2 }
+        for (row, error) in blockErrors(input, solved, best: best).enumerated() {
+            #expect(expected[row] < best[row] ? error == expected[row] : error >= best[row])
+        }
+    }
+
+    @Test(arguments: [1, 7, 8, 9, 33])
+    func weightedErrorsAreSumsOfSquares(columns: Int) {
+        let input = KernelInput(columns: columns, rows: 32, bits: 4)
+        let weights = Array(input.factor.prefix(columns))
+        var errors = [Double](repeating: 0, count: 32)
+        let best = [Double](repeating: .infinity, count: 32)
+        cleave_weighted_error(input.weights, columns, 32, weights, input.scales, input.zeros, input.maxCode, best, &errors)
+        for row in 0..<32 {
+            let expected = zip(KernelReference.deltas(input, row: row), weights).map { Double($0 * $1) * Double($0 * $1) }.reduce(0, +)
+            #expect(abs(errors[row] - expected) <= 1e-6 * expected)
+        }
+    }
+
+    @Test(arguments: [1, 7, 8, 9, 33])
+    func powerErrorsAreThoseOfPow(columns: Int) {
+        let input = KernelInput(columns: columns, rows: 32, bits: 4)
+        var errors = [Double](repeating: 0, count: 32)
+        let best = [Double](repeating: .infinity, count: 32)
+        cleave_power_error(input.weights, columns, 32, input.scales, input.zeros, input.maxCode, best, &errors)
+        for row in 0..<32 {
+            let expected = KernelReference.deltas(input, row: row).map { pow(Double(abs($0)), 2.4) }.reduce(0, +)
+            #expect(abs(errors[row] - expected) <= 2e-6 * expected)
+        }
+    }
+
+    @Test func powersHoldOverAllMagnitudes() {
+        // With one column and a grid of one code at zero, the error is |x|^2.4 itself.
+        let magnitudes = (-49..<50).map { Float(sign: .plus, exponent: $0, significand: 1.37) } + [0, 1e-30]
+        for x in magnitudes {
+            var errors = [Double](repeating: 0, count: 32)
+            let ones = [Float](repeating: 1, count: 32), zeros = [Float](repeating: 0, count: 32)
+            cleave_power_error([Float](repeating: -x, count: 32), 1, 32, ones, zeros, 0, [Double](repeating: .infinity, count: 32), &errors)
+            let expected = x < 0x1p-50 ? 0 : pow(Double(x), 2.4)
+            #expect(errors.allSatisfy { abs($0 - expected) <= 2e-6 * expected }, "\(x)")
+        }
+    }
+
+    private func blockErrors(_ input: KernelInput, _ solved: Bool, best: [Double]) -> [Double] {
+        let (columns, rows) = (input.columns, input.rows)
+        var transposed = [Float](repeating: 0, count: columns * columns)
+        for i in 0..<columns { for j in 0..<columns { transposed[j * columns + i] = input.factor[i * columns + j] } }
+        var (errors, scratch) = ([Double](repeating: 0, count: rows), [Float](repeating: 0, count: columns * Int(cleave_lanes)))
+        let kernel = solved ? cleave_solved_error : cleave_rounded_error
+        kernel(
+            input.weights, columns, rows, transposed, input.scales, input.zeros, input.maxCode, best, &errors, &scratch)
+        return errors
+    }
+
+    private func withPointers(
+        _ input: KernelInput, _ errors: inout [Float],
+        _ body: (UnsafePointer<Float>?, UnsafePointer<Float>?, UnsafeMutablePointer<Float>?) -> Void
+    ) {
+        errors.withUnsafeMutableBufferPointer { errors in
+            input.factor.withUnsafeBufferPointer { factor in
+                input.weights.withUnsafeBufferPointer { body(factor.baseAddress, $0.baseAddress, errors.baseAddress) }
+            }
+        }
+    }
+}

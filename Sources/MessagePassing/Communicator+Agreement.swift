@@ -29,21 +29,22 @@ extension Communicator {
             do {
                 let value = try work()
                 own = value
-                outcome = Outcome(value: value, failure: nil, exitCode: 0)
+                outcome = Outcome(value: [value], failure: nil, exitCode: 0)
             } catch {
-                outcome = Outcome(value: nil, failure: String(describing: error), exitCode: exitCode(error))
+                outcome = Outcome(value: [], failure: String(describing: error), exitCode: exitCode(error))
             }
             message = [UInt8](try JSONEncoder().encode(outcome))
         }
         let outcome = try JSONDecoder().decode(Outcome<Value>.self, from: Data(try broadcast(message)))
         if let failure = outcome.failure { throw AgreedFailure(rank: 0, exitCode: outcome.exitCode, description: failure) }
-        guard let value = own ?? outcome.value else { throw AgreedFailure(rank: 0, exitCode: 70, description: "the coordinator sent no result") }
+        guard let value = own ?? outcome.value.first else { throw AgreedFailure(rank: 0, exitCode: 70, description: "the coordinator sent no result") }
         return value
     }
 }
 
 private struct Outcome<Value: Codable>: Codable {
-    var value: Value?
+    /// One value, or none after a failure. A list, since the value itself may be an optional that is nil.
+    var value: [Value]
     var failure: String?
     var exitCode: Int32
 }

@@ -46,11 +46,10 @@ public struct CompressedTensorsFormat: WeightFormat {
     public func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
         switch tensor.dropFirst(linear.name.count) {
         case ".weight_packed":
-            for index in linear.tiles.indices { try sink(tile(index).codeBytes) }
+            for index in linear.tiles.indices { try tile(index).withCodeBytes(sink) }
         case ".weight_scale":
             for index in linear.tiles.indices {
-                let tile = try tile(index)
-                try writeNumbers(tile.scales, count: tile.layout.rows * tile.layout.groups, as: linear.sourceType, to: sink)
+                try writeNumbers(tile(index).scales(), as: linear.sourceType, to: sink)
             }
         case ".weight_shape":
             try [Int64(linear.rows).littleEndian, Int64(linear.columns).littleEndian].withUnsafeBytes(sink)

@@ -20,7 +20,7 @@ public struct DenseFormat: WeightFormat {
                 let tile = try tile(index)
                 let weights = Matrix<Float>(uninitialized: tile.layout.rows, tile.layout.columns)
                 tile.dequantize(into: weights)
-                try writeNumbers(weights.base, count: weights.count, as: linear.sourceType, to: sink)
+                try writeNumbers(weights, as: linear.sourceType, to: sink)
             }
             return
         }
@@ -31,23 +31,25 @@ public struct DenseFormat: WeightFormat {
             tile.dequantize(into: whole.rows(row..<row + tile.layout.rows))
             row += tile.layout.rows
         }
-        try writeNumbers(whole.transposed().base, count: whole.count, as: linear.sourceType, to: sink)
+        try writeNumbers(whole.transposed(), as: linear.sourceType, to: sink)
     }
 
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? { nil }
 }
 
-/// Writes fp32 numbers in a checkpoint's type.
-func writeNumbers(_ numbers: UnsafePointer<Float>, count: Int, as type: ElementType, to sink: TensorSink) throws {
+/// Writes the elements of a contiguous matrix in a checkpoint's type.
+func writeNumbers(_ numbers: Matrix<Float>, as type: ElementType, to sink: TensorSink) throws {
     switch type {
     case .f32:
-        try sink(UnsafeRawBufferPointer(start: numbers, count: count * 4))
+        try numbers.withBytes { try sink(UnsafeRawBufferPointer($0)) }
     case .bf16, .f16:
-        let narrow = Matrix<UInt16>(uninitialized: 1, count)
-        if type == .bf16 {
-            Numbers.narrow(numbers, intoBFloat16: narrow.base, count: count)
-        } else {
-            Numbers.narrow(numbers, intoFloat16: narrow.base, count: count)
+        let narrow = Matrix<UInt16>(uninitialized: 1, numbers.count)
+        withExtendedLifetime(numbers) {
+            if type == .bf16 {
+                Numbers.narrow(numbers.base, intoBFloat16: narrow.base, count: numbers.count)
+            } else {
+                Numbers.narrow(numbers.base, intoFloat16: narrow.base, count: numbers.count)
+            }
         }
         try narrow.withBytes { try sink(UnsafeRawBufferPointer($0)) }
     default:

@@ -69,9 +69,17 @@ public struct EncodedTile: Sendable {
         (losses + layout.rows).update(from: tile.energy, count: tile.energy.count)
     }
 
-    /// [rows, groups]
-    public var scales: UnsafeMutablePointer<Float> { pointer(layout.scales, Float.self) }
-    public var codeBytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: bytes.base + layout.codes.lowerBound, count: layout.codes.count) }
+    /// Runs `body` on the packed codes.
+    func withCodeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try bytes.columns(layout.codes).withBytes { try body(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// The scales: [rows, groups]
+    public func scales() -> Matrix<Float> {
+        let result = Matrix<Float>(uninitialized: layout.rows, layout.groups)
+        withExtendedLifetime(bytes) { result.base.update(from: pointer(layout.scales, Float.self), count: result.count) }
+        return result
+    }
 
     /// Zero points as unsigned codes [rows, groups]; 2^(bits - 1) when symmetric.
     public func zeros() -> [UInt8] {
@@ -98,12 +106,10 @@ public struct EncodedTile: Sendable {
         for row in 0..<layout.rows {
             BitStream.unpack(words + row * layout.wordsPerRow, count: layout.columns, bits: layout.options.bits, into: codes.row(row))
         }
-        let scales = Matrix<Float>(uninitialized: layout.rows, layout.groups)
-        scales.base.update(from: self.scales, count: scales.count)
         let groups = UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4)
         let losses = pointer(layout.losses, Double.self)
         return QuantizedTile(
-            codes: codes, scales: scales, zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
+            codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
             groupOfColumn: groups.isEmpty ? nil : Array(groups), loss: Array(UnsafeBufferPointer(start: losses, count: layout.rows)),
             energy: Array(UnsafeBufferPointer(start: losses + layout.rows, count: layout.rows)))
     }
@@ -114,6 +120,7 @@ public struct EncodedTile: Sendable {
         return total
     }
 
+    /// Valid while `bytes` lives: callers hold on to the tile.
     private func pointer<T>(_ part: Range<Int>, _: T.Type) -> UnsafeMutablePointer<T> {
         UnsafeMutableRawPointer(bytes.base + part.lowerBound).assumingMemoryBound(to: T.self)
     }

@@ -14,15 +14,11 @@ struct FactorSettings: Hashable {
     var damping: Double
     var maxDamping: Double
     var actOrder: Bool
-    /// The group size, when the Hessian-aware grid works on groups whose columns do not follow each other.
-    var scatteredGroup: Int?
 
     init(_ treatment: Treatment) {
         damping = treatment.damping
         maxDamping = treatment.maxDamping
         actOrder = treatment.actOrder
-        let isScattered = treatment.group > 0 && treatment.actOrder && treatment.staticGroups && treatment.grid == .hessian
-        scatteredGroup = isScattered ? treatment.group : nil
     }
 }
 
@@ -92,8 +88,7 @@ struct StageHessian {
                 do {
                     return .factor(
                         try Compression.factor(
-                            hessian: gram.sum, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
-                            scatteredGroup: settings.scatteredGroup))
+                            hessian: gram.sum, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder))
                 } catch {
                     return .singular(String(describing: error))
                 }
@@ -115,9 +110,7 @@ struct StageHessian {
         guard failure.isEmpty else { return .singular(String(decoding: failure, as: UTF8.self)) }
         let header = try world.broadcast(factor.map { Array(try JSONEncoder().encode($0.header)) } ?? [], from: owner)
         let shared = try factor ?? Factor(header: JSONDecoder().decode(Factor.Header.self, from: Data(header)))
-        for matrix in shared.matrices {
-            try world.broadcast(UnsafeMutableBufferPointer(start: matrix.base, count: matrix.count), from: owner)
-        }
+        try world.broadcast(UnsafeMutableBufferPointer(start: shared.r.base, count: shared.r.count), from: owner)
         return .factor(shared)
     }
 }

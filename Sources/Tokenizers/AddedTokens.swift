@@ -52,7 +52,8 @@ struct AddedTokenSplitter: Sendable {
             let start = token.stripsLeft ? max(taken, Self.startOfSpace(before: range.lowerBound, in: text)) : range.lowerBound
             let end = token.stripsRight ? Self.endOfSpace(after: range.upperBound, in: text) : range.upperBound
             if taken < start { parts.append(Part(range: taken..<start, id: nil)) }
-            parts.append(Part(range: min(start, end)..<end, id: token.id))
+            // A token of white space may find that the one before it has taken all of it.
+            if start < end { parts.append(Part(range: start..<end, id: token.id)) }
             taken = end
         }
         if taken < text.count { parts.append(Part(range: taken..<text.count, id: nil)) }

@@ -61,9 +61,11 @@ struct AddedTokenSplitter: Sendable {
     }
 
     private static func isInsideWord(_ range: Range<Int>, in text: UnsafeBufferPointer<UInt8>) -> Bool {
-        let wordBefore = range.lowerBound > 0
+        let wordBefore =
+            range.lowerBound > 0
             && UTF8Scalars.scalar(in: text, endingAt: range.lowerBound).scalar.isWordCharacter
-        let wordAfter = range.upperBound < text.count
+        let wordAfter =
+            range.upperBound < text.count
             && UTF8Scalars.scalar(in: text, at: range.upperBound).scalar.isWordCharacter
         return wordBefore || wordAfter
     }

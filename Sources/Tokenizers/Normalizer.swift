@@ -54,7 +54,8 @@ struct Normalizer: Sendable {
         }
         // The reference library loses track of its offsets here and fails or cuts the text differently.
         guard !sawEmptyMatch else {
-            throw RegularExpression.Failure(message: "the pattern of a Replace matched no character at all, which is not supported")
+            throw RegularExpression.Failure(
+                message: "the pattern of a Replace matched no character at all, which is not supported")
         }
         return result
     }

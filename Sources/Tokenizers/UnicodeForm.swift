@@ -25,23 +25,26 @@ enum UnicodeForm: String, Sendable {
     }
 
     private static func decompose(_ text: [UInt8]) -> [UInt8] {
-        transform(text, cutBetween: { _, _ in false }) { $0.decomposedStringWithCanonicalMapping }
+        transform(text, cutBetween: { _, _ in false }, by: \.decomposedStringWithCanonicalMapping)
     }
 
     private static func decomposeCompatibly(_ text: [UInt8]) -> [UInt8] {
         // Foundation puts marks in order only in the canonical decomposition.
-        transform(text, cutBetween: { _, _ in false }) {
-            $0.decomposedStringWithCompatibilityMapping.decomposedStringWithCanonicalMapping
-        }
+        transform(
+            text, cutBetween: { _, _ in false },
+            by: \.decomposedStringWithCompatibilityMapping.decomposedStringWithCanonicalMapping)
     }
 
     /// - Parameter text: decomposed.
     private static func compose(_ text: [UInt8]) -> [UInt8] {
-        // Foundation composes a character beyond U+FFFF with a mark as if only its lower 16 bits counted. No such pair composes, so the
-        // two are kept apart.
-        transform(text, cutBetween: { $0.value > 0xFFFF && 0x300...0xFFFF ~= $1.value && $0.properties.canonicalCombiningClass == .notReordered }) {
-            $0.precomposedStringWithCanonicalMapping
-        }
+        transform(text, cutBetween: seemToCompose, by: \.precomposedStringWithCanonicalMapping)
+    }
+
+    /// Foundation composes a character beyond U+FFFF with a mark as if only its lower 16 bits counted. No such pair composes, so the two
+    /// are kept apart.
+    private static func seemToCompose(_ left: Unicode.Scalar, _ right: Unicode.Scalar) -> Bool {
+        left.value > 0xFFFF && 0x300...0xFFFF ~= right.value
+            && left.properties.canonicalCombiningClass == .notReordered
     }
 
     /// Transforms stretch by stretch; `cutBetween` asks for further cuts.

@@ -8,7 +8,8 @@ import Tokenizers
     /// A tokenizer.json with some of its parts replaced.
     private static func file(
         version: String = #""1.0""#, added: String = "[]", normalizer: String = "null", preTokenizer: String = "null",
-        postProcessor: String = "null", model: String = #"{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}"#, more: String = ""
+        postProcessor: String = "null", model: String = #"{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]}"#,
+        more: String = ""
     ) -> String {
         #"{"version":\#(version),"added_tokens":\#(added),"normalizer":\#(normalizer),"pre_tokenizer":\#(preTokenizer),"#
             + #""post_processor":\#(postProcessor),"model":\#(model)\#(more)}"#
@@ -47,16 +48,31 @@ import Tokenizers
         // Model
         (file(model: #"{"type":"WordPiece"}"#), "T: model: the type \"WordPiece\" is not supported (supported: BPE)."),
         (model(#""vocab":{"a":0}"#), "T: model: the key \"merges\" is missing or null."),
-        (model(#""vocab":{"a":0},"merges":[],"dropout":0.1"#), "T: model.dropout: BPE dropout makes ids random and is not supported; set it to null."),
+        (
+            model(#""vocab":{"a":0},"merges":[],"dropout":0.1"#),
+            "T: model.dropout: BPE dropout makes ids random and is not supported; set it to null."
+        ),
         (model(#""vocab":{"a":-1},"merges":[]"#), "T: model.vocab[\"a\"]: expected a token id from 0 to 2147483647, found -1."),
         (model(#""vocab":{"a":1.5},"merges":[]"#), "T: model.vocab[\"a\"]: expected a token id from 0 to 2147483647, found 1.5."),
-        (model(#""vocab":{"a":4294967296},"merges":[]"#), "T: model.vocab[\"a\"]: expected a token id from 0 to 2147483647, found 4294967296."),
+        (
+            model(#""vocab":{"a":4294967296},"merges":[]"#),
+            "T: model.vocab[\"a\"]: expected a token id from 0 to 2147483647, found 4294967296."
+        ),
         (model(#""vocab":{"a":"0"},"merges":[]"#), "T: model.vocab[\"a\"]: expected a token id, found a string."),
         (model(#""vocab":{"a":0,"a":1},"merges":[]"#), "T: model.vocab[\"a\"]: the token is given twice."),
         (model(#""vocab":{"a":0,"b":1},"merges":["a b"]"#), "T: model.merges[0]: the token \"ab\" is not in the vocabulary."),
-        (model(#""vocab":{"a":0},"merges":["a"]"#), "T: model.merges[0]: expected a merge, spelt \"left right\" or [\"left\", \"right\"]."),
-        (model(#""vocab":{"a":0},"merges":[["a"]]"#), "T: model.merges[0]: expected a merge, spelt \"left right\" or [\"left\", \"right\"]."),
-        (model(#""vocab":{"a":0},"merges":[],"unk_token":"?""#), "T: model.unk_token: the unknown token \"?\" is not in the vocabulary."),
+        (
+            model(#""vocab":{"a":0},"merges":["a"]"#),
+            "T: model.merges[0]: expected a merge, spelt \"left right\" or [\"left\", \"right\"]."
+        ),
+        (
+            model(#""vocab":{"a":0},"merges":[["a"]]"#),
+            "T: model.merges[0]: expected a merge, spelt \"left right\" or [\"left\", \"right\"]."
+        ),
+        (
+            model(#""vocab":{"a":0},"merges":[],"unk_token":"?""#),
+            "T: model.unk_token: the unknown token \"?\" is not in the vocabulary."
+        ),
         (
             model(#""vocab":{"a":0},"merges":[],"continuing_subword_prefix":"@@""#),
             "T: model.continuing_subword_prefix: only null or \"\" is supported, found \"@@\"."
@@ -97,12 +113,19 @@ import Tokenizers
                 + "(supported: Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous)."
         ),
         (
-            file(preTokenizer: #"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false},{"type":"Digits"}]}"#),
+            file(
+                preTokenizer:
+                    #"{"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false},{"type":"Digits"}]}"#),
             "T: pre_tokenizer.pretokenizers[1]: a Digits after ByteLevel is not supported: ByteLevel must come last."
         ),
-        (file(preTokenizer: #"{"type":"Metaspace","replacement":"ab"}"#), "T: pre_tokenizer.replacement: expected a single character."),
         (
-            file(normalizer: #"{"type":"Strip","strip_left":true,"strip_right":true}"#, preTokenizer: #"{"type":"Metaspace","replacement":"_","prepend_scheme":"first"}"#),
+            file(preTokenizer: #"{"type":"Metaspace","replacement":"ab"}"#),
+            "T: pre_tokenizer.replacement: expected a single character."
+        ),
+        (
+            file(
+                normalizer: #"{"type":"Strip","strip_left":true,"strip_right":true}"#,
+                preTokenizer: #"{"type":"Metaspace","replacement":"_","prepend_scheme":"first"}"#),
             "T: pre_tokenizer.prepend_scheme: \"first\" is supported only where Metaspace is the first pre-tokenizer and the normalizer "
                 + "keeps the beginning of the text (not Prepend, Replace or Strip)."
         ),
@@ -116,7 +139,10 @@ import Tokenizers
             "T: post_processor: the type \"BertProcessing\" is not supported (supported: ByteLevel, TemplateProcessing, Sequence)."
         ),
         (
-            file(postProcessor: #"{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}}],"special_tokens":{"x":{}}}"#),
+            file(
+                postProcessor:
+                    #"{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}}],"special_tokens":{"x":{}}}"#
+            ),
             "T: post_processor.single[0].SpecialToken.id: the special token \"<s>\" is not listed in special_tokens."
         ),
         (
@@ -160,7 +186,8 @@ import Tokenizers
 
     /// (a+)+b takes exponential time on a run of "a"; Oniguruma stops at its limit of retries.
     @Test func aRunawayExpressionIsStopped() throws {
-        let json = Self.file(preTokenizer: #"{"type":"Split","pattern":{"Regex":"(?:a|a|aa)+$b"},"behavior":"Isolated","invert":false}"#)
+        let json = Self.file(
+            preTokenizer: #"{"type":"Split","pattern":{"Regex":"(?:a|a|aa)+$b"},"behavior":"Isolated","invert":false}"#)
         let tokenizer = try Tokenizer(json: Data(json.utf8), name: "T")
         let error = #expect(throws: TokenizerError.self) { try tokenizer.encode(String(repeating: "a", count: 100) + "c\n") }
         #expect(error?.description.contains("gave up") == true)

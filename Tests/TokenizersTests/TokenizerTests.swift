@@ -48,7 +48,8 @@ import Tokenizers
     }
 
     /// A quadratic method would need minutes.
-    @Test(.timeLimit(.minutes(1)), arguments: Fixture.all) func aLongPieceTakesNoLongerThanManyShortOnes(fixture: Fixture) throws {
+    @Test(.timeLimit(.minutes(1)), arguments: Fixture.all) func aLongPieceTakesNoLongerThanManyShortOnes(fixture: Fixture) throws
+    {
         let tokenizer = try fixture.tokenizer()
         for text in ["a", " ", "e\u{301}"].map({ String(repeating: $0, count: 40_000) }) {
             #expect(try !tokenizer.encode(text).isEmpty)
@@ -56,7 +57,8 @@ import Tokenizers
     }
 
     @Test func canonicallyEquivalentTokensStayApart() throws {
-        let tokenizer = try tokenizer(model: #""vocab":{"\u00e9":0,"e":1,"\u0301":2,"e\u0301":3,"\u212b":4,"\u00c5":5},"merges":[["e","\u0301"]]"#)
+        let tokenizer = try tokenizer(
+            model: #""vocab":{"\u00e9":0,"e":1,"\u0301":2,"e\u0301":3,"\u212b":4,"\u00c5":5},"merges":[["e","\u0301"]]"#)
         #expect(try tokenizer.encode("\u{E9}") == [0])
         #expect(try tokenizer.encode("e\u{301}") == [3])
         #expect(try tokenizer.encode("\u{C5}\u{212B}") == [5, 4])
@@ -70,7 +72,8 @@ import Tokenizers
         #expect(try tokenizer.encode("aaab") == [2, 3])
         // The same through the queue for long pieces: an even number of "a" pairs up, then "aa" takes the "b".
         let pairs = 5_000
-        #expect(try tokenizer.encode(String(repeating: "a", count: 2 * pairs) + "b") == Array(repeating: 2, count: pairs - 1) + [4])
+        #expect(
+            try tokenizer.encode(String(repeating: "a", count: 2 * pairs) + "b") == Array(repeating: 2, count: pairs - 1) + [4])
     }
 
     @Test func aMergeGivenTwiceKeepsItsLastRank() throws {

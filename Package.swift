@@ -65,9 +65,9 @@ let package = Package(
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
         // MARK: - Tests
-        tests("LinearAlgebraTests", ["LinearAlgebra"]),
-        tests("SafetensorsTests", ["Safetensors"]),
-        tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels"], fixtures: true),
-        tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
+        .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], swiftSettings: swiftSettings),
+        .testTarget(
+            name: "TokenizersTests", dependencies: ["Tokenizers"], resources: [.copy("Fixtures")],
+            swiftSettings: swiftSettings),
     ]
 )

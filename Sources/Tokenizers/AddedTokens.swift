@@ -52,7 +52,8 @@ struct AddedTokenSplitter: Sendable {
             let start = token.stripsLeft ? max(taken, Self.startOfSpace(before: range.lowerBound, in: text)) : range.lowerBound
             let end = token.stripsRight ? Self.endOfSpace(after: range.upperBound, in: text) : range.upperBound
             if taken < start { parts.append(Part(range: taken..<start, id: nil)) }
-            parts.append(Part(range: min(start, end)..<end, id: token.id))
+            // A token of white space may find that the one before it has taken all of it.
+            if start < end { parts.append(Part(range: start..<end, id: token.id)) }
             taken = end
         }
         if taken < text.count { parts.append(Part(range: taken..<text.count, id: nil)) }
@@ -60,9 +61,11 @@ struct AddedTokenSplitter: Sendable {
     }
 
     private static func isInsideWord(_ range: Range<Int>, in text: UnsafeBufferPointer<UInt8>) -> Bool {
-        let wordBefore = range.lowerBound > 0
+        let wordBefore =
+            range.lowerBound > 0
             && UTF8Scalars.scalar(in: text, endingAt: range.lowerBound).scalar.isWordCharacter
-        let wordAfter = range.upperBound < text.count
+        let wordAfter =
+            range.upperBound < text.count
             && UTF8Scalars.scalar(in: text, at: range.upperBound).scalar.isWordCharacter
         return wordBefore || wordAfter
     }

@@ -36,7 +36,8 @@ extension BytePairModel.Workspace {
         links.reserveCapacity(count)
         // -1 ends the list on either side.
         for position in 0..<count {
-            links.append((Int32(truncatingIfNeeded: position - 1), Int32(truncatingIfNeeded: position + 1 < count ? position + 1 : -1)))
+            links.append(
+                (Int32(truncatingIfNeeded: position - 1), Int32(truncatingIfNeeded: position + 1 < count ? position + 1 : -1)))
         }
         queue.removeAll()
         for position in 0..<(count - 1) {

@@ -3,7 +3,8 @@
 extension BytePairModel {
     init(_ node: JSONNode, alphabet: PreTokenizer.Alphabet, vocabulary: [[UInt8]: Int32]) throws(TokenizerError) {
         let unknown = try Self.unknown(node, vocabulary: vocabulary)
-        let byteTokens = try node.bool("byte_fallback", default: false)
+        let byteTokens =
+            try node.bool("byte_fallback", default: false)
             ? (0...255).map { vocabulary[Array("<0x\(hexadecimal($0))>".utf8)] ?? -1 } : []
         units = UnitTable(
             alphabet: alphabet, vocabulary: vocabulary,

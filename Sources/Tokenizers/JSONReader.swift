@@ -154,7 +154,8 @@ struct JSONReader {
 
     private mutating func literal(_ word: StaticString, _ value: JSONValue) throws(TokenizerError) -> JSONValue {
         let end = position + word.utf8CodeUnitCount
-        let matches = end <= bytes.count
+        let matches =
+            end <= bytes.count
             && bytes[position..<end].elementsEqual(UnsafeBufferPointer(start: word.utf8Start, count: word.utf8CodeUnitCount))
         guard matches else { throw fault("a JSON value was expected") }
         position = end

@@ -1,7 +1,5 @@
 // Normalization: rewriting the text between added tokens before it is cut into pieces.
 
-import Foundation
-
 /// The steps of a tokenizer's normalizer in order; none for `null`.
 struct Normalizer: Sendable {
     enum Step: Sendable {
@@ -10,13 +8,6 @@ struct Normalizer: Sendable {
         case replace(Pattern, with: [UInt8])
         case lowercase
         case strip(left: Bool, right: Bool)
-    }
-
-    enum UnicodeForm: String, Sendable {
-        case nfc = "NFC"
-        case nfd = "NFD"
-        case nfkc = "NFKC"
-        case nfkd = "NFKD"
     }
 
     let steps: [Step]
@@ -51,13 +42,20 @@ struct Normalizer: Sendable {
         var result: [UInt8] = []
         result.reserveCapacity(text.count + text.count / 4)
         var copied = 0
+        var sawEmptyMatch = false
         try text.withUnsafeBufferPointer { (text) throws(RegularExpression.Failure) in
             try pattern.forEachMatch(in: text) { match in
+                sawEmptyMatch = sawEmptyMatch || match.isEmpty
                 result.append(contentsOf: text[copied..<match.lowerBound])
                 result.append(contentsOf: content)
                 copied = match.upperBound
             }
             result.append(contentsOf: text[copied...])
+        }
+        // The reference library loses track of its offsets here and fails or cuts the text differently.
+        guard !sawEmptyMatch else {
+            throw RegularExpression.Failure(
+                message: "the pattern of a Replace matched no character at all, which is not supported")
         }
         return result
     }
@@ -87,21 +85,6 @@ struct Normalizer: Sendable {
                 end = previous
             }
             return Array(text[start..<end])
-        }
-    }
-}
-
-extension Normalizer.UnicodeForm {
-    func apply(to text: [UInt8]) -> [UInt8] {
-        // All scalars below U+0300 are their own NFC; all ASCII is its own in every form. 0xCC leads U+0300.
-        let unchangedBelow: UInt8 = self == .nfc ? 0xCC : 0x80
-        if text.allSatisfy({ $0 < unchangedBelow }) { return text }
-        let string = String(decoding: text, as: UTF8.self)
-        return switch self {
-        case .nfc: Array(string.precomposedStringWithCanonicalMapping.utf8)
-        case .nfd: Array(string.decomposedStringWithCanonicalMapping.utf8)
-        case .nfkc: Array(string.precomposedStringWithCompatibilityMapping.utf8)
-        case .nfkd: Array(string.decomposedStringWithCompatibilityMapping.utf8)
         }
     }
 }

@@ -23,7 +23,8 @@ enum Pattern: Sendable {
         do {
             return try RegularExpression(pattern)
         } catch {
-            throw node.error("the regular expression \"\(String(decoding: pattern, as: UTF8.self))\" does not compile: \(error.message).")
+            throw node.error(
+                "the regular expression \"\(String(decoding: pattern, as: UTF8.self))\" does not compile: \(error.message).")
         }
     }
 

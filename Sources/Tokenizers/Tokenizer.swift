@@ -125,13 +125,15 @@ public struct Tokenizer: Sendable {
     private static func checkFrame(_ root: JSONNode) throws(TokenizerError) {
         // The decoder turns ids into text, which this room never does.
         try root.allowOnly([
-            "version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model",
+            "version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder",
+            "model",
         ])
         let version = try root.required("version")
         guard try version.string() == "1.0" else { throw version.error("expected \"1.0\", found \"\(try version.string())\".") }
         for key in ["truncation", "padding"] {
             if let setting = try root.optional(key) {
-                throw setting.error("the file asks for \(key), which would silently change the ids of long texts; set it to null.")
+                throw setting.error(
+                    "the file asks for \(key), which would silently change the ids of long texts; set it to null.")
             }
         }
     }

@@ -69,7 +69,8 @@ struct UnitTable: Sendable {
     private func appendFallback(for character: UnsafeBufferPointer<UInt8>, to units: inout [Int32], pending: inout Bool) {
         if !fallback.bytes.isEmpty {
             // In the alphabet of bytes it is the printable stand-in that is spelt in byte tokens.
-            let spelling = alphabet == .bytes ? Array(String(Character(ByteAlphabet.scalars[Int(character[0])])).utf8) : Array(character)
+            let spelling =
+                alphabet == .bytes ? Array(String(Character(ByteAlphabet.scalars[Int(character[0])])).utf8) : Array(character)
             let ids = spelling.map { fallback.bytes[Int($0)] }
             if !ids.contains(-1) {
                 units.append(contentsOf: ids)

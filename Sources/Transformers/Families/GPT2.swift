@@ -13,7 +13,7 @@ extension Family {
         let heads = try HeadCounts(configuration, headsKey: "n_head", hiddenSize: hidden)
         let activation = try ActivationFunction(configuration, key: "activation_function", default: "gelu_new")
         let isTied = try configuration.flag("tie_word_embeddings", default: true)
-        let prefix = firstName(of: ["transformer.", ""], with: "wte.weight", in: tensors)
+        let prefix = namePrefix(["transformer.", ""], of: "wte.weight", in: tensors)
 
         func block(_ index: Int) -> Block {
             let name = "\(prefix)h.\(index)"

@@ -16,7 +16,7 @@ extension Family {
         let activation = try ActivationFunction(configuration, key: "activation_function", default: "relu")
         let bias = try configuration.flag("enable_bias", default: true)
         let isTied = try configuration.flag("tie_word_embeddings", default: true)
-        let prefix = firstName(of: ["model.decoder.", "decoder."], with: "embed_tokens.weight", in: tensors)
+        let prefix = namePrefix(["model.decoder.", "decoder."], of: "embed_tokens.weight", in: tensors)
         let epsilon: Float = 1e-5
 
         func block(_ index: Int) -> Block {

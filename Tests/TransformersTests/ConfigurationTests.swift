@@ -32,6 +32,7 @@ private func read(_ members: String, tensors: Set<String> = []) throws -> Archit
         Refusal(#""model_type": "mamba""#, "mamba", "gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3"),
         Refusal(#""model_type": 7"#, "model_type", "7", "string"),
         Refusal(llama.replacing(#""hidden_size": 64, "#, with: ""), "hidden_size"),
+        Refusal(llama.replacing(#""num_hidden_layers": 2"#, with: #""num_hidden_layers": 1000000"#), "num_hidden_layers", "1000000"),
         Refusal(llama.replacing("64", with: "-64"), "hidden_size", "-64"),
         Refusal(llama.replacing("64", with: "64.5"), "hidden_size", "64.5"),
         Refusal(llama.replacing("64", with: "\"64\""), "hidden_size", "\"64\""),
@@ -95,6 +96,13 @@ private func read(_ members: String, tensors: Set<String> = []) throws -> Archit
     @Test func nullCountsAsAbsent() throws {
         let absent = try read(llama)
         #expect(try read(llama + #", "num_key_value_heads": null, "head_dim": null, "rope_scaling": null, "rope_parameters": null"#) == absent)
+    }
+
+    @Test func windowsOfMistral() throws {
+        let mistral = llama.replacing("llama", with: "mistral")
+        let absent = try read(mistral)
+        #expect(absent == (try read(mistral + #", "sliding_window": 4096"#)))
+        #expect(absent != (try read(mistral + #", "sliding_window": null"#)))
     }
 
     @Test func windowsOfQwen() throws {

@@ -38,7 +38,7 @@ extension Family {
             family: "gpt2", hiddenSize: hidden, vocabularySize: vocabulary, maximumPositions: positions,
             embedding: Embedding(
                 tokens: embedding, positions: Embedding.Positions(tensor: "\(prefix)wpe.weight", rows: positions, offset: 0)),
-            blocks: (0..<(try configuration.count("n_layer"))).map(block),
+            blocks: (0..<(try configuration.blockCount("n_layer"))).map(block),
             finalNorm: .layer("\(prefix)ln_f", size: hidden, epsilon: epsilon),
             head: Head("lm_head", tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
     }

@@ -45,7 +45,7 @@ extension Family {
             family: "gpt_neox", hiddenSize: hidden, vocabularySize: vocabulary,
             maximumPositions: try configuration.count("max_position_embeddings"),
             embedding: Embedding(tokens: embedding, positions: nil),
-            blocks: (0..<(try configuration.count("num_hidden_layers"))).map(block),
+            blocks: (0..<(try configuration.blockCount("num_hidden_layers"))).map(block),
             finalNorm: .layer("gpt_neox.final_layer_norm", size: hidden, epsilon: epsilon),
             head: Head("embed_out", tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
     }

@@ -46,7 +46,7 @@ extension Family {
             embedding: Embedding(
                 tokens: embedding,
                 positions: Embedding.Positions(tensor: "\(prefix)embed_positions.weight", rows: positions + 2, offset: 2)),
-            blocks: (0..<(try configuration.count("num_hidden_layers"))).map(block),
+            blocks: (0..<(try configuration.blockCount("num_hidden_layers"))).map(block),
             finalNorm: .layer("\(prefix)final_layer_norm", size: hidden, epsilon: epsilon),
             head: Head("lm_head", tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
     }

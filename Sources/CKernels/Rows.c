@@ -76,9 +76,9 @@ static inline float largest_of(const float *values, size_t count) {
 }
 
 CLEAVE_CLONES
-void cleave_softmax(float *restrict values, size_t count) {
+void cleave_softmax(float *restrict values, size_t count, float scale) {
     float largest = largest_of(values, count);
-    for (size_t i = 0; i < count; i++) values[i] = cleave_exp(values[i] - largest);
+    for (size_t i = 0; i < count; i++) values[i] = cleave_exp(scale * (values[i] - largest));
     float lanes[LANES] = {0};
     FOR_EACH_IN_LANES(values, count, lanes[lane] += x);
     float factor = 1.0f / sum_lanes(lanes);

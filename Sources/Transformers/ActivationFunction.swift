@@ -31,7 +31,8 @@ public enum ActivationFunction: String, Sendable, Codable, CaseIterable {
         case .relu: max(x, 0)
         case .silu: x / (1 + exp(-x))
         case .gelu: 0.5 * x * erfc(-x / 2.0.squareRoot())
-        case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        // (1 + tanh y) / 2, without the cancellation where tanh y is near -1.
+        case .geluTanh: x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
         }
     }
 }

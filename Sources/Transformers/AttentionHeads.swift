@@ -3,55 +3,43 @@
 internal import CKernels
 internal import LinearAlgebra
 
-/// The queries, keys and values of one sequence: windows on the outputs of the `qkv` stage.
+/// The queries, keys and values of one sequence.
 struct AttentionHeads: Sendable {
     /// Query rows of a unit of work: its scores stay in cache, and of the keys after the diagonal it computes few.
-    static let blockRows = 64
+    static let blockRows = 128
 
     private let attention: Attention
     private let tokens: Int
-    /// Each [tokens, headSize].
-    private let queries: [Matrix<Float>]
-    private let keys: [Matrix<Float>]
-    private let values: [Matrix<Float>]
+    /// The outputs of the stage's linears, prepared, in the type of the products: [tokens, rows of the linear].
+    private let operands: [Operand]
 
-    /// - Parameter outputs: of each linear of the stage, [tokens, rows of the linear].
-    init(_ attention: Attention, _ outputs: [Matrix<Float>]) {
-        let size = attention.headSize
-        func heads(_ count: Int, in output: Int, from first: Int, every step: Int) -> [Matrix<Float>] {
-            (0..<count).map { outputs[output].columns((first + $0 * step) * size..<(first + $0 * step + 1) * size) }
-        }
-        let (count, keyValueCount) = (attention.heads, attention.keyValueHeads)
-        switch attention.layout {
-        case .separate:
-            queries = heads(count, in: 0, from: 0, every: 1)
-            keys = heads(keyValueCount, in: 1, from: 0, every: 1)
-            values = heads(keyValueCount, in: 2, from: 0, every: 1)
-        case .thirds:
-            queries = heads(count, in: 0, from: 0, every: 1)
-            keys = heads(count, in: 0, from: count, every: 1)
-            values = heads(count, in: 0, from: 2 * count, every: 1)
-        case .perHead:
-            queries = heads(count, in: 0, from: 0, every: 3)
-            keys = heads(count, in: 0, from: 1, every: 3)
-            values = heads(count, in: 0, from: 2, every: 3)
-        }
-        self.attention = attention
-        tokens = outputs[0].rows
-    }
-
-    /// Normalises and rotates queries and keys in place.
-    func prepare(_ queryNorm: NormWeights?, _ keyNorm: NormWeights?, _ rotation: RotationTable?) {
+    /// Normalises and rotates queries and keys.
+    ///
+    /// - Parameter outputs: of each linear of the stage, [tokens, rows of the linear]; changed in place.
+    init(
+        _ attention: Attention, outputs: [Matrix<Float>], queryNorm: NormWeights?, keyNorm: NormWeights?, rotation: RotationTable?,
+        compute: Compute
+    ) {
+        let tokens = outputs[0].rows
+        let operands = outputs.map { compute == .f32 ? .f32($0) : Operand(uninitialized: compute, tokens, $0.columns) }
+        let queries = (0..<attention.heads).map { attention.place(.query, head: $0) }
+        let keys = (0..<attention.keyValueHeads).map { attention.place(.key, head: $0) }
         forEachRowRange(tokens) { rows in
-            for (heads, norm) in [(queries, queryNorm), (keys, keyNorm)] {
-                for head in heads {
+            for (places, norm) in [(queries, queryNorm), (keys, keyNorm)] {
+                for place in places {
                     for row in rows {
-                        norm?.apply(to: head.row(row), into: head.row(row))
-                        rotation?.rotate(head.row(row), position: row)
+                        let head = outputs[place.output].row(row) + place.columns.lowerBound
+                        norm?.apply(to: head, into: head)
+                        rotation?.rotate(head, position: row)
                     }
                 }
             }
+            guard compute != .f32 else { return }
+            for (output, operand) in zip(outputs, operands) { operand.rows(rows).store(output.rows(rows)) }
         }
+        self.attention = attention
+        self.tokens = tokens
+        self.operands = operands
     }
 
     /// Writes each head's context into its columns of `result`: [tokens, heads * headSize].
@@ -70,18 +58,24 @@ struct AttentionHeads: Sendable {
     private func context(_ head: Int, _ rows: Range<Int>) -> Matrix<Float> {
         let shared = head / (attention.heads / attention.keyValueHeads)
         let seen = firstKey(of: rows.lowerBound)..<rows.upperBound
-        let scores = Matrix<Float>(uninitialized: rows.count, seen.count)
-        multiply(queries[head].rows(rows), keys[shared].rows(seen), transposeB: true, into: scores, alpha: attention.scale)
+        let scores = product(operand(.query, head, rows), operand(.key, shared, seen), transposeB: true)
         for (index, row) in rows.enumerated() {
-            let visible = firstKey(of: row) - seen.lowerBound...row - seen.lowerBound
+            let visible = firstKey(of: row) - seen.lowerBound..<row + 1 - seen.lowerBound
             let line = scores.row(index)
             line.update(repeating: 0, count: visible.lowerBound)
-            cleave_softmax(line + visible.lowerBound, visible.count)
-            (line + visible.upperBound + 1).update(repeating: 0, count: seen.count - visible.upperBound - 1)
+            cleave_softmax(line + visible.lowerBound, visible.count, attention.scale)
+            (line + visible.upperBound).update(repeating: 0, count: seen.count - visible.upperBound)
         }
-        let context = Matrix<Float>(uninitialized: rows.count, attention.headSize)
-        multiply(scores, values[shared].rows(seen), into: context)
-        return context
+        let probabilities: Operand = switch operands[0] {
+        case .f32: .f32(scores)
+        case .bf16: Operand(scores, compute: .bf16)
+        }
+        return product(probabilities, operand(.value, shared, seen))
+    }
+
+    private func operand(_ role: Attention.Role, _ head: Int, _ rows: Range<Int>) -> Operand {
+        let place = attention.place(role, head: head)
+        return operands[place.output].rows(rows).columns(place.columns)
     }
 
     /// The first token that a token attends to.

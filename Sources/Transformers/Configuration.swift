@@ -45,10 +45,12 @@ enum JSONValue: Equatable, Decodable {
     }
 }
 
-/// The keys of a config.json, or of an object inside it. A key whose value is null counts as absent, as it does for transformers.
+/// The keys of a config.json, or of an object inside it. A key whose value is null counts as absent.
 struct Configuration {
     /// No extent of a model comes near this; bounding them keeps every product of a few of them within 64 bits.
     static let largestCount = 1 << 24
+    /// Blocks are held as a list, which a mistaken number must not make endless.
+    private static let largestBlockCount = 1 << 14
 
     let source: String
     private let prefix: String
@@ -70,9 +72,10 @@ struct Configuration {
         self.values = values
     }
 
-    var keys: Set<String> { Set(values.keys) }
-
     func has(_ key: String) -> Bool { value(key) != nil }
+
+    /// Whether the key is there with the value null: for a few keys that means "none", and absence a default.
+    func isNull(_ key: String) -> Bool { values[key] == .null }
 
     /// A whole number from 1 to `largestCount`.
     func count(_ key: String, default fallback: Int? = nil) throws(ArchitectureError) -> Int {
@@ -81,6 +84,18 @@ struct Configuration {
             throw invalid(key, "a whole number from 1 to \(Self.largestCount)")
         }
         return count
+    }
+
+    /// A whole number from 1 to `largestCount`, if the key is there.
+    func optionalCount(_ key: String) throws(ArchitectureError) -> Int? {
+        has(key) ? try count(key) : nil
+    }
+
+    /// The number of blocks.
+    func blockCount(_ key: String) throws(ArchitectureError) -> Int {
+        let found = try count(key)
+        guard found <= Self.largestBlockCount else { throw invalid(key, "a whole number from 1 to \(Self.largestBlockCount)") }
+        return found
     }
 
     /// A whole number from 0 to `largestCount`.

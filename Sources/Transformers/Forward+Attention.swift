@@ -11,8 +11,8 @@ extension Forward {
         let result = Operand(uninitialized: compute, input.rows, attention.contextColumns)
         for sequence in sequences {
             let outputs = weights.map { $0.apply(to: input.rows(sequence)) }
-            let heads = AttentionHeads(attention, outputs)
-            heads.prepare(queryNorm, keyNorm, rotation)
+            let heads = AttentionHeads(
+                attention, outputs: outputs, queryNorm: queryNorm, keyNorm: keyNorm, rotation: rotation, compute: compute)
             heads.attend(into: result.rows(sequence))
         }
         return result

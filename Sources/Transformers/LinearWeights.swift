@@ -16,12 +16,7 @@ public struct LinearWeights: Sendable {
 
     /// y = x W^T + b, x: [tokens, columns], y: [tokens, rows].
     func apply(to input: Operand) -> Matrix<Float> {
-        let output = Matrix<Float>(uninitialized: input.rows, weight.rows)
-        switch (input, weight) {
-        case (.f32(let x), .f32(let w)): multiply(x, w, transposeB: true, into: output)
-        case (.bf16(let x), .bf16(let w)): multiply(x, w, transposeB: true, into: output)
-        default: preconditionFailure("activations and weights of different types")
-        }
+        let output = product(input, weight, transposeB: true)
         if let bias { addToEachRow(of: output, bias) }
         return output
     }

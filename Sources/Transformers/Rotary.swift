@@ -53,12 +53,12 @@ extension Rotary {
         let parameters = newer == nil ? try configuration.object("rope_scaling") : newer
         base = try Self.value("rope_theta", in: parameters, or: baseKey, in: configuration, default: 10_000)
         let share = try Self.value("partial_rotary_factor", in: parameters, or: shareKey, in: configuration, default: defaultShare)
-        guard share <= 1 else { throw configuration.invalid(shareKey, "at most 1") }
-        size = Int(Double(headSize) * share)
+        // Checked before it becomes a whole number, since a large product would not fit one.
+        size = share <= 1 ? Int(Double(headSize) * share) : 0
         guard size > 0, size % 2 == 0 else {
             throw .invalid(
                 source: configuration.source, key: shareKey, found: "\(share) of a head of \(headSize) elements",
-                expected: "a share that makes an even number of rotated elements")
+                expected: "at most 1 and make an even number of rotated elements")
         }
         if let parameters {
             scaling = try Self.scaling(parameters, configuration)

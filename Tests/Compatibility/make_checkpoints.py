@@ -11,11 +11,12 @@ offset (in numbers), the ids, and where the expected logits lie.
 import argparse
 import json
 import pathlib
+import tempfile
 
 import numpy
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
           "rope_theta": 10000.0}
@@ -95,9 +96,10 @@ def write_checkpoint(directory, model, ids, logits):
 def write_fixture(directory, name, model, ids, logits):
     # Expected logits are kept for the last tokens of each sequence: they depend on all others, and the file stays small.
     kept = 12
-    tensors = {key: value for key, value in model.state_dict().items()}
-    if model.config.tie_word_embeddings:
-        tensors.pop("lm_head.weight", None)
+    # Through a checkpoint, since the names of tensors in files are not always those in memory.
+    with tempfile.TemporaryDirectory() as checkpoint:
+        model.save_pretrained(checkpoint)
+        tensors = dict(sorted(load_file(pathlib.Path(checkpoint) / "model.safetensors").items()))
     tensors |= {f"expected.{i}": values[-kept:] for i, values in enumerate(logits)}
     index, chunks, offset = {}, [], 0
     for key, value in tensors.items():

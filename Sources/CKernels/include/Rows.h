@@ -11,8 +11,8 @@ void cleave_layer_norm(const float *values, const float *weight, const float *bi
 /// Rotates each pair (values[i], values[i + half]) by the angle whose cosine and sine are cosines[i] and sines[i].
 void cleave_rotate(float *values, const float *cosines, const float *sines, size_t half);
 
-/// values[i] = exp(values[i]) / sum of exp(values).
-void cleave_softmax(float *values, size_t count);
+/// values[i] = exp(scale * values[i]) / sum of exp(scale * values), for scale > 0.
+void cleave_softmax(float *values, size_t count, float scale);
 
 /// log of the sum of exp(values), summed in fp64.
 double cleave_log_sum_exp(const float *values, size_t count);

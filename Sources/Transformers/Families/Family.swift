@@ -30,7 +30,7 @@ struct HeadCounts {
     var scale: Float { Float(1 / Double(size).squareRoot()) }
 }
 
-/// The first of several spellings with which, completed by `suffix`, the checkpoint has a tensor; the first of all where its names are not known.
-func firstName(of spellings: [String], with suffix: String, in tensors: Set<String>) -> String {
-    spellings.first { tensors.contains($0 + suffix) } ?? spellings.first ?? ""
+/// The first of several prefixes under which the checkpoint has a tensor; the first of all where its names are not known.
+func namePrefix(_ prefixes: [String], of tensor: String, in tensors: Set<String>) -> String {
+    prefixes.first { tensors.contains($0 + tensor) } ?? prefixes.first ?? ""
 }

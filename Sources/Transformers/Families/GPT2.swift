@@ -13,7 +13,7 @@ extension Family {
         let heads = try HeadCounts(configuration, headsKey: "n_head", hiddenSize: hidden)
         let activation = try ActivationFunction(configuration, key: "activation_function", default: "gelu_new")
         let isTied = try configuration.flag("tie_word_embeddings", default: true)
-        let prefix = firstName(of: ["transformer.", ""], with: "wte.weight", in: tensors)
+        let prefix = namePrefix(["transformer.", ""], of: "wte.weight", in: tensors)
 
         func block(_ index: Int) -> Block {
             let name = "\(prefix)h.\(index)"
@@ -38,7 +38,7 @@ extension Family {
             family: "gpt2", hiddenSize: hidden, vocabularySize: vocabulary, maximumPositions: positions,
             embedding: Embedding(
                 tokens: embedding, positions: Embedding.Positions(tensor: "\(prefix)wpe.weight", rows: positions, offset: 0)),
-            blocks: (0..<(try configuration.count("n_layer"))).map(block),
+            blocks: (0..<(try configuration.blockCount("n_layer"))).map(block),
             finalNorm: .layer("\(prefix)ln_f", size: hidden, epsilon: epsilon),
             head: Head("lm_head", tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
     }

@@ -1,7 +1,7 @@
 // GPT-NeoX and Pythia: partial rotation, qkv fused per head, and (by default) attention and feed-forward side by side.
 
 extension Family {
-    static let gptNeoX = Family(modelType: "gpt_neox") { configuration, tensors throws(ArchitectureError) in
+    static let gptNeoX = Family(modelType: "gpt_neox") { configuration, _ throws(ArchitectureError) in
         let hidden = try configuration.count("hidden_size")
         let vocabulary = try configuration.count("vocab_size")
         let inner = try configuration.count("intermediate_size")
@@ -41,13 +41,12 @@ extension Family {
                 ])
         }
         let embedding = "gpt_neox.embed_in.weight"
-        let headName = firstName(of: ["embed_out", "lm_head"], with: ".weight", in: tensors)
         return Architecture(
             family: "gpt_neox", hiddenSize: hidden, vocabularySize: vocabulary,
             maximumPositions: try configuration.count("max_position_embeddings"),
             embedding: Embedding(tokens: embedding, positions: nil),
-            blocks: (0..<(try configuration.count("num_hidden_layers"))).map(block),
+            blocks: (0..<(try configuration.blockCount("num_hidden_layers"))).map(block),
             finalNorm: .layer("gpt_neox.final_layer_norm", size: hidden, epsilon: epsilon),
-            head: Head(headName, tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
+            head: Head("embed_out", tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
     }
 }

@@ -30,7 +30,7 @@ struct GatedDecoder {
 
     /// One attention window for every block of a model.
     static func uniform(_ configuration: Configuration, window: Int? = nil) throws(ArchitectureError) -> [Int?] {
-        Array(repeating: window, count: try configuration.count("num_hidden_layers"))
+        Array(repeating: window, count: try configuration.blockCount("num_hidden_layers"))
     }
 
     /// What every block of a model has in common.
@@ -48,8 +48,8 @@ struct GatedDecoder {
             self.hidden = hidden
             self.epsilon = epsilon
             intermediate = try configuration.count("intermediate_size")
-            let keyValueHeads = configuration.has("num_key_value_heads") ? try configuration.count("num_key_value_heads") : nil
-            let headSize = configuration.has("head_dim") ? try configuration.count("head_dim") : family.defaultHeadSize
+            let keyValueHeads = try configuration.optionalCount("num_key_value_heads")
+            let headSize = try configuration.optionalCount("head_dim") ?? family.defaultHeadSize
             heads = try HeadCounts(
                 configuration, headsKey: "num_attention_heads", hiddenSize: hidden, keyValueHeads: keyValueHeads, size: headSize)
             rotary = try Rotary(configuration, headSize: heads.size)

@@ -2,7 +2,7 @@
 
 extension Family {
     static let mistral = Family(modelType: "mistral") { configuration, _ throws(ArchitectureError) in
-        let window = configuration.has("sliding_window") ? try configuration.count("sliding_window") : nil
+        let window = configuration.isNull("sliding_window") ? nil : try configuration.count("sliding_window", default: 4096)
         return try GatedDecoder(windows: try GatedDecoder.uniform(configuration, window: window)).architecture(configuration)
     }
 }

@@ -16,7 +16,7 @@ extension Family {
         let activation = try ActivationFunction(configuration, key: "activation_function", default: "relu")
         let bias = try configuration.flag("enable_bias", default: true)
         let isTied = try configuration.flag("tie_word_embeddings", default: true)
-        let prefix = firstName(of: ["model.decoder.", "decoder."], with: "embed_tokens.weight", in: tensors)
+        let prefix = namePrefix(["model.decoder.", "decoder."], of: "embed_tokens.weight", in: tensors)
         let epsilon: Float = 1e-5
 
         func block(_ index: Int) -> Block {
@@ -46,7 +46,7 @@ extension Family {
             embedding: Embedding(
                 tokens: embedding,
                 positions: Embedding.Positions(tensor: "\(prefix)embed_positions.weight", rows: positions + 2, offset: 2)),
-            blocks: (0..<(try configuration.count("num_hidden_layers"))).map(block),
+            blocks: (0..<(try configuration.blockCount("num_hidden_layers"))).map(block),
             finalNorm: .layer("\(prefix)final_layer_norm", size: hidden, epsilon: epsilon),
             head: Head("lm_head", tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
     }

@@ -21,6 +21,7 @@ extension Family {
             }
             return full
         }
+        if configuration.isNull("sliding_window") { return full }
         let window = try configuration.count("sliding_window", default: 4096)
         guard let types = try configuration.strings("layer_types") else {
             let first = try configuration.index("max_window_layers", default: 28)

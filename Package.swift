@@ -65,9 +65,10 @@ let package = Package(
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
         // MARK: - Tests
-        .testTarget(name: "LinearAlgebraTests", dependencies: ["LinearAlgebra"], swiftSettings: swiftSettings),
-        .testTarget(
-            name: "TokenizersTests", dependencies: ["Tokenizers"], resources: [.copy("Fixtures")],
-            swiftSettings: swiftSettings),
+        tests("LinearAlgebraTests", ["LinearAlgebra"]),
+        tests("SafetensorsTests", ["Safetensors"]),
+        tests("TokenizersTests", ["Tokenizers"], fixtures: true),
+        tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels"], fixtures: true),
+        tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
     ]
 )

@@ -1,5 +1,7 @@
 // A factor without its matrix, so that the rank that made it can send it to the others.
 
+internal import LinearAlgebra
+
 extension Factor {
     /// Everything but R.
     public struct Header: Codable, Sendable {

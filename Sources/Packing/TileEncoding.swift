@@ -86,12 +86,12 @@ public struct EncodedTile: Sendable {
         guard !layout.options.symmetric else {
             return [UInt8](repeating: UInt8(1 << (layout.options.bits - 1)), count: layout.rows * layout.groups)
         }
-        return [UInt8](UnsafeBufferPointer(start: pointer(layout.zeros, UInt8.self), count: layout.rows * layout.groups))
+        return bytes.columns(layout.zeros).elements()
     }
 
     /// Sums over the tile's rows; not a number when they were not measured.
-    public var loss: Double { sum(pointer(layout.losses, Double.self)) }
-    public var energy: Double { sum(pointer(layout.losses, Double.self) + layout.rows) }
+    public var loss: Double { losses()[..<layout.rows].reduce(0, +) }
+    public var energy: Double { losses()[layout.rows...].reduce(0, +) }
 
     /// The tile's weights, scale * (code - zero).
     /// - Parameter weights: [rows, columns]
@@ -102,22 +102,22 @@ public struct EncodedTile: Sendable {
     /// The tile as the solver left it.
     public func decoded() -> QuantizedTile {
         let codes = Matrix<UInt8>(uninitialized: layout.rows, layout.columns)
-        let words = pointer(layout.codes, UInt32.self)
-        for row in 0..<layout.rows {
-            BitStream.unpack(words + row * layout.wordsPerRow, count: layout.columns, bits: layout.options.bits, into: codes.row(row))
+        let groups = withExtendedLifetime(bytes) {
+            let words = pointer(layout.codes, UInt32.self)
+            for row in 0..<layout.rows {
+                BitStream.unpack(words + row * layout.wordsPerRow, count: layout.columns, bits: layout.options.bits, into: codes.row(row))
+            }
+            return Array(UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4))
         }
-        let groups = UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4)
-        let losses = pointer(layout.losses, Double.self)
+        let losses = losses()
         return QuantizedTile(
             codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
-            groupOfColumn: groups.isEmpty ? nil : Array(groups), loss: Array(UnsafeBufferPointer(start: losses, count: layout.rows)),
-            energy: Array(UnsafeBufferPointer(start: losses + layout.rows, count: layout.rows)))
+            groupOfColumn: groups.isEmpty ? nil : groups, loss: Array(losses[..<layout.rows]), energy: Array(losses[layout.rows...]))
     }
 
-    private func sum(_ values: UnsafePointer<Double>) -> Double {
-        var total = 0.0
-        for row in 0..<layout.rows { total += values[row] }
-        return total
+    /// Loss of each row, then energy of each row.
+    private func losses() -> [Double] {
+        withExtendedLifetime(bytes) { Array(UnsafeBufferPointer(start: pointer(layout.losses, Double.self), count: 2 * layout.rows)) }
     }
 
     /// Valid while `bytes` lives: callers hold on to the tile.

@@ -46,9 +46,10 @@ public struct Factor: @unchecked Sendable {
 /// has failed too. Works on one [c, c] matrix of doubles besides the input and the result; c^3 / 6 multiplications.
 /// - Parameters:
 ///   - hessian: [c, c], symmetric; only elements on and above the diagonal are read.
+///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
 /// - Throws: `CompressionError`
 public func factor(
-    hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool
+    hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil
 ) throws(CompressionError) -> Factor {
     let columns = hessian.columns
     guard hessian.rows == columns else { throw .shape("a Hessian of \(hessian.rows) x \(columns) is not square") }
@@ -60,7 +61,7 @@ public func factor(
     var diagonal = (0..<columns).map { hessian[$0, $0] }
     let dead = diagonal.indices.filter { diagonal[$0] == 0 }
     for column in dead { diagonal[column] = 1 }
-    let permutation = actOrder ? diagonal.indices.sorted { (-diagonal[$0], $0) < (-diagonal[$1], $1) } : nil
+    let permutation = actOrder ? orderOfActivations(diagonal, wholeGroups: wholeGroups) : nil
     let mean = columns == 0 ? 0 : diagonal.reduce(0, +) / Double(columns)
 
     let work = Matrix<Double>(uninitialized: columns, columns)
@@ -82,6 +83,21 @@ public func factor(
     return Factor(
         r: try upperFactor(work), permutation: permutation, deadColumns: dead, damping: fraction * mean, dampingFraction: fraction,
         attempts: attempts)
+}
+
+/// Columns by descending diagonal, ties by lower index.
+///
+/// With `wholeGroups` the groups are sorted by the sum of their diagonals, and the columns inside each, so that a group's grid can be found when
+/// the column loop reaches it and still belongs to neighbouring columns (GPTQModel's group-aware reordering has the same aim). A short last
+/// group stays last, so that every group begins at a multiple of the width.
+private func orderOfActivations(_ diagonal: [Double], wholeGroups: Int?) -> [Int] {
+    func descending(_ columns: Range<Int>) -> [Int] { columns.sorted { (-diagonal[$0], $0) < (-diagonal[$1], $1) } }
+    guard let width = wholeGroups else { return descending(diagonal.indices) }
+    let groups = diagonal.indices.cut(every: width)
+    let whole = groups.filter { $0.count == width }
+    let sums = whole.map { group in group.reduce(0) { $0 + diagonal[$1] } }
+    let order = whole.indices.sorted { (-sums[$0], $0) < (-sums[$1], $1) }
+    return order.flatMap { descending(whole[$0]) } + groups.filter { $0.count < width }.flatMap(descending)
 }
 
 private func checkFinite(_ hessian: Matrix<Double>) throws(CompressionError) {

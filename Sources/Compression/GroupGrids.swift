@@ -16,7 +16,7 @@ struct GroupGrids {
         scales = Matrix(repeating: 1, groups, tile.lanes)
         zeros = Matrix(repeating: 0, groups, tile.lanes)
         let width = options.group == -1 ? tile.columns : options.group
-        let columns = options.hasScatteredGroups ? tile.permutation : nil
+        let columns = options.hasGroupsOfColumns ? tile.permutation : nil
         groupOfPosition = (0..<tile.columns).map { Int32((columns?[$0] ?? $0) / width) }
         self.options = options
         search = GridSearch(options, columns: width, rows: tile.lanes)

@@ -31,19 +31,22 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     public var grid: Grid
     /// Quantize the columns in the order of descending diag(H).
     public var actOrder: Bool
+    /// Act-order moves whole groups, and columns inside their group, so that groups of neighbouring columns need not be static.
+    public var wholeGroups: Bool
     /// Find every group's grid in the original weights before the first column is quantized.
     public var staticGroups: Bool
     public var scaleType: ScaleType
 
     public init(
-        bits: Int = 4, group: Int = 128, symmetric: Bool = true, grid: Grid = .minmax, actOrder: Bool = false, staticGroups: Bool = false,
-        scaleType: ScaleType = .bf16
+        bits: Int = 4, group: Int = 128, symmetric: Bool = true, grid: Grid = .minmax, actOrder: Bool = false, wholeGroups: Bool = false,
+        staticGroups: Bool = false, scaleType: ScaleType = .bf16
     ) {
         self.bits = bits
         self.group = group
         self.symmetric = symmetric
         self.grid = grid
         self.actOrder = actOrder
+        self.wholeGroups = wholeGroups
         self.staticGroups = staticGroups
         self.scaleType = scaleType
     }
@@ -64,8 +67,14 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     /// Whether a group's grid is found when the column loop reaches the group, in the weights as they are by then.
     public var hasDynamicGroups: Bool { group != -1 && !staticGroups }
 
-    /// Whether the columns of a group do not follow each other in the order of quantization.
-    var hasScatteredGroups: Bool { group != -1 && staticGroups && actOrder }
+    /// Whether groups are made of columns that follow each other in the order of quantization only, not in the layer.
+    public var hasPermutedGroups: Bool { hasDynamicGroups && actOrder && !wholeGroups }
+
+    /// Whether positions in the order of quantization belong to the groups of their columns.
+    var hasGroupsOfColumns: Bool { group != -1 && actOrder && !hasPermutedGroups }
+
+    /// The width of the groups that act-order keeps together; nil when it moves columns freely.
+    public var widthOfWholeGroups: Int? { actOrder && wholeGroups && group > 0 ? group : nil }
 
     /// - Throws: for values out of range, and for a grid that cannot be found under the other options.
     public func validate() throws(CompressionError) {
@@ -74,6 +83,9 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
         }
         guard group == -1 || group >= 16 else {
             throw .options("group is \(group), but a group has 16 columns or more; -1 stands for all columns")
+        }
+        guard !wholeGroups || (actOrder && hasDynamicGroups) else {
+            throw .options("whole groups are a kind of act-order, for groups of 16 columns or more that are not static")
         }
         guard grid != .solved || hasDynamicGroups else {
             throw .options("grid solved goes with a group of 16 columns or more, and not with static groups; grid hessian goes with all")

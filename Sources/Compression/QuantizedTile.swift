@@ -51,7 +51,7 @@ extension QuantizedTile {
         scales = tile.byRow(grids.scales) { $0 }
         zeros = tile.byRow(grids.zeros) { UInt8($0) }
         group = options.group
-        if let permutation = tile.permutation, options.hasDynamicGroups {
+        if let permutation = tile.permutation, options.hasPermutedGroups {
             var groups = [Int32](repeating: 0, count: tile.columns)
             for (position, column) in permutation.enumerated() { groups[column] = grids.groupOfPosition[position] }
             groupOfColumn = groups

@@ -13,6 +13,7 @@ public func roundToNearest(
 ) throws(CompressionError) -> QuantizedTile {
     var options = options
     options.actOrder = factor?.permutation != nil
+    options.wholeGroups = false
     options.staticGroups = true
     try options.validate()
     try factor?.check(weights, options)

@@ -17,8 +17,8 @@ public struct CompressedTensorsFormat: WeightFormat {
             return "its layer is no Linear in transformers (Conv1D), which compressed-tensors cannot replace; use `format: dense`"
         }
         if options.bits == 3 { return "3-bit codes are packed differently by different releases of compressed-tensors; use `format: dense`" }
-        if options.actOrder && !options.staticGroups && options.group > 0 {
-            return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `static_groups: true`"
+        if options.hasPermutedGroups {
+            return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `act_order: groups`, or `static_groups: true`"
         }
         if options.group > 0 && linear.columns % options.group != 0 {
             return "its \(linear.columns) columns are not a multiple of the group of \(options.group), and clients expect whole groups; "

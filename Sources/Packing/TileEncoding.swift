@@ -18,7 +18,6 @@ public struct TileLayout: Sendable, Equatable {
     public var groups: Int { options.groupCount(columns: columns) }
     /// 32-bit words of a row's codes.
     public var wordsPerRow: Int { BitStream.wordCount(columns, bits: options.bits) }
-    private var hasGroupOfColumn: Bool { options.actOrder && !options.staticGroups && options.group > 0 }
 
     /// The parts, one after the other, each beginning at a multiple of 8 bytes.
     public var codes: Range<Int> { 0..<rows * wordsPerRow * 4 }
@@ -26,7 +25,7 @@ public struct TileLayout: Sendable, Equatable {
     /// Empty when symmetric.
     public var zeros: Range<Int> { after(scales, options.symmetric ? 0 : rows * groups) }
     /// Empty unless groups are made of permuted columns.
-    public var groupOfColumn: Range<Int> { after(zeros, hasGroupOfColumn ? columns * 4 : 0) }
+    public var groupOfColumn: Range<Int> { after(zeros, options.hasPermutedGroups ? columns * 4 : 0) }
     /// Loss and energy of each row.
     public var losses: Range<Int> { after(groupOfColumn, rows * 2 * MemoryLayout<Double>.size) }
     public var byteCount: Int { losses.upperBound }
@@ -59,7 +58,9 @@ public struct EncodedTile: Sendable {
         }
         copy(tile.scales, to: pointer(layout.scales, Float.self))
         if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
-        if let groups = tile.groupOfColumn, !layout.groupOfColumn.isEmpty {
+        if !layout.groupOfColumn.isEmpty {
+            // A tile that was rounded to nearest has groups of neighbouring columns.
+            let groups = tile.groupOfColumn ?? (0..<layout.columns).map { Int32($0 / options.group) }
             pointer(layout.groupOfColumn, Int32.self).update(from: groups, count: groups.count)
         }
         // Not a number where nothing was measured.

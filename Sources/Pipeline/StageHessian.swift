@@ -14,11 +14,14 @@ struct FactorSettings: Hashable {
     var damping: Double
     var maxDamping: Double
     var actOrder: Bool
+    /// Width of groups that act-order keeps together.
+    var wholeGroups: Int?
 
     init(_ treatment: Treatment) {
         damping = treatment.damping
         maxDamping = treatment.maxDamping
-        actOrder = treatment.actOrder
+        actOrder = treatment.actOrder != .off
+        wholeGroups = treatment.actOrder == .groups && treatment.group > 0 ? treatment.group : nil
     }
 }
 
@@ -88,7 +91,8 @@ struct StageHessian {
                 do {
                     return .factor(
                         try Compression.factor(
-                            hessian: gram.sum, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder))
+                            hessian: gram.sum, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
+                            wholeGroups: settings.wholeGroups))
                 } catch {
                     return .singular(String(describing: error))
                 }

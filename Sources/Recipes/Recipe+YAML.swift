@@ -28,14 +28,14 @@ extension Recipe {
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
                 "max_fallbacks",
             ])
-        let base = try top.mapping("compress", keys: Treatment.keys).map { mapping throws(RecipeError) in
-            try Treatment(mapping, base: .default)
-        }
+        let base = try top.mapping("compress", keys: TreatmentSettings.keys).map { mapping throws(RecipeError) in
+            try TreatmentSettings(mapping, base: TreatmentSettings())
+        } ?? TreatmentSettings()
         self.model = if let model { model } else { try top.required("model") }
         self.output = if let output { output } else { try top.required("output") }
         propagation = try top.choice("propagation") ?? .stage
         compute = try top.choice("compute") ?? .bf16
-        rules = try Self.rules(top, base: base ?? .default)
+        rules = try Self.rules(top, base: base)
         ignore = []
         for (text, line) in try top.strings("ignore") ?? [] { ignore.append(try Self.pattern(text, file: file, line: line)) }
         format = try top.choice("format") ?? .compressedTensors
@@ -48,20 +48,28 @@ extension Recipe {
         }
     }
 
-    private static func rules(_ top: YAMLMapping, base: Treatment) throws(RecipeError) -> [Rule] {
+    private static func rules(_ top: YAMLMapping, base: TreatmentSettings) throws(RecipeError) -> [Rule] {
         guard let node = top.node("rules") else {
-            return [Rule(match: try pattern("*", file: top.file, line: nil), treatment: base, line: nil)]
+            let treatment = try resolved(base) { top.error("compress", $0) }
+            return [Rule(match: try pattern("*", file: top.file, line: nil), treatment: treatment, line: nil)]
         }
         guard let sequence = node.sequence, !sequence.isEmpty else { throw top.error("rules", "`rules` must be a list of rules, each with `match`") }
         var rules: [Rule] = []
         for (index, item) in sequence.enumerated() {
-            let mapping = try YAMLMapping(item, file: top.file, path: "rules.\(index)", keys: ["match"] + Treatment.keys)
+            let mapping = try YAMLMapping(item, file: top.file, path: "rules.\(index)", keys: ["match"] + TreatmentSettings.keys)
             guard let text = try mapping.string("match") else { throw mapping.missing("match") }
-            rules.append(
-                Rule(
-                    match: try pattern(text, file: top.file, line: mapping.line), treatment: try Treatment(mapping, base: base), line: mapping.line))
+            let settings = try TreatmentSettings(mapping, base: base)
+            let treatment = try resolved(settings) { mapping.error("match", $0) }
+            rules.append(Rule(match: try pattern(text, file: top.file, line: mapping.line), treatment: treatment, line: mapping.line))
         }
         return rules
+    }
+
+    private static func resolved(_ settings: TreatmentSettings, _ error: (String) -> RecipeError) throws(RecipeError) -> Treatment {
+        switch settings.resolved() {
+        case .success(let treatment): return treatment
+        case .failure(let contradiction): throw error(contradiction.description)
+        }
     }
 
     private static func pattern(_ text: String, file: String, line: Int?) throws(RecipeError) -> Pattern {
@@ -73,22 +81,21 @@ extension Recipe {
     }
 }
 
-extension Treatment {
+extension TreatmentSettings {
     static let keys = ["method", "bits", "group", "symmetric", "act_order", "static_groups", "grid", "damping", "max_damping"]
 
     /// The settings of a mapping; what it leaves out is taken from `base`.
-    init(_ mapping: YAMLMapping, base: Treatment) throws(RecipeError) {
+    init(_ mapping: YAMLMapping, base: TreatmentSettings) throws(RecipeError) {
         self = base
         method = try mapping.choice("method") ?? base.method
         bits = try mapping.integer("bits", of: [2, 3, 4, 8]) ?? base.bits
         group = try mapping.integer("group", of: [-1, 16, 32, 64, 128]) ?? base.group
         symmetric = try mapping.boolean("symmetric") ?? base.symmetric
-        actOrder = try mapping.boolean("act_order") ?? base.actOrder
+        actOrder = try mapping.choice("act_order") ?? base.actOrder
         staticGroups = try mapping.boolean("static_groups") ?? base.staticGroups
         grid = try mapping.choice("grid") ?? base.grid
         damping = try mapping.number("damping", in: 1e-8...10) ?? base.damping
-        maxDamping = try mapping.number("max_damping", in: 1e-8...100) ?? max(base.maxDamping, damping)
-        guard damping <= maxDamping else { throw mapping.error("damping", "`damping` \(damping) is above `max_damping` \(maxDamping)") }
+        maxDamping = try mapping.number("max_damping", in: 1e-8...100) ?? base.maxDamping
     }
 }
 

@@ -105,6 +105,16 @@ public struct Rule: Sendable, Equatable {
     public var line: Int?
 }
 
+/// In which order columns are quantized.
+public enum ActOrder: String, Sendable, Codable, CaseIterable {
+    /// As they stand.
+    case off = "false"
+    /// By descending diagonal of the Hessian (published as act-order).
+    case columns = "true"
+    /// The same among groups, and inside each: a group's columns stay together.
+    case groups
+}
+
 /// One method with its settings.
 public struct Treatment: Sendable, Equatable, Codable {
     public var method: Method
@@ -112,7 +122,7 @@ public struct Treatment: Sendable, Equatable, Codable {
     /// Columns of a group; -1: the whole row.
     public var group: Int
     public var symmetric: Bool
-    public var actOrder: Bool
+    public var actOrder: ActOrder
     public var staticGroups: Bool
     public var grid: Grid
     /// Share of the mean of the Hessian's diagonal that is added to it.
@@ -120,12 +130,10 @@ public struct Treatment: Sendable, Equatable, Codable {
     /// The damping at which a linear whose Hessian is still singular falls back.
     public var maxDamping: Double
 
-    public static let `default` = Treatment(
-        method: .gptq, bits: 4, group: 128, symmetric: true, actOrder: true, staticGroups: true, grid: .mse, damping: 0.01, maxDamping: 1)
-
     /// What the solver takes. The model's type decides in which type scales are stored.
     public func options(scaleType: ScaleType) -> QuantizationOptions {
         QuantizationOptions(
-            bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder, staticGroups: staticGroups, scaleType: scaleType)
+            bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0,
+            staticGroups: staticGroups, scaleType: scaleType)
     }
 }

@@ -86,7 +86,7 @@ struct PlanVerb: Verb {
                 let rule = plan.recipe.rules.first { $0.match.matches(linear.linear.name) }
                 table.add([
                     linear.linear.name, shape, treatment.method.rawValue, "\(treatment.bits)", "\(treatment.group)", treatment.grid.rawValue,
-                    treatment.actOrder ? "yes" : "no", rule.map { $0.line.map { "line \($0)" } ?? $0.match.text } ?? "",
+                    treatment.actOrder.rawValue, rule.map { $0.line.map { "line \($0)" } ?? $0.match.text } ?? "",
                 ])
             }
         }

@@ -21,7 +21,7 @@ struct FactorSettings: Hashable {
         damping = treatment.damping
         maxDamping = treatment.maxDamping
         actOrder = treatment.actOrder != .off
-        wholeGroups = treatment.actOrder == .groups && treatment.group > 0 ? treatment.group : nil
+        wholeGroups = treatment.options(scaleType: .f32).widthOfWholeGroups
     }
 }
 

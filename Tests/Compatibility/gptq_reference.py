@@ -85,6 +85,21 @@ class Quantizer:
         return error
 
 
+def column_order(diagonal, options):
+    """Columns in the order of quantization: as they stand, by descending diagonal, or the same by whole groups."""
+    columns = len(diagonal)
+    if not options["actOrder"]:
+        return np.arange(columns)
+    if not options["wholeGroups"]:
+        return np.argsort(-diagonal, kind="stable")
+    starts = np.arange(0, columns, options["group"])
+    groups = [np.arange(start, min(start + options["group"], columns)) for start in starts]
+    whole = [g for g in groups if len(g) == options["group"]]
+    ranked = np.argsort([-np.sum(diagonal[g]) for g in whole], kind="stable")
+    inside = lambda g: g[np.argsort(-diagonal[g], kind="stable")]
+    return np.concatenate([inside(whole[i]) for i in ranked] + [inside(g) for g in groups if len(g) < options["group"]])
+
+
 def gptq(weights, hessian, options, damping=0.01):
     """codes [rows, columns], scales and zeros [rows, groups], loss [rows], groups of the columns, energy [rows]."""
     W = np.array(weights, dtype=np.float64)
@@ -94,7 +109,7 @@ def gptq(weights, hessian, options, damping=0.01):
     dead = np.diag(H) == 0
     H[dead, dead] = 1
     W[:, dead] = 0
-    order = np.argsort(-np.diag(H), kind="stable") if options["actOrder"] else np.arange(columns)
+    order = column_order(np.diag(H), options)
     H = H[order][:, order]
     H[np.diag_indices(columns)] += damping * np.mean(np.diag(H))
     U = np.linalg.cholesky(np.linalg.inv(H)).T
@@ -102,7 +117,8 @@ def gptq(weights, hessian, options, damping=0.01):
     group = columns if options["group"] == -1 else options["group"]
     count = -(-columns // group)
     dynamic = options["group"] != -1 and not options["staticGroups"]
-    group_at = np.arange(columns) // group if dynamic or options["group"] == -1 else order // group
+    permuted = (dynamic and not options["wholeGroups"]) or options["group"] == -1
+    group_at = np.arange(columns) // group if permuted else order // group
     quantizer = Quantizer(options)
     scales, zeros = np.zeros((rows, count)), np.zeros((rows, count))
 
@@ -119,7 +135,7 @@ def gptq(weights, hessian, options, damping=0.01):
     codes, loss = np.zeros((rows, columns)), np.zeros(rows)
     for j in range(columns):
         if dynamic and j % group == 0:
-            find(j // group, V)
+            find(group_at[j], V)
         scale, zero = scales[:, group_at[j]], zeros[:, group_at[j]]
         codes[:, j] = quantizer.codes(V[:, j : j + 1], scale, zero)[:, 0]
         error = (V[:, j] - scale * (codes[:, j] - zero)) / U[j, j]
@@ -141,9 +157,12 @@ def compare(weights, hessian, options, codes, loss, damping=0.01):
     }
 
 
-def make_options(bits=4, group=64, symmetric=True, grid="minmax", actOrder=False, staticGroups=False, scaleType="bf16"):
+def make_options(
+    bits=4, group=64, symmetric=True, grid="minmax", actOrder=False, wholeGroups=False, staticGroups=False, scaleType="bf16"
+):
     return dict(
-        bits=bits, group=group, symmetric=symmetric, grid=grid, actOrder=actOrder, staticGroups=staticGroups, scaleType=scaleType)
+        bits=bits, group=group, symmetric=symmetric, grid=grid, actOrder=actOrder, wholeGroups=wholeGroups, staticGroups=staticGroups,
+        scaleType=scaleType)
 
 
 CASES = [
@@ -165,6 +184,8 @@ CASES = [
     make_options(grid="hessian", staticGroups=True, actOrder=True, scaleType="f16"),
     make_options(grid="hessian", bits=2, group=160, actOrder=True, symmetric=False, scaleType="f32"),
     make_options(grid="solved", group=50),
+    make_options(group=32, actOrder=True, wholeGroups=True),
+    make_options(grid="solved", bits=3, group=48, symmetric=False, actOrder=True, wholeGroups=True),
     make_options(grid="solved", bits=3, symmetric=False, group=128, actOrder=True, scaleType="f32"),
 ]
 

@@ -8,7 +8,7 @@ import Testing
     @Test(arguments: Fixture.shared.cases)
     func codesAndLossAreTheReferences(_ expected: Fixture.Case) throws {
         let options = expected.options
-        let factor = try factor(hessian: Fixture.shared.hessian, dampingFraction: 0.01, actOrder: options.actOrder)
+        let factor = try factor(hessian: Fixture.shared.hessian, dampingFraction: 0.01, actOrder: options.actOrder, wholeGroups: options.widthOfWholeGroups)
         let tile = try gptq(weights: Fixture.shared.weights, factor: factor, options: options)
         #expect(factor.deadColumns == [77])
         #expect(factor.attempts == 1)

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Perplexity of a model under many settings: the quality table of the README.
+
+    Benchmarks/quality.py --model DIR --calibration TEXT --evaluation TEXT [--only NAME ...] [--ranks 2] [--slices 3]
+
+Each setting is compressed on consecutive slices of 32 x 512 calibration tokens and evaluated on the first 20 x 2048 tokens of the evaluation
+text in fp32; the figure is the geometric mean over the slices, since a single one moves by a few percent between equally valid runs. Results
+are kept in --results (JSON lines), so that a run that was stopped goes on where it was.
+"""
+import argparse
+import json
+import math
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PLAIN = {"act_order": "false", "static_groups": "false"}
+PUBLISHED = {"act_order": "true", "static_groups": "true"}
+SETTINGS = {
+    "W8 g64": {"bits": 8},
+    "W4 g64": {},
+    "W4 g64 asymmetric": {"symmetric": "false"},
+    "W4 g128 (dense)": {"group": 128, "format": "dense"},
+    "W3 g64 (dense)": {"bits": 3, "format": "dense"},
+    "W2 g64 (dense)": {"bits": 2, "format": "dense"},
+    "W4 g64, grid minmax, no act-order": {"grid": "minmax", **PLAIN},
+    "W4 g64, grid mse, no act-order": {"grid": "mse", **PLAIN},
+    "W4 g64, grid hessian, no act-order": {"grid": "hessian", **PLAIN},
+    "W4 g64, grid solved, no act-order": {"grid": "solved", **PLAIN},
+    "W4 g64, grid minmax, act-order, static groups": {"grid": "minmax", **PUBLISHED},
+    "W4 g64, grid mse, act-order, static groups": {"grid": "mse", **PUBLISHED},
+    "W4 g64, grid hessian, act-order, static groups": {"grid": "hessian", **PUBLISHED},
+    "W4 g64, grid minmax, act-order by groups": {"grid": "minmax", "act_order": "groups"},
+    "W4 g64, propagation block": {"propagation": "block"},
+    "W4 g64, propagation none": {"propagation": "none"},
+    "RTN W8 g64": {"method": "rtn", "bits": 8},
+    "RTN W4 g64": {"method": "rtn"},
+    "RTN W4 g64 asymmetric": {"method": "rtn", "symmetric": "false"},
+    "RTN W3 g64 (dense)": {"method": "rtn", "bits": 3, "format": "dense"},
+    "RTN W2 g64 (dense)": {"method": "rtn", "bits": 2, "format": "dense"},
+}
+TOP_LEVEL = {"format", "propagation"}
+
+
+def recipe(arguments, settings, slice_number):
+    """A whole recipe as JSON, which is YAML."""
+    compress = {"group": 64, **{key: value for key, value in settings.items() if key not in TOP_LEVEL}}
+    calibration = dict(source=arguments.calibration, sequences=32, length=512, sampling="consecutive", skip=32 * slice_number)
+    top = {key: value for key, value in settings.items() if key in TOP_LEVEL}
+    return json.dumps(dict(calibration=calibration, compress=compress, ignore=["lm_head"], **top)).replace('"true"', "true").replace('"false"', "false")
+
+
+def cleave(arguments, *command):
+    launcher = ["mpirun", "--quiet", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.ranks), "-x", "OMP_NUM_THREADS=1"]
+    done = subprocess.run([*launcher, arguments.binary, *command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
+    return done.stdout
+
+
+def perplexity(arguments, directory):
+    return json.loads(cleave(arguments, "eval", str(directory), "--data", arguments.evaluation, "--sequences", "20", "--json"))["perplexity"]
+
+
+def measure(arguments, settings, slice_number):
+    with tempfile.TemporaryDirectory() as folder:
+        path, output = pathlib.Path(folder) / "recipe.yaml", pathlib.Path(folder) / "out"
+        path.write_text(recipe(arguments, settings, slice_number))
+        report = json.loads(cleave(arguments, "compress", str(path), "--model", arguments.model, "--output", str(output), "--json"))
+        result = {"perplexity": perplexity(arguments, output), "bits": report["size"]["bitsPerWeight"], "seconds": report["wallSeconds"]}
+        shutil.rmtree(output)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model", "calibration", "evaluation"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--only", nargs="*", default=list(SETTINGS))
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--slices", type=int, default=3)
+    parser.add_argument("--binary", default=str(ROOT / ".build/release/cleave"))
+    parser.add_argument("--results", default="quality.jsonl")
+    arguments = parser.parse_args()
+    results = pathlib.Path(arguments.results)
+    known = {}
+    if results.exists():
+        for line in results.read_text().splitlines():
+            entry = json.loads(line)
+            known[entry["setting"], entry["slice"]] = entry
+    print("| setting | perplexity | per slice | bits per weight |\n|---|---|---|---|")
+    for name in arguments.only:
+        settings = SETTINGS[name]
+        slices = 1 if settings.get("method") == "rtn" else arguments.slices
+        entries = []
+        for number in range(slices):
+            if (name, number) not in known:
+                known[name, number] = dict(setting=name, slice=number, **measure(arguments, settings, number))
+                with results.open("a") as file:
+                    file.write(json.dumps(known[name, number]) + "\n")
+            entries.append(known[name, number])
+        mean = math.exp(sum(math.log(e["perplexity"]) for e in entries) / len(entries))
+        each = ", ".join(f"{e['perplexity']:.2f}" for e in entries)
+        print(f"| {name} | {mean:.2f} | {each} | {entries[0]['bits']:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -70,5 +70,6 @@ let package = Package(
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
         tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels"], fixtures: true),
         tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
+        tests("EndToEndTests", []),
     ]
 )

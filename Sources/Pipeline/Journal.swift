@@ -85,6 +85,8 @@ struct Journal: Sendable {
 
     /// Reads the journals (the coordinator) and checks every partial checkpoint's size and checksum (all ranks, in turn).
     init(_ work: WorkDirectory, planHash: String, world: Communicator) throws {
+        // A rank may still be writing its last entry.
+        try world.barrier()
         let contents = try world.fromCoordinator(exitCode: exitCode) { try Self.read(work, planHash: planHash) }
         attempt = contents.attempt
         refused = contents.refused

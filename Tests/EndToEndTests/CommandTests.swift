@@ -1,0 +1,73 @@
+// What the command says and how it exits, right and wrong.
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct CommandTests {
+    @Test(arguments: ["plan", "compress", "merge", "verify", "eval", "inspect", "tokenize"])
+    func everyVerbHasHelpPrintedOnce(verb: String) throws {
+        let run = try CleaveProcess.run([verb, "--help"], ranks: 2)
+        #expect(run.exitCode == 0)
+        #expect(run.output.components(separatedBy: "USAGE: cleave \(verb)").count == 2)
+    }
+
+    struct Failure: CustomTestStringConvertible {
+        var arguments: [String]
+        var exitCode: Int32
+        var message: String
+        var testDescription: String { arguments.joined(separator: " ") }
+    }
+
+    @Test(arguments: [
+        Failure(arguments: ["compress"], exitCode: 64, message: "Missing expected argument"),
+        Failure(arguments: ["compress", "Configs/demo.yaml", "--bits", "3"], exitCode: 64, message: "Unknown option"),
+        Failure(arguments: ["compress", "no-such.yaml"], exitCode: 66, message: "cannot read the recipe no-such.yaml"),
+        Failure(arguments: ["compress", "Configs/demo.yaml", "--model", "no-such-model"], exitCode: 66, message: "no-such-model: no such model directory"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "compress.bit=3"], exitCode: 65, message: "nearest valid key is `bits`"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "compress.bits=5"], exitCode: 65, message: "one of 2, 3, 4, 8"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "ignore=[nothing]"], exitCode: 65, message: "matches no linear"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.sequences=100000"], exitCode: 65, message: "100000 are asked for"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "compress.group=128"], exitCode: 65, message: "not a multiple of the group"),
+        Failure(arguments: ["verify", "Demo/wikillama"], exitCode: 66, message: "cleave_manifest.json is missing"),
+        Failure(arguments: ["eval", "Demo/wikillama", "--data", "no-such.txt"], exitCode: 66, message: "cannot read no-such.txt"),
+        Failure(arguments: ["inspect", "README.md"], exitCode: 65, message: "README.md"),
+    ])
+    func errorsAreSaidOnce(_ failure: Failure) throws {
+        let run = try CleaveProcess.run(failure.arguments, ranks: 2)
+        #expect(run.exitCode == failure.exitCode)
+        #expect(run.errors.components(separatedBy: failure.message).count == 2, "\(run.errors)")
+        #expect(run.output.isEmpty)
+    }
+
+    @Test func planChangesNothing() throws {
+        let directory = try TemporaryDirectory()
+        let run = try CleaveProcess.run(["plan", "Configs/demo.yaml", "--output", directory.path + "/out", "--linears", "--ranks", "1,64"])
+        #expect(run.exitCode == 0)
+        #expect(run.output.contains("model.layers.7.mlp.down_proj"))
+        #expect(!FileManager.default.fileExists(atPath: directory.path + "/out"))
+    }
+
+    @Test func verifyFindsAFlippedByte() throws {
+        let directory = try TemporaryDirectory()
+        let output = directory.path + "/out"
+        let settings = ["compress.method=rtn", "compress.grid=minmax", "calibration=null", "evaluation=null"].flatMap { ["--set", $0] }
+        try #require(try CleaveProcess.run(["compress", "Configs/demo.yaml", "--output", output] + settings, ranks: 2).exitCode == 0)
+        #expect(try CleaveProcess.run(["verify", output], ranks: 2).exitCode == 0)
+        let path = URL(fileURLWithPath: output + "/model.safetensors")
+        var bytes = try Data(contentsOf: path)
+        bytes[bytes.count / 2] ^= 4
+        try bytes.write(to: path)
+        let run = try CleaveProcess.run(["verify", output], ranks: 2)
+        #expect(run.exitCode == 65)
+        #expect(run.errors.contains("model.safetensors: checksum"))
+    }
+
+    @Test func evaluationIsTheSameOnAnyRanks() throws {
+        let lines = try [1, 2, 3].map { ranks in
+            try CleaveProcess.run(["eval", "Demo/wikillama", "--data", "Demo/evaluation.txt", "--length", "128", "--sequences", "7", "--json"], ranks: ranks).output
+        }
+        #expect(lines[0].contains("perplexity"))
+        #expect(lines[1] == lines[0])
+        #expect(lines[2] == lines[0])
+    }
+}

@@ -1,0 +1,61 @@
+"""Every model family, on random checkpoints: Cleave's forward pass and its dense results against transformers."""
+import json
+import math
+
+import numpy
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import cleave
+import make_checkpoints
+import reference
+
+VARIANTS = {name: (model_type, options) for name, model_type, options in make_checkpoints.variants(64, 3, 256, 160)}
+WINDOWS = 4
+LENGTH = 150
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def checkpoint(request, tmp_path_factory):
+    """A random checkpoint and random ids."""
+    folder = tmp_path_factory.mktemp(request.param)
+    seed = list(VARIANTS).index(request.param)
+    make_checkpoints.make_model(*VARIANTS[request.param], seed).save_pretrained(folder / "source")
+    generator = numpy.random.default_rng(seed)
+    numpy.save(folder / "evaluation.npy", generator.integers(0, 256, WINDOWS * LENGTH, dtype=numpy.int32))
+    numpy.save(folder / "calibration.npy", generator.integers(0, 256, 32 * LENGTH, dtype=numpy.int64))
+    return folder
+
+
+def perplexities(folder, directory):
+    """Of Cleave and of transformers."""
+    windows = torch.from_numpy(numpy.load(folder / "evaluation.npy")).long().reshape(WINDOWS, LENGTH)
+    return (
+        cleave.perplexity(directory, folder / "evaluation.npy", LENGTH, WINDOWS),
+        reference.perplexity(reference.load(directory), windows))
+
+
+def test_likelihood(checkpoint):
+    ours, theirs = perplexities(checkpoint, checkpoint / "source")
+    assert math.log(ours) == pytest.approx(math.log(theirs), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["gptq", "rtn"])
+def test_dense_result(checkpoint, method):
+    output = checkpoint / method
+    recipe = {
+        "model": str(checkpoint / "source"), "output": str(output), "format": "dense", "ignore": ["lm_head"],
+        "calibration": {"source": str(checkpoint / "calibration.npy"), "sequences": 32, "length": LENGTH},
+        "compress": {"method": method, "bits": 4, "group": 32}}
+    (checkpoint / "recipe.yaml").write_text(json.dumps(recipe))
+    cleave.run("compress", checkpoint / "recipe.yaml")
+
+    source, result = load_file(checkpoint / "source/model.safetensors"), load_file(output / "model.safetensors")
+    assert {name: (tensor.shape, tensor.dtype) for name, tensor in source.items()} == {
+        name: (tensor.shape, tensor.dtype) for name, tensor in result.items()}
+    linears = [linear["name"] + ".weight" for linear in cleave.report(output)["linears"]]
+    assert linears and [name for name in source if not torch.equal(source[name], result[name])] == [name for name in source if name in linears]
+
+    ours, theirs = perplexities(checkpoint, output)
+    assert ours == pytest.approx(theirs, rel=1e-3)

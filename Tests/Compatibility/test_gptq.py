@@ -1,0 +1,81 @@
+"""Whole runs on real layers against GPTQ in float64, its Hessians made from the layers' inputs in transformers."""
+import numpy
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import cleave
+import gptq_reference
+import reference
+
+SEQUENCES, LENGTH = 24, 256
+BLOCK = "model.layers.0."
+# The layers of the first block by the input that they share.
+STAGES = {
+    "self_attn.q_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    "self_attn.o_proj": ["self_attn.o_proj"],
+    "mlp.gate_proj": ["mlp.gate_proj", "mlp.up_proj"],
+}
+
+
+def case(bits=4, group=64, symmetric=True, act_order=False, static_groups=True, grid="minmax"):
+    return dict(bits=bits, group=group, symmetric=symmetric, act_order=act_order, static_groups=static_groups, grid=grid)
+
+
+CASES = [
+    case(),
+    case(symmetric=False),
+    case(static_groups=False),
+    case(static_groups=False, act_order=True, symmetric=False),
+    case(act_order=True),
+    case(act_order=True, symmetric=False, group=32),
+    case(group=-1),
+    case(group=-1, act_order=True, symmetric=False),
+    case(group=128),
+    case(group=16, bits=3),
+    case(bits=2, symmetric=False, group=32),
+    case(bits=2, act_order=True, group=128),
+    case(bits=8, group=-1),
+    case(bits=8, group=32, symmetric=False),
+    case(grid="mse"),
+    case(grid="mse", act_order=True),
+    case(grid="mse", bits=3, group=-1, symmetric=False),
+    case(grid="hessian"),
+    case(grid="hessian", static_groups=False, act_order=True, symmetric=False),
+    case(grid="hessian", bits=3, group=-1),
+    case(grid="solved", static_groups=False),
+    case(grid="solved", static_groups=False, bits=2, group=128, act_order=True),
+]
+
+
+@pytest.fixture(scope="module")
+def hessians():
+    """By the first layer of each stage: the sum of x x^T over the calibration's tokens, in float64."""
+    windows = reference.text_windows(cleave.ROOT / "Demo/calibration.txt", cleave.MODEL, LENGTH, SEQUENCES)
+    inputs = reference.inputs(reference.load(cleave.MODEL), windows, [BLOCK + name for name in STAGES])
+    return {name: (x.T @ x).numpy() for name, x in inputs.items()}
+
+
+@pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(map(str, options.values())))
+def test_weights_and_losses(options, hessians, tmp_path):
+    settings = {f"compress.{name}": value for name, value in options.items()}
+    # Without propagation every layer sees the dense model's activations, as the reference does.
+    cleave.compress(tmp_path / "dense", settings | {
+        "format": "dense", "compute": "f32", "propagation": "none", "rules": [{"match": BLOCK + "*"}], "ignore": ["*.down_proj"],
+        "calibration": {"source": "Demo/calibration.txt", "sequences": SEQUENCES, "length": LENGTH, "sampling": "consecutive"}})
+    source, result = load_file(cleave.MODEL / "model.safetensors"), load_file(tmp_path / "dense/model.safetensors")
+    losses = {linear["name"]: linear for linear in cleave.report(tmp_path / "dense")["linears"]}
+    expected_options = gptq_reference.make_options(
+        options["bits"], options["group"], options["symmetric"], options["grid"], options["act_order"], options["static_groups"])
+    assert sorted(losses) == sorted(BLOCK + name for names in STAGES.values() for name in names)
+    for stage, names in STAGES.items():
+        for name in names:
+            weight = source[f"{BLOCK}{name}.weight"].float().numpy()
+            codes, scales, zeros, loss, groups, energy = gptq_reference.gptq(weight, hessians[BLOCK + stage], expected_options)
+            expected = scales[:, groups] * (codes.astype(float) - zeros[:, groups])
+            # Equal codes of equal scales are equal weights.
+            equal = torch.from_numpy(expected).float().bfloat16() == result[f"{BLOCK}{name}.weight"]
+            print(f"{name}: {equal.float().mean():.6f} equal, loss {losses[BLOCK + name]['loss'] / loss.sum() - 1:+.1e}")
+            assert equal.float().mean() >= 0.999, name
+            assert losses[BLOCK + name]["loss"] == pytest.approx(loss.sum(), rel=1e-4), name
+            assert losses[BLOCK + name]["relativeOutputError"] == pytest.approx(numpy.sqrt(loss.sum() / energy.sum()), rel=1e-4), name

@@ -48,7 +48,7 @@ binary=${CLEAVE_BINARY:-$root/.build/release/cleave}
 if [ -z "${CLEAVE_BINARY:-}" ]; then
     if command -v swift >/dev/null || [ ! -x "$binary" ]; then
         "$root/Cluster/setup.sh"
-        echo "run_mpi.sh: building (the first time takes a few minutes)" >&2
+        [ -x "$binary" ] || echo "run_mpi.sh: building (the first time takes a few minutes)" >&2
         log=$(mktemp)
         (cd "$root" && swift build -c release --product cleave) >"$log" 2>&1 || { cat "$log" >&2 && exit 70; }
         rm -f "$log"
@@ -63,13 +63,17 @@ elif ((${#arguments[@]} == 0)); then
     fail "no arguments for cleave"
 fi
 
+cores=$(nproc) # before OMP_NUM_THREADS is set, which nproc would report instead
 export OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
+# Launchers put pipes between the ranks and the terminal, so cleave cannot see it by itself.
+[ -t 2 ] && export CLEAVE_PROGRESS=${CLEAVE_PROGRESS:-bar}
 if [ -n "${SLURM_JOB_ID:-}" ] && [ -z "$hostfile" ] && command -v srun >/dev/null; then
     command=(srun --mpi=pmix --kill-on-bad-exit=1 --ntasks="$ranks" --cpus-per-task="$threads" --cpu-bind=cores)
 else
     command=(mpirun -n "$ranks" --quiet -x OMP_NUM_THREADS -x OPENBLAS_NUM_THREADS)
+    [ -z "${CLEAVE_PROGRESS:-}" ] || command+=(-x CLEAVE_PROGRESS)
     [ -z "$hostfile" ] || command+=(--hostfile "$hostfile")
-    if [ -n "$hostfile" ] || ((ranks * threads <= $(nproc))); then
+    if [ -n "$hostfile" ] || ((ranks * threads <= cores)); then
         command+=(--map-by "slot:PE=$threads" --bind-to core)
     else
         command+=(--oversubscribe --bind-to none)

@@ -6,7 +6,7 @@ internal import Glibc
 public final class Progress {
     private let total: Int
     private let blocks: Int
-    private let isTerminal = isatty(STDERR_FILENO) == 1
+    private let isTerminal: Bool
     private let start = ContinuousClock.now
     private var done = 0
     /// Tiles that were found committed; they say nothing about the rate.
@@ -15,7 +15,11 @@ public final class Progress {
     /// - Parameters:
     ///   - tiles: tiles of the whole run.
     ///   - blocks: blocks of the model.
+    ///
+    /// The environment's CLEAVE_PROGRESS, `bar` or `lines`, says what to show; without it a bar on a terminal.
     public init(tiles: Int, blocks: Int) {
+        let style = getenv("CLEAVE_PROGRESS").map { String(cString: $0) }
+        isTerminal = style.map { $0 == "bar" } ?? (isatty(STDERR_FILENO) == 1)
         total = tiles
         self.blocks = blocks
     }

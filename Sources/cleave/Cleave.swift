@@ -24,9 +24,13 @@ struct Cleave: ParsableCommand {
 
     static func main() {
         do {
-            let command = try parseAsRoot()
-            guard let verb = command as? any Verb else { throw CleanExit.helpRequest(Cleave.self) }
-            runInsideMPI(verb)
+            var command = try parseAsRoot()
+            if let verb = command as? any Verb {
+                runInsideMPI(verb)
+            } else {
+                // Help and version are commands too; they throw what is to be printed.
+                try command.run()
+            }
         } catch {
             // Every rank parses the same arguments; one prints.
             if Session.launcherRank == 0 {

@@ -12,10 +12,9 @@ EVALUATION = dict(data=ROOT / "Demo/evaluation.txt", length=256, sequences=20)
 MPIRUN = ["mpirun", "-n", "2", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300"]
 
 
-def run(*arguments, ranks=2, code=0):
-    """Runs a verb in the repository's folder, on one rank or two; fails when it ends with another exit code."""
-    command = [*(MPIRUN if ranks == 2 else []), BINARY, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def run(*arguments, code=0):
+    """Runs a verb in the repository's folder on two ranks; fails when it ends with another exit code."""
+    done = subprocess.run([*MPIRUN, BINARY, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == code, f"{' '.join(map(str, arguments))}: ended with {done.returncode} instead of {code}\n{done.stderr}"
     return done
 

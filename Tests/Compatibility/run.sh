@@ -35,4 +35,4 @@ fi
 
 # Ranks and torch share the cores.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error PYTHONDONTWRITEBYTECODE=1
-exec "$python" -m pytest -p no:cacheprovider -rs --durations=10 "$@" "$here"
+exec "$python" -m pytest -p no:cacheprovider -W "ignore:You passed .quantization_config:UserWarning" -rs --durations=10 "$@" "$here"

@@ -45,7 +45,7 @@ def test_likelihood(checkpoint):
 def test_dense_result(checkpoint, method):
     output = checkpoint / method
     recipe = {
-        "model": str(checkpoint / "source"), "output": str(output), "format": "dense", "ignore": ["lm_head"],
+        "model": str(checkpoint / "source"), "output": str(output), "format": "dense",
         "calibration": {"source": str(checkpoint / "calibration.npy"), "sequences": 32, "length": LENGTH},
         "compress": {"method": method, "bits": 4, "group": 32}}
     (checkpoint / "recipe.yaml").write_text(json.dumps(recipe))

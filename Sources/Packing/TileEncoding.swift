@@ -59,7 +59,9 @@ public struct EncodedTile: Sendable {
         }
         copy(tile.scales, to: pointer(layout.scales, Float.self))
         if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
-        if let groups = tile.groupOfColumn, !layout.groupOfColumn.isEmpty {
+        if !layout.groupOfColumn.isEmpty {
+            // Rounding to nearest has groups of neighbouring columns even then.
+            let groups = tile.groupOfColumn ?? (0..<layout.columns).map { Int32($0 / options.group) }
             pointer(layout.groupOfColumn, Int32.self).update(from: groups, count: groups.count)
         }
         // Not a number where nothing was measured.

@@ -95,7 +95,7 @@ extension QuantizationOptions {
     /// The same codes' shape with what can be found without a Hessian.
     var withoutHessian: QuantizationOptions {
         var options = self
-        if grid == .hessian { options.grid = .mse }
+        if grid == .hessian || grid == .solved { options.grid = .mse }
         return options
     }
 }

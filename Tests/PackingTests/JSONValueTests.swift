@@ -50,7 +50,7 @@ import Testing
         #expect(JSONValue.integer(1).setting("a", 2).text() == "1\n")
     }
 
-    @Test(arguments: ["", "{", "{\"a\" 1}", "[1,]", "nul", "{\"a\":1} x"])
+    @Test(arguments: ["", "{", "{\"a\" 1}", "[1 2]", "nul", "{\"a\":1} x"])
     func whatIsNoJSONIsNil(json: String) {
         #expect(JSONValue(parsing: Array(json.utf8))?.text() == nil)
     }

@@ -47,7 +47,7 @@ import Testing
 
     @Test(arguments: [
         (3.14159, 2, "3.14"), (-3.14159, 2, "-3.14"), (-0.001, 2, "0.00"), (0.005, 2, "0.01"), (2.5, 0, "3"), (0.05, 1, "0.1"), (1.999, 2, "2.00"),
-        (1e14, 3, "100000000000000.000"), (.nan, 2, "nan"), (-.infinity, 2, "-inf"), (1e15, 1, "1e+15"),
+        (1e14, 3, "100000000000000.000"), (.nan, 2, "nan"), (-.infinity, 2, "-inf"), (1e15, 1, "1000000000000000.0"),
     ])
     func numbers(value: Double, digits: Int, text: String) {
         #expect(format(value, digits: digits) == text)

@@ -65,11 +65,18 @@ let package = Package(
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
         // MARK: - Tests
-        tests("LinearAlgebraTests", ["LinearAlgebra"]),
+        .target(name: "TestWorld", dependencies: ["MessagePassing"], path: "Tests/TestWorld", swiftSettings: swiftSettings),
+        tests("MessagePassingTests", ["MessagePassing", "LinearAlgebra", "TestWorld"]),
+        tests("LinearAlgebraTests", ["LinearAlgebra", "CKernels"]),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
         tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels"], fixtures: true),
         tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
+        tests("PackingTests", ["Packing", "Compression", "LinearAlgebra", "Safetensors"]),
+        tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
+        tests("ShardingTests", ["Sharding", "Compression", "Recipes", "Transformers"]),
+        tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),
+        tests("ReportingTests", ["Reporting"]),
         tests("EndToEndTests", []),
     ]
 )

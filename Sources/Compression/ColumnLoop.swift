@@ -12,11 +12,11 @@ import LinearAlgebra
 ///
 /// and the output error of a row is ||e R||^2 = sum over j of ((v_j - q_j) R_jj)^2. The sums are gathered by one product for each block of
 /// columns, then by smaller ones for the ranges inside it, and by a kernel for the last few columns. Ranges depend on column numbers alone.
-struct ColumnLoop {
+package struct ColumnLoop {
     /// Columns gathered by one product over everything before them.
     static let blockColumns = 128
     /// Columns left to a kernel.
-    static let leafColumns = 32
+    package static let leafColumns = 32
 
     /// R: [columns, columns]
     let r: Matrix<Float>
@@ -75,7 +75,7 @@ protocol ColumnMethod {
 
 extension ColumnLoop {
     /// Widths for a method that looks at the updated weights of every `group` columns; nil for one that does not.
-    static func widths(group: Int?) -> [Int] {
+    package static func widths(group: Int?) -> [Int] {
         guard let group else { return [blockColumns, leafColumns] }
         // A block holds whole groups, and a group wider than a block is cut into blocks.
         let block = group > blockColumns ? blockColumns : blockColumns / group * group

@@ -32,7 +32,7 @@ public struct Factor: @unchecked Sendable {
     public var columns: Int { r.columns }
 
     /// Where the dead columns are in the order of quantization.
-    var deadPositions: [Int] {
+    package var deadPositions: [Int] {
         guard let permutation else { return deadColumns }
         let dead = Set(deadColumns)
         return permutation.indices.filter { dead.contains(permutation[$0]) }

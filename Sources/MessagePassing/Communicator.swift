@@ -15,15 +15,22 @@ public final class Communicator: Sendable {
     private let sent = Atomic<Int>(0)
 
     /// Elements of one MPI call; MPI counts in 32 bits.
-    static let pieceElements = 1 << 28
+    private let pieceElements: Int
 
-    init(_ handle: MPI_Comm) throws(MPIError) {
+    init(_ handle: MPI_Comm, pieceElements: Int = 1 << 28) throws(MPIError) {
         self.handle = handle
+        self.pieceElements = pieceElements
         var (rank, size) = (Int32(0), Int32(0))
         try check("MPI_Comm_rank", MPI_Comm_rank(handle, &rank))
         try check("MPI_Comm_size", MPI_Comm_size(handle, &size))
         self.rank = Int(rank)
         self.size = Int(size)
+    }
+
+    /// The same group with messages in pieces of so many elements: cutting can then be tested on small messages.
+    package func cutting(every pieceElements: Int) throws(MPIError) -> Communicator {
+        precondition(pieceElements > 0 && pieceElements <= Int(Int32.max), "pieces of \(pieceElements) elements")
+        return try Communicator(handle, pieceElements: pieceElements)
     }
 
     /// The rank that reads metadata, broadcasts it, and prints.
@@ -164,7 +171,7 @@ public final class Communicator: Sendable {
     private func inPieces(_ total: Int, _ body: (Int, Int32) -> Int32) -> Int32 {
         var offset = 0
         while offset < total {
-            let count = min(Self.pieceElements, total - offset)
+            let count = min(pieceElements, total - offset)
             let code = body(offset, Int32(count))
             guard code == MPI_SUCCESS else { return code }
             offset += count

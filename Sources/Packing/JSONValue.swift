@@ -74,7 +74,7 @@ extension JSONValue {
             // Foundation keeps booleans as numbers of C's type `char`.
             if String(cString: number.objCType) == "c" {
                 self = .boolean(number.boolValue)
-            } else if let integer = Int(exactly: number), !"\(number)".contains(where: { ".eE".contains($0) }) {
+            } else if !["d", "f"].contains(String(cString: number.objCType)), let integer = Int(exactly: number) {
                 self = .integer(integer)
             } else {
                 self = .number(number.doubleValue)

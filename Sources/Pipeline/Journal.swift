@@ -20,6 +20,32 @@ struct JournalEntry: Codable, Sendable {
     var stages: [Int: StageFacts]
 }
 
+/// A line of a journal: an entry and the checksum of its JSON, so that no damage goes unnoticed.
+private struct JournalLine: Codable {
+    var entry: JournalEntry
+    /// XXH3 of `entry` as `json` writes it.
+    var checksum: String
+
+    init(_ entry: JournalEntry) throws {
+        self.entry = entry
+        checksum = try Self.json(entry).withUnsafeBytes { Checksum.of($0) }
+    }
+
+    /// The entry of a line; nil when the line is cut off or damaged.
+    static func entry(of line: Data) -> JournalEntry? {
+        guard let found = try? JSONDecoder().decode(JournalLine.self, from: line), let expected = try? JournalLine(found.entry),
+            found.checksum == expected.checksum
+        else { return nil }
+        return found.entry
+    }
+
+    static func json<Value: Encodable>(_ value: Value) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return [UInt8](try encoder.encode(value))
+    }
+}
+
 /// Consecutive tiles of a stage.
 struct TileRun: Codable, Sendable {
     var stage: Int
@@ -51,9 +77,7 @@ struct JournalWriter {
     }
 
     func append(_ entry: JournalEntry) throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let line = [UInt8](try encoder.encode(entry)) + [UInt8(ascii: "\n")]
+        let line = try JournalLine.json(JournalLine(entry)) + [UInt8(ascii: "\n")]
         let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw failure("open") }
         defer { close(descriptor) }
@@ -111,7 +135,7 @@ struct Journal: Sendable {
             contents.attempt = max(contents.attempt, attempt + 1)
             let data = FileManager.default.contents(atPath: work.journals + "/" + name) ?? Data()
             for line in data.split(separator: UInt8(ascii: "\n")) {
-                guard let entry = try? JSONDecoder().decode(JournalEntry.self, from: line) else {
+                guard let entry = JournalLine.entry(of: line) else {
                     contents.refused.append("\(name): a line that is cut off or damaged")
                     continue
                 }

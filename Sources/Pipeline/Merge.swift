@@ -41,11 +41,11 @@ struct Merge {
             sourceBitsPerWeight: Double(output.sourceBitsOfCompressed) / Double(max(output.compressedWeights, 1)))
     }
 
-    /// Takes away what makes a directory look finished, and shards of an earlier cut, before the first new file is written.
+    /// Takes away what makes a directory look finished, config.json first, and then shards of an earlier cut, before the first new file is written.
     private func removeCompletion(_ output: OutputPlan) throws {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: work.output)) ?? []
         let stale = names.filter { $0.hasSuffix(".safetensors") && !output.files.map(\.name).contains($0) }
-        for name in stale + ["config.json", ShardIndex.fileName, "cleave_manifest.json"] where names.contains(name) {
+        for name in ["config.json", "cleave_manifest.json", ShardIndex.fileName] + stale where names.contains(name) {
             do {
                 try FileManager.default.removeItem(atPath: work.output + "/" + name)
             } catch {

@@ -32,7 +32,11 @@ struct PackedCheckpoint: Sendable {
                 [2, 3, 4, 8].contains(bits), weights["type"] as? String == "int", let symmetric = weights["symmetric"] as? Bool,
                 let strategy = weights["strategy"] as? String, ["group", "channel"].contains(strategy)
             else { throw PipelineError(.badInput, "\(source): `config_groups.\(name)` asks for something other than integer weights by group or channel") }
-            return Scheme(targets: targets, bits: bits, symmetric: symmetric, group: strategy == "group" ? weights["group_size"] as? Int : nil)
+            guard strategy == "group" else { return Scheme(targets: targets, bits: bits, symmetric: symmetric, group: nil) }
+            guard let size = weights["group_size"] as? Int, size > 0 else {
+                throw PipelineError(.badInput, "\(source): `config_groups.\(name)` has the strategy `group`, but no `group_size` of at least 1")
+            }
+            return Scheme(targets: targets, bits: bits, symmetric: symmetric, group: size)
         }
     }
 
@@ -45,7 +49,11 @@ struct PackedCheckpoint: Sendable {
     func check(_ tensor: String, rows: Int, columns: Int, _ index: CheckpointIndex) throws {
         let name = name(tensor)
         let scheme = try scheme(name, index)
-        let groups = scheme.group.map { (columns + $0 - 1) / $0 } ?? 1
+        let groups = scheme.group.map { (columns - 1) / $0 + 1 } ?? 1
+        for (suffix, type) in [(".weight_packed", ElementType.i32), (".weight_shape", .i64), (".weight_zero_point", .i32)] {
+            guard let found = index.tensors[name + suffix]?.description.type, found != type else { continue }
+            throw PipelineError(.badInput, "\(index.directory): tensor \(name + suffix) is of type \(found.rawValue), expected \(type.rawValue)")
+        }
         var expected = [
             (".weight_packed", [rows, BitStream.wordCount(columns, bits: scheme.bits)]), (".weight_scale", [rows, groups]), (".weight_shape", [2]),
         ]
@@ -68,6 +76,11 @@ struct PackedCheckpoint: Sendable {
             (0..<2).map { Int(Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self))) }
         }
         let (rows, columns) = (shape[0], shape[1])
+        // What a file's data says is not to be trusted: it must fit the tensor that it describes.
+        let stored = checkpoint.index.tensors[name + ".weight_packed"]?.description.shape ?? []
+        guard stored.count == 2, rows == stored[0], columns > 0, (columns - 1) / 32 < stored[1] else {
+            throw PipelineError(.badInput, "\(checkpoint.index.directory): \(name).weight_shape says [\(rows), \(columns)], which does not fit weight_packed \(stored)")
+        }
         try check(tensor, rows: rows, columns: columns, checkpoint.index)
         let groups = scheme.group.map { (columns + $0 - 1) / $0 } ?? 1
         let scales = try CheckpointParameters(checkpoint: checkpoint, quantization: nil).matrix(name + ".weight_scale")

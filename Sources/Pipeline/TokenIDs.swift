@@ -99,6 +99,10 @@ private struct TokenSource {
         guard FileManager.default.isReadableFile(atPath: path) else {
             throw PipelineError(.missingInput, "cannot read \(path): \(FileManager.default.fileExists(atPath: path) ? "permission denied" : "no such file")")
         }
+        var isDirectory: ObjCBool = false
+        guard !FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) || !isDirectory.boolValue else {
+            throw PipelineError(.badInput, "\(path) is a directory; a file of text or ids is needed")
+        }
         kind =
             switch (path as NSString).pathExtension.lowercased() {
             case "jsonl": .jsonLines

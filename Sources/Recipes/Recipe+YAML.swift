@@ -101,15 +101,17 @@ extension TreatmentSettings {
 
 extension Calibration {
     static let keys = ["source", "sequences", "length", "skip", "sampling", "seed", "batch"]
+    /// Of sequences, and of tokens of a sequence; far beyond use, and small enough that no product of them overflows.
+    static let most = 1 << 24
 
     init(_ mapping: YAMLMapping) throws(RecipeError) {
         source = try mapping.required("source")
-        sequences = try mapping.integer("sequences", in: 1...Int.max) ?? 128
-        length = try mapping.integer("length", in: 2...Int.max) ?? 2048
-        skip = try mapping.integer("skip", in: 0...Int.max) ?? 0
+        sequences = try mapping.integer("sequences", in: 1...Self.most) ?? 128
+        length = try mapping.integer("length", in: 2...Self.most) ?? 2048
+        skip = try mapping.integer("skip", in: 0...Self.most) ?? 0
         sampling = try mapping.choice("sampling")
         seed = UInt64(try mapping.integer("seed", in: 0...Int.max) ?? 0)
-        batch = try mapping.integer("batch", in: 1...Int.max)
+        batch = try mapping.integer("batch", in: 1...Self.most)
         guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
     }
 }
@@ -119,8 +121,8 @@ extension Evaluation {
 
     init(_ mapping: YAMLMapping) throws(RecipeError) {
         source = try mapping.required("source")
-        length = try mapping.integer("length", in: 2...Int.max) ?? 2048
-        sequences = try mapping.integer("sequences", in: 1...Int.max)
+        length = try mapping.integer("length", in: 2...Calibration.most) ?? 2048
+        sequences = try mapping.integer("sequences", in: 1...Calibration.most)
         compute = try mapping.choice("compute") ?? .f32
     }
 }

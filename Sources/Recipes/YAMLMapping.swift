@@ -108,7 +108,7 @@ struct YAMLMapping {
 
     private func isNull(_ key: String) -> Bool {
         guard let scalar = entries[key]?.scalar, scalar.style == .plain || scalar.style == .any else { return false }
-        return ["", "null", "~"].contains(scalar.string)
+        return ["", "null", "Null", "NULL", "~"].contains(scalar.string)
     }
 
     static func error(_ node: Node, _ file: String, _ message: String) -> RecipeError {

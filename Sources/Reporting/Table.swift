@@ -30,17 +30,18 @@ public struct Table {
 public func formatBytes(_ bytes: Int) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB"]
     var (value, unit) = (Double(bytes), 0)
-    while value >= 1000, unit + 1 < units.count {
+    // What would be shown as 1000 of a unit is one of the next.
+    while value >= (unit == 0 ? 1000 : 999.95), unit + 1 < units.count {
         value /= 1000
         unit += 1
     }
-    return unit == 0 ? "\(bytes) B" : "\(format(value, digits: value < 10 ? 2 : 1)) \(units[unit])"
+    return unit == 0 ? "\(bytes) B" : "\(format(value, digits: value < 9.995 ? 2 : 1)) \(units[unit])"
 }
 
 /// Seconds as `12.3 s`, `4 min 05 s`, `2 h 03 min`.
 public func formatSeconds(_ seconds: Double) -> String {
-    guard seconds.isFinite, seconds >= 0 else { return "?" }
-    if seconds < 100 { return "\(format(seconds, digits: seconds < 10 ? 2 : 1)) s" }
+    guard seconds.isFinite, seconds >= 0, seconds < 1e15 else { return "?" }
+    if seconds < 99.95 { return "\(format(seconds, digits: seconds < 9.995 ? 2 : 1)) s" }
     let whole = Int(seconds.rounded())
     if whole < 3600 { return "\(whole / 60) min \(padded(whole % 60)) s" }
     return "\(whole / 3600) h \(padded(whole % 3600 / 60)) min"
@@ -48,9 +49,9 @@ public func formatSeconds(_ seconds: Double) -> String {
 
 /// A number with a fixed count of digits after the point.
 public func format(_ value: Double, digits: Int) -> String {
-    guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
     var scale = 1.0
     for _ in 0..<digits { scale *= 10 }
+    guard value.isFinite, abs(value) < 1e15, abs(value) * scale < 0x1p62 else { return "\(value)" }
     let scaled = Int((abs(value) * scale).rounded())
     let (whole, fraction) = (scaled / Int(scale), String(scaled % Int(scale)))
     let sign = value < 0 && scaled != 0 ? "-" : ""

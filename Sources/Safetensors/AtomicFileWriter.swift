@@ -8,6 +8,12 @@ public struct WrittenFile: Sendable, Equatable, Codable {
     public let byteCount: Int
     /// XXH3-64 of the whole file, 16 hexadecimal digits.
     public let checksum: String
+
+    package init(path: String, byteCount: Int, checksum: String) {
+        self.path = path
+        self.byteCount = byteCount
+        self.checksum = checksum
+    }
 }
 
 /// Streams bytes to `PATH.tmp-PID`, which `finish` makes durable and renames to `PATH`.

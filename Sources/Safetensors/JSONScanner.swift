@@ -4,7 +4,7 @@
 ///
 /// Foundation's parsers keep the last of two equal keys; a header in which a tensor appears twice must be refused.
 /// Speed matters too (safetensors headers reach 100 MB), hence bytes and no intermediate values.
-struct JSONScanner {
+package struct JSONScanner {
     private let bytes: [UInt8]
     private(set) var offset = 0
     private var depth = 0
@@ -12,7 +12,7 @@ struct JSONScanner {
     /// serde_json's limit, which the reference reader inherits.
     private static let maximumDepth = 127
 
-    init(_ bytes: [UInt8]) {
+    package init(_ bytes: [UInt8]) {
         self.bytes = bytes
     }
 
@@ -28,7 +28,7 @@ struct JSONScanner {
     }
 
     /// Reads an object and calls `member` at each value, which it must consume. Equal keys are refused.
-    mutating func object(
+    package mutating func object(
         _ member: (inout JSONScanner, _ key: String) throws(JSONError) -> Void
     ) throws(JSONError) {
         try enter("{", "an object")
@@ -49,7 +49,7 @@ struct JSONScanner {
     }
 
     /// Reads an array and calls `element` at each value, which it must consume.
-    mutating func array(_ element: (inout JSONScanner) throws(JSONError) -> Void) throws(JSONError) {
+    package mutating func array(_ element: (inout JSONScanner) throws(JSONError) -> Void) throws(JSONError) {
         try enter("[", "an array")
         defer { depth -= 1 }
         if take("]") { return }
@@ -60,7 +60,7 @@ struct JSONScanner {
     }
 
     /// Reads a whole number from 0 to the largest `Int`, written without fraction or exponent.
-    mutating func unsignedInteger() throws(JSONError) -> Int {
+    package mutating func unsignedInteger() throws(JSONError) -> Int {
         let (start, isInteger) = try number()
         let text = String(decoding: bytes[start..<offset], as: UTF8.self)
         guard isInteger, !text.hasPrefix("-") else {
@@ -73,7 +73,7 @@ struct JSONScanner {
     }
 
     /// Reads and forgets a value of any kind, holding it to the same rules.
-    mutating func skipValue() throws(JSONError) {
+    package mutating func skipValue() throws(JSONError) {
         switch peek() {
         case UInt8(ascii: "{"): try object { (scanner, _) throws(JSONError) in try scanner.skipValue() }
         case UInt8(ascii: "["): try array { (scanner) throws(JSONError) in try scanner.skipValue() }
@@ -93,7 +93,7 @@ struct JSONScanner {
     }
 
     /// Checks that nothing but white space is left.
-    mutating func end() throws(JSONError) {
+    package mutating func end() throws(JSONError) {
         guard peek() == nil else { throw unexpected("the end of the text") }
     }
 
@@ -177,7 +177,7 @@ extension JSONScanner {
 
 extension JSONScanner {
     /// Reads a string; escapes are decoded, and invalid UTF-8 or unpaired surrogates refused.
-    mutating func string() throws(JSONError) -> String {
+    package mutating func string() throws(JSONError) -> String {
         guard peek() == UInt8(ascii: "\"") else { throw unexpected("a string") }
         let start = offset
         offset += 1
@@ -252,8 +252,8 @@ extension JSONScanner {
 }
 
 /// Where JSON text breaks a rule, and which.
-struct JSONError: Error, Equatable {
+package struct JSONError: Error, Equatable {
     /// Bytes from the start of the text.
-    let offset: Int
-    let reason: String
+    package let offset: Int
+    package let reason: String
 }

@@ -31,6 +31,7 @@ extension Plan {
         let tokens = sequences * length
         let activation = recipe.compute == .bf16 ? 2 : 4
         let residual = tokens * architecture.hiddenSize * 4 * (recipe.propagation == .block ? 2 : 1)
+        var factors = [Double](repeating: 0, count: ranks)
         for (blockIndex, block) in blocks.enumerated() {
             var owners = Set<Int>()
             for (stageIndex, stage) in block.stages.enumerated() {
@@ -43,9 +44,7 @@ extension Plan {
                 if stage.needsHessian {
                     costs.hessianOperations += Double(tokens) * Double(columns) * Double(columns)
                     costs.bytesSent += 4 * Double(columns) * Double(columns)
-                    if assignment.factorOwner(block: blockIndex, stage: stageIndex) == blockIndex % ranks {
-                        costs.factorOperations += Double(columns) * Double(columns) * Double(columns) / 3
-                    }
+                    factors[assignment.factorOwner(block: blockIndex, stage: stageIndex)] += Double(columns) * Double(columns) * Double(columns) / 3
                     hessian = columns * columns * (8 + 8 + 4)
                 }
                 let stageOwners = assignment.owners(of: stage.tiles)
@@ -59,6 +58,8 @@ extension Plan {
             }
             costs.partialFiles += owners.count
         }
+        costs.factorOperations = factors.max() ?? 0
+        if ranks == 1 { costs.bytesSent = 0 }
         return costs
     }
 }

@@ -26,7 +26,7 @@ public enum ActivationFunction: String, Sendable, Codable, CaseIterable {
     }
 
     /// The definition, element by element: what the kernels are tested against.
-    func callAsFunction(_ x: Double) -> Double {
+    package func callAsFunction(_ x: Double) -> Double {
         switch self {
         case .relu: max(x, 0)
         case .silu: x / (1 + exp(-x))

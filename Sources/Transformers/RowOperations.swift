@@ -31,7 +31,7 @@ func add(_ addend: Matrix<Float>, to values: Matrix<Float>) {
 
 extension ActivationFunction {
     /// values[i] = f(values[i])
-    func apply(to values: UnsafeMutablePointer<Float>, count: Int) {
+    package func apply(to values: UnsafeMutablePointer<Float>, count: Int) {
         switch self {
         case .relu: cleave_relu(values, count)
         case .silu: cleave_silu(values, count)

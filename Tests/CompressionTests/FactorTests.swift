@@ -3,7 +3,7 @@
 import LinearAlgebra
 import Testing
 
-@testable import Compression
+import Compression
 
 @Suite struct FactorTests {
     @Test(arguments: [false, true])

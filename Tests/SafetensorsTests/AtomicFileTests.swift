@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@testable import Safetensors
+import Safetensors
 
 struct AtomicFileTests {
     @Test func replacesAFile() throws {

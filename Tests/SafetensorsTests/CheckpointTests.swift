@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@testable import Safetensors
+import Safetensors
 
 struct CheckpointTests {
     /// Two shards: a, b in the first, c in the second.

@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import Safetensors
+import Safetensors
 
 struct JSONScannerTests {
     private func scanner(_ text: String) -> JSONScanner { JSONScanner(Array(text.utf8)) }

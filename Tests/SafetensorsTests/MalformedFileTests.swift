@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import Safetensors
+import Safetensors
 
 struct MalformedFile: CustomTestStringConvertible, Sendable {
     let testDescription: String

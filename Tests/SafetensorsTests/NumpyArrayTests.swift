@@ -2,7 +2,7 @@
 
 import Testing
 
-@testable import Safetensors
+import Safetensors
 
 struct NumpyArrayTests {
     /// As numpy.save writes it: the header padded with spaces and a line feed to a multiple of 64.

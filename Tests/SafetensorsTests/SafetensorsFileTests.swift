@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@testable import Safetensors
+import Safetensors
 
 struct SafetensorsFileTests {
     static let tensors: [(name: String, type: ElementType, shape: [Int])] = [

@@ -3,7 +3,7 @@
 import Foundation
 import Testing
 
-@testable import Safetensors
+import Safetensors
 
 struct SafetensorsWriterTests {
     private func description(_ name: String, _ type: ElementType, _ shape: [Int]) throws -> TensorDescription {

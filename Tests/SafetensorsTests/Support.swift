@@ -2,7 +2,7 @@
 
 import Foundation
 
-@testable import Safetensors
+import Safetensors
 
 /// A fresh folder, removed with its contents when released.
 final class TemporaryDirectory {

@@ -3,7 +3,7 @@
 import CKernels
 import Foundation
 import Testing
-@testable import Transformers
+import Transformers
 
 private let sizes = [1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, 257, 1000]
 

@@ -1,0 +1,98 @@
+// X^T X over batches: the same bits in any order, and close to fp64.
+
+import LinearAlgebra
+import Testing
+
+@Suite struct GramTests {
+    private static let columns = [1, 5, 64, GramSum.blockColumns, GramSum.blockColumns + 3]
+
+    /// Batches [tokens, columns] whose magnitudes differ by orders.
+    private func batches(_ columns: Int) -> [Matrix<Float>] {
+        [1, 4, 3, 7, 2].enumerated().map { index, tokens in
+            let scale = Float([1, 1e-4, 30, 1, 1e3][index])
+            return randomMatrix(tokens, columns, seed: UInt64(index + 1)).map { $0 * scale }
+        }
+    }
+
+    private func sum(_ batches: [Matrix<Float>], maxMagnitude: Float? = nil) -> Matrix<Double> {
+        let largest = maxMagnitude ?? batches.map { LinearAlgebra.maxMagnitude($0) }.max() ?? 0
+        let gram = GramSum(columns: batches[0].columns, tokens: batches.reduce(0) { $0 + $1.rows }, maxMagnitude: largest)
+        for batch in batches { gram.add(batch) }
+        return gram.sum
+    }
+
+    @Test(arguments: columns)
+    func anyOrderGivesTheSameBits(columns: Int) {
+        let batches = batches(columns)
+        let expected = sum(batches).elements().map(\.bitPattern)
+        for order in [[4, 3, 2, 1, 0], [2, 0, 4, 1, 3], [1, 4, 0, 3, 2]] {
+            #expect(sum(order.map { batches[$0] }).elements().map(\.bitPattern) == expected)
+        }
+    }
+
+    @Test(arguments: columns)
+    func partsAddUpToTheSameBits(columns: Int) {
+        let batches = batches(columns)
+        let (tokens, largest) = (batches.reduce(0) { $0 + $1.rows }, batches.map { maxMagnitude($0) }.max() ?? 0)
+        let parts = [[0, 3], [1], [], [4, 2]].map { part in
+            let gram = GramSum(columns: columns, tokens: tokens, maxMagnitude: largest)
+            for index in part { gram.add(batches[index]) }
+            return gram.sum.elements()
+        }
+        for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
+            let total = order.map { parts[$0] }.reduce([Double](repeating: 0, count: columns * columns)) { zip($0, $1).map { $0 + $1 } }
+            #expect(total.map(\.bitPattern) == sum(batches).elements().map(\.bitPattern))
+        }
+    }
+
+    @Test(arguments: columns)
+    func isCloseToDoubles(columns: Int) {
+        let batches = batches(columns)
+        let found = sum(batches)
+        let (tokens, largest) = (Double(batches.reduce(0) { $0 + $1.rows }), Double(batches.map { maxMagnitude($0) }.max() ?? 0))
+        let expected = Matrix<Double>(repeating: 0, columns, columns)
+        // The error of each fp32 product, and half a quantum of n m^2 / 2^52 a batch.
+        let bound = Matrix<Double>(repeating: tokens * largest * largest * 0x1p-51 * Double(batches.count), columns, columns)
+        for batch in batches {
+            let x = batch.map { Double($0) }
+            multiply(x, x, transposeA: true, into: expected, beta: 1)
+            let magnitudes = x.map { abs($0) }
+            multiply(magnitudes, magnitudes, transposeA: true, into: bound, alpha: 0x1p-24 * Double(batch.rows), beta: 1)
+        }
+        for i in 0..<columns {
+            #expect((i..<columns).allSatisfy { abs(found[i, $0] - expected[i, $0]) <= bound[i, $0] }, "row \(i)")
+        }
+    }
+
+    @Test func bf16SumsAreThoseOfTheSameNumbers() {
+        let batches = batches(70).map { $0.map { BFloat16($0) } }
+        let widened = batches.map { $0.map(\.float) }
+        let gram = GramSum(columns: 70, tokens: 17, maxMagnitude: batches.map { maxMagnitude($0) }.max() ?? 0)
+        for batch in batches { gram.add(batch) }
+        let expected = sum(widened)
+        for i in 0..<70 {
+            for j in i..<70 { #expect(abs(gram.sum[i, j] - expected[i, j]) <= 1e-5 * (expected[i, i] * expected[j, j]).squareRoot()) }
+        }
+    }
+
+    @Test func blocksBelowTheDiagonalStayZero() {
+        let columns = GramSum.blockColumns + 3
+        let found = sum(batches(columns))
+        #expect((GramSum.blockColumns..<columns).allSatisfy { row in (0..<GramSum.blockColumns).allSatisfy { found[row, $0] == 0 } })
+    }
+
+    @Test func activationsOfZero() {
+        #expect(sum([Matrix(repeating: 0, 3, 4)]).elements() == [Double](repeating: 0, count: 16))
+    }
+
+    @Test(arguments: [Float.leastNonzeroMagnitude, 1e-30, 1e30])
+    func extremeMagnitudesStayFinite(scale: Float) {
+        let x = randomMatrix(4, 6, seed: 9).map { $0 * scale }
+        // The products themselves may leave fp32's range, but the quantum must not.
+        let gram = GramSum(columns: 6, tokens: 4, maxMagnitude: maxMagnitude(x))
+        if scale < 1 {
+            gram.add(x)
+            #expect(gram.sum.elements().allSatisfy { $0.isFinite })
+        }
+    }
+}

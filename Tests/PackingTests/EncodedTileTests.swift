@@ -1,0 +1,77 @@
+// Tiles to bytes and back.
+
+import Compression
+import LinearAlgebra
+import Packing
+import Testing
+
+extension QuantizedTile {
+    /// A tile of codes, scales and zeros that differ from place to place.
+    static func sample(_ rows: Int, _ columns: Int, _ options: QuantizationOptions, groupOfColumn: [Int32]? = nil, losses: Bool = true) -> QuantizedTile {
+        let groups = options.groupCount(columns: columns)
+        let codes = (0..<rows * columns).map { UInt8(($0 * 5 + $0 / columns) % (1 << options.bits)) }
+        let zeros = (0..<rows * groups).map { options.symmetric ? UInt8(1 << (options.bits - 1)) : UInt8($0 % (1 << options.bits)) }
+        return QuantizedTile(
+            codes: Matrix(codes, rows, columns), scales: Matrix((0..<rows * groups).map { Float($0 + 1) * 0.125 }, rows, groups),
+            zeros: Matrix(zeros, rows, groups), group: options.group, groupOfColumn: groupOfColumn,
+            loss: losses ? (0..<rows).map { Double($0) + 0.5 } : [], energy: losses ? (0..<rows).map { Double($0) * 3 } : [])
+    }
+}
+
+@Suite struct EncodedTileTests {
+    @Test(arguments: [2, 3, 4, 8], [true, false])
+    func tilesComeBack(bits: Int, symmetric: Bool) {
+        for (rows, columns) in [(1, 16), (3, 33), (32, 64), (5, 130)] {
+            for group in [-1, 16, 64] {
+                let options = QuantizationOptions(bits: bits, group: group, symmetric: symmetric)
+                let tile = QuantizedTile.sample(rows, columns, options)
+                let encoded = EncodedTile(tile, options: options)
+                // What travels is the layout and the bytes.
+                let found = EncodedTile(layout: TileLayout(rows: rows, columns: columns, options: options), bytes: encoded.bytes.copy()).decoded()
+                #expect(found.codes.elements() == tile.codes.elements())
+                #expect(found.scales.elements() == tile.scales.elements())
+                #expect(found.zeros.elements() == tile.zeros.elements())
+                #expect(found.loss == tile.loss && found.energy == tile.energy && found.groupOfColumn == nil)
+                #expect(encoded.loss == tile.loss.reduce(0, +) && encoded.energy == tile.energy.reduce(0, +))
+                expectSameWeights(encoded, tile)
+            }
+        }
+    }
+
+    @Test func whatWasNotMeasuredIsNotANumber() {
+        let options = QuantizationOptions(group: 16)
+        let encoded = EncodedTile(.sample(2, 16, options, losses: false), options: options)
+        #expect(encoded.loss.isNaN && encoded.energy.isNaN)
+    }
+
+    @Test func groupsOfPermutedColumnsComeBack() {
+        let options = QuantizationOptions(group: 16, actOrder: true, staticGroups: false)
+        let groups = (0..<40).map { Int32(($0 * 7) % 3) }
+        let tile = QuantizedTile.sample(3, 40, options, groupOfColumn: groups)
+        let encoded = EncodedTile(tile, options: options)
+        #expect(encoded.decoded().groupOfColumn == groups)
+        expectSameWeights(encoded, tile)
+    }
+
+    /// Rounding to nearest has groups of neighbouring columns, whatever the options say of the columns' order.
+    @Test func groupsOfNeighboursComeBackUnderActOrder() {
+        let options = QuantizationOptions(group: 16, actOrder: true, staticGroups: false)
+        let tile = QuantizedTile.sample(3, 40, options)
+        expectSameWeights(EncodedTile(tile, options: options), tile)
+    }
+
+    @Test func partsBeginAtMultiplesOf8() {
+        let layout = TileLayout(rows: 3, columns: 33, options: QuantizationOptions(bits: 3, group: 16, symmetric: false, actOrder: true))
+        let parts = [layout.codes, layout.scales, layout.zeros, layout.groupOfColumn, layout.losses]
+        #expect(parts.map(\.count) == [3 * 4 * 4, 3 * 3 * 4, 9, 33 * 4, 3 * 16])
+        #expect(parts.allSatisfy { $0.lowerBound % 8 == 0 } && zip(parts, parts.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound })
+        #expect(layout.byteCount == layout.losses.upperBound)
+    }
+
+    private func expectSameWeights(_ encoded: EncodedTile, _ tile: QuantizedTile, at location: SourceLocation = #_sourceLocation) {
+        let found = Matrix<Float>(repeating: .nan, tile.codes.rows, tile.codes.columns), expected = found.copy()
+        encoded.dequantize(into: found)
+        tile.dequantize(into: expected)
+        #expect(found.elements() == expected.elements(), sourceLocation: location)
+    }
+}

@@ -1,0 +1,116 @@
+// Recipes as they are read: every key, every default, and what rules inherit.
+
+import Compression
+import Foundation
+import Recipes
+import Testing
+import Transformers
+
+/// The shortest recipe, with more keys.
+func recipe(_ more: String = "", overrides: [String] = []) throws -> Recipe {
+    try Recipe(yaml: "model: in\noutput: out\ncalibration: {source: a.txt}\n" + more, file: "r.yaml", overrides: overrides)
+}
+
+/// The error of a recipe, or nil.
+func refusal(_ yaml: String, overrides: [String] = []) -> RecipeError? {
+    do {
+        _ = try Recipe(yaml: yaml, file: "r.yaml", overrides: overrides)
+        return nil
+    } catch {
+        return error
+    }
+}
+
+/// The root of the repository.
+let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
+
+@Suite struct RecipeTests {
+    @Test func defaults() throws {
+        let recipe = try recipe()
+        #expect((recipe.model, recipe.output) == ("in", "out"))
+        #expect(recipe.calibration == Calibration(source: "a.txt", sequences: 128, length: 2048, skip: 0, sampling: nil, seed: 0, batch: nil))
+        #expect(recipe.evaluation == nil && recipe.propagation == .stage && recipe.compute == .bf16 && recipe.ignore.isEmpty)
+        #expect(recipe.format == .compressedTensors && recipe.maxShardSize == 5_000_000_000 && recipe.maxFallbacks == 0)
+        #expect(recipe.rules.count == 1 && recipe.rules[0].match.text == "*")
+        #expect(
+            recipe.rules[0].treatment
+                == Treatment(
+                    method: .gptq, bits: 4, group: 128, symmetric: true, actOrder: true, staticGroups: true, grid: .mse, damping: 0.01, maxDamping: 1))
+    }
+
+    @Test func everyKey() throws {
+        let recipe = try Recipe(
+            yaml: """
+                model: models/a
+                output: out/a
+                calibration:
+                  source: ids.npy
+                  sequences: 16
+                  length: 512
+                  skip: 4
+                  sampling: consecutive
+                  seed: 7
+                  batch: 2
+                evaluation:
+                  source: b.txt
+                  sequences: 3
+                  length: 256
+                  compute: bf16
+                propagation: block
+                compute: f32
+                compress: {method: rtn, bits: 8, group: -1, symmetric: false, act_order: false, static_groups: false, grid: minmax, damping: 0.05, max_damping: 2}
+                ignore: [lm_head, "re:.*gate.*"]
+                format: dense
+                max_shard_size: 512MiB
+                max_fallbacks: 3
+                """, file: "r.yaml")
+        #expect((recipe.model, recipe.output) == ("models/a", "out/a"))
+        #expect(recipe.calibration == Calibration(source: "ids.npy", sequences: 16, length: 512, skip: 4, sampling: .consecutive, seed: 7, batch: 2))
+        #expect(recipe.calibration?.tokens == 8192)
+        #expect(recipe.evaluation == Evaluation(source: "b.txt", length: 256, sequences: 3, compute: .bf16))
+        #expect(recipe.propagation == .block && recipe.compute == .f32 && recipe.format == .dense)
+        #expect(recipe.maxShardSize == 512 << 20 && recipe.maxFallbacks == 3 && recipe.ignore.map(\.text) == ["lm_head", "re:.*gate.*"])
+        #expect(
+            recipe.rules[0].treatment
+                == Treatment(
+                    method: .rtn, bits: 8, group: -1, symmetric: false, actOrder: false, staticGroups: false, grid: .minmax, damping: 0.05, maxDamping: 2))
+    }
+
+    @Test func rulesInheritWhatTheyLeaveOut() throws {
+        let rules = try recipe("compress: {bits: 3, group: 64, damping: 2}\nrules:\n  - match: '*.down'\n    bits: 8\n  - match: '*'\n    method: rtn\n").rules
+        #expect(rules.map(\.match.text) == ["*.down", "*"] && rules.map(\.line) == [6, 8])
+        #expect(rules.map(\.treatment.bits) == [8, 3] && rules.allSatisfy { $0.treatment.group == 64 && $0.treatment.damping == 2 })
+        #expect(rules.map(\.treatment.method) == [.gptq, .rtn])
+        // A damping above the default bound raises the bound with it.
+        #expect(rules.allSatisfy { $0.treatment.maxDamping == 2 })
+    }
+
+    @Test(arguments: ["null", "~", "", "Null", "NULL"])
+    func nullIsAsIfTheKeyWereMissing(null: String) throws {
+        let recipe = try recipe("evaluation: \(null)\npropagation: \(null)\nmax_shard_size: \(null)\nrules: \(null)\n")
+        #expect(recipe.evaluation == nil && recipe.propagation == .stage && recipe.maxShardSize == 5_000_000_000 && recipe.rules.count == 1)
+    }
+
+    @Test func roundingToNearestNeedsNoCalibration() throws {
+        let plain = "model: a\noutput: b\n"
+        #expect(try Recipe(yaml: plain + "compress: {method: rtn}", file: "r").calibration == nil)
+        #expect(refusal(plain)?.message.contains("`calibration` is missing") == true)
+        #expect(refusal(plain + "compress: {method: rtn}\nrules: [{match: '*', method: gptq}]")?.message.contains("`calibration` is missing") == true)
+    }
+
+    @Test func theCommandLineGivesModelAndOutput() throws {
+        let recipe = try Recipe(yaml: "calibration: {source: a}", file: "r", model: "m", output: "o")
+        #expect((recipe.model, recipe.output) == ("m", "o"))
+        #expect(refusal("calibration: {source: a}\nmodel: m")?.description == "r.yaml:1: key `output` is missing")
+        #expect(refusal("")?.message == "key `model` is missing")
+    }
+
+    @Test func theRepositorysRecipesAreValid() throws {
+        let names = try FileManager.default.contentsOfDirectory(atPath: root + "/Configs").filter { $0.hasSuffix(".yaml") }
+        #expect(!names.isEmpty)
+        for name in names {
+            let yaml = try String(contentsOfFile: root + "/Configs/" + name, encoding: .utf8)
+            #expect(throws: Never.self, "\(name)") { try Recipe(yaml: yaml, file: name, model: "m", output: "o") }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+// What a recipe may not say: each with the line to mend and what would be right.
+
+import Recipes
+import Testing
+
+private let head = "model: a\noutput: b\n"  // two lines
+
+@Suite struct RefusalTests {
+    /// Lines after the head, the line of the error, and parts of its message.
+    @Test(arguments: [
+        ("calibration:\n  source: a\n  lenght: 5", 5, ["unknown key `calibration.lenght`", "nearest valid key is `length`"]),
+        ("calibraton: {source: a}", 3, ["unknown key `calibraton`", "`calibration`"]),
+        ("calibration: {source: a}\nrules:\n  - match: '*'\n    bit: 3", 6, ["unknown key `rules.0.bit`", "`bits`"]),
+        ("calibration: {source: a}\nrules:\n  - bits: 3", 5, ["`rules.0.match` is missing"]),
+        ("calibration: {source: a}\nrules: []", 4, ["`rules` must be a list of rules"]),
+        ("calibration: {source: a}\nrules: {match: '*'}", 4, ["`rules` must be a list of rules"]),
+        ("calibration: a.txt", 3, ["`calibration` must be a mapping"]),
+        ("calibration: {sequences: 3}", 3, ["`calibration.source` is missing"]),
+        ("calibration:\n  source: a\n  sequences: 0", 5, ["`calibration.sequences`", "found `0`"]),
+        ("calibration:\n  source: a\n  sequences: 1.5", 5, ["whole number", "found `1.5`"]),
+        ("calibration:\n  source: a\n  sequences: 9223372036854775807", 5, ["`calibration.sequences`", "whole number"]),
+        ("calibration:\n  source: a\n  length: 1", 5, ["`calibration.length`"]),
+        ("calibration:\n  source: a\n  length: 9223372036854775807", 5, ["`calibration.length`"]),
+        ("calibration:\n  source: a\n  skip: 9223372036854775807", 5, ["`calibration.skip`"]),
+        ("calibration:\n  source: a\n  seed: -1", 5, ["`calibration.seed`", "at least 0"]),
+        ("calibration:\n  source: a\n  skip: 3\n  sampling: random", 5, ["`skip` has no meaning"]),
+        ("calibration:\n  source: [a]", 4, ["`calibration.source` must be a text", "a list"]),
+        ("calibration:\n  source: a\n  sampling: sorted", 5, ["one of consecutive, random", "found `sorted`"]),
+        ("compress:\n  bits: 5", 4, ["`compress.bits` must be one of 2, 3, 4, 8", "found `5`"]),
+        ("compress:\n  bits: four", 4, ["found `four`"]),
+        ("compress:\n  group: 100", 4, ["`compress.group` must be one of"]),
+        ("compress:\n  symmetric: maybe", 4, ["true or false", "found `maybe`"]),
+        ("compress:\n  damping: .nan", 4, ["`compress.damping` must be a number"]),
+        ("compress:\n  damping: 1\n  max_damping: 0.5", 4, ["`damping` 1.0 is above `max_damping` 0.5"]),
+        ("compress:\n  grid: solved", 4, ["grid solved", "static"]),
+        ("compress:\n  static_groups: false\n  method: rtn\n  grid: solved", 6, ["grid solved", "rtn"]),
+        ("max_shard_size: 0", 3, ["`max_shard_size` must be a size such as 5GB"]),
+        ("max_shard_size: 5XB", 3, ["found `5XB`"]),
+        ("format: gguf", 3, ["one of compressed-tensors, dense"]),
+        ("ignore: lm_head", 3, ["`ignore` must be a list of texts"]),
+        ("ignore:\n  - 're:('", 4, ["`re:(` is not a valid pattern"]),
+        ("evaluation: {source: a, length: 1}", 3, ["`evaluation.length`"]),
+    ] as [(String, Int, [String])])
+    func saysWhereAndWhat(yaml: String, line: Int, parts: [String]) {
+        let error = refusal(head + yaml)
+        #expect(error?.place == "r.yaml:\(line)")
+        for part in parts { #expect(error?.message.contains(part) == true, "\(error.map(\.description) ?? "no error")") }
+    }
+
+    @Test(arguments: ["- a\n- b", "just a text", "42"])
+    func aRecipeIsAMapping(yaml: String) {
+        #expect(refusal(yaml)?.message.contains("must be a mapping") == true)
+    }
+
+    @Test(arguments: ["a: [", "a: b: c", "\"open", "a: *nobody", "\tmodel: a"])
+    func whatIsNoYAML(yaml: String) {
+        #expect(refusal(yaml) != nil)
+    }
+
+    @Test(arguments: ["bits: 3\n  bits: 4", "'bits': 3\n  bits: 4"])
+    func keysMayNotOccurTwice(yaml: String) {
+        #expect(refusal(head + "compress:\n  " + yaml)?.description.contains("bits") == true)
+    }
+}

@@ -1,0 +1,71 @@
+// The report: what goes into report.json and the closing tables.
+
+import Foundation
+import Reporting
+import Testing
+
+@Suite struct RunReportTests {
+    private var report: RunReport {
+        var report = RunReport(
+            cleave: "1", model: "models/a", planHash: "00ff",
+            calibration: CalibrationReport(source: "text.txt", sequences: 2, length: 3, seed: .max, idsHash: "ab"), tiles: TileCounts(solved: 3, reused: 1),
+            wallSeconds: 75)
+        report.ranks = [
+            RankReport(rank: 0, host: "a", seconds: [.forward: 3, .solve: 1], bytesSent: 10, bytesRead: 1500),
+            RankReport(rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], bytesSent: 20, bytesRead: 500),
+        ]
+        var fallback = LinearReport(name: "layers.0.q", method: "gptq", bits: 4, group: 128)
+        fallback.fallback = "no inputs"
+        var damped = LinearReport(name: "layers.0.k", method: "gptq", bits: 4, group: 128)
+        (damped.damping, damped.attempts) = (0.1, 2)
+        report.linears = [fallback, damped, LinearReport(name: "layers.0.v", method: "rtn", bits: 8, group: -1)]
+        return report
+    }
+
+    @Test func survivesItsJSON() throws {
+        let text = try report.json()
+        let decoded = try JSONDecoder().decode(RunReport.self, from: Data(text.utf8))
+        #expect(try decoded.json() == text)
+        #expect(decoded.calibration == report.calibration)
+        #expect(text.contains("\"models/a\"") && text.hasSuffix("}\n"))
+    }
+
+    @Test func phasesAreThoseThatTookTime() {
+        let text = report.phaseTable()
+        let lines = text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(lines.contains("forward 1.00 s 2.00 s 3.00 s 50.0 %"))
+        #expect(lines.contains("solve 1.00 s 2.00 s 3.00 s 50.0 %"))
+        #expect(!text.contains("merge"))
+        #expect(text.contains("wall time 75.0 s on 2 ranks; tiles solved 3, reused 1"))
+        #expect(text.contains("read 2.00 kB, sent 30 B"))
+    }
+
+    @Test func summaryNeedsASize() {
+        var report = report
+        #expect(report.summaryTable() == nil)
+        report.size = SizeReport(sourceBytes: 4000, outputBytes: 1000, bitsPerWeight: 4.25, sourceBitsPerWeight: 16)
+        report.before = EvaluationReport(perplexity: 10, tokens: 64, windows: 2, length: 32)
+        report.after = EvaluationReport(perplexity: 10.5, tokens: 64, windows: 2, length: 32)
+        let text = report.summaryTable() ?? ""
+        #expect(text.contains("4.00 times smaller") && text.contains("+5.00 % over 64 tokens") && text.contains("4.25"))
+    }
+
+    @Test func deviationsNameTheLinears() {
+        #expect(
+            report.deviations() == [
+                "layers.0.q: rounded to nearest: no inputs", "layers.0.k: damping raised to 0.1 after 1 failed factorisations",
+            ])
+    }
+
+    @Test func clocksAddUpByPhase() {
+        let clock = PhaseClock()
+        for _ in 0..<2 { clock.measure(.solve) { _ = (0..<1000).reduce(0, +) } }
+        #expect(throws: CancellationError.self) { try clock.measure(.read) { throw CancellationError() } }
+        #expect(Set(clock.seconds.keys) == [.solve, .read] && clock.seconds.values.allSatisfy { $0 >= 0 })
+    }
+
+    @Test func thisProcessHasMemoryAndAHost() {
+        #expect(peakResidentBytes() > 1 << 20 && peakResidentBytes() < 1 << 40)
+        #expect(!hostName().isEmpty)
+    }
+}

@@ -1,0 +1,81 @@
+// Who does what, for any number of ranks.
+
+import Recipes
+import Sharding
+import Testing
+
+@Suite struct AssignmentTests {
+    static let ranks = [1, 2, 3, 4, 7, 16, 100, 1000]
+
+    @Test(arguments: ranks)
+    func batchesAreDealtOnceAndEvenly(ranks: Int) throws {
+        let (plan, assignment) = (try plan("", llama()), Assignment(ranks: ranks))
+        let parts = (0..<ranks).map { assignment.batches(plan, of: $0) }
+        #expect(parts.flatMap { Array($0) } == Array(plan.batches.indices))
+        let counts = parts.map(\.count)
+        #expect((counts.max() ?? 0) - (counts.min() ?? 0) <= 1)
+    }
+
+    @Test(arguments: ranks)
+    func tilesHaveOwnersInOrderAndInBalance(ranks: Int) throws {
+        let assignment = Assignment(ranks: ranks)
+        for stage in try plan("", llama(hidden: 1024, intermediate: 2816)).blocks[0].stages {
+            let owners = assignment.owners(of: stage.tiles)
+            #expect(owners.count == stage.tiles.count && owners == owners.sorted())
+            #expect(owners.allSatisfy { (0..<ranks).contains($0) })
+            var rows = [Int](repeating: 0, count: ranks)
+            for (tile, owner) in zip(stage.tiles, owners) { rows[owner] += tile.rows.count }
+            let (total, largest) = (rows.reduce(0, +), stage.tiles.map(\.rows.count).max() ?? 0)
+            // No rank has more than its share and one tile.
+            #expect(rows.allSatisfy { $0 * ranks <= total + largest * ranks })
+            // With more ranks than tiles, no rank has two.
+            if ranks >= 2 * stage.tiles.count { #expect(Set(owners).count == owners.count) }
+        }
+        #expect(assignment.owners(of: []).isEmpty)
+    }
+
+    @Test(arguments: ranks)
+    func factorsAndFilesGoAround(ranks: Int) {
+        let assignment = Assignment(ranks: ranks)
+        let factors = (0..<50).flatMap { block in (0..<4).map { assignment.factorOwner(block: block, stage: $0) } }
+        #expect(Set(factors) == Set(0..<min(ranks, 200)))
+        #expect((0..<2 * ranks).map(assignment.writer) == (0..<2).flatMap { _ in Array(0..<ranks) })
+    }
+}
+
+@Suite struct CostsTests {
+    @Test func moreRanksDoLessEach() throws {
+        let plan = try plan("", llama(hidden: 1024, intermediate: 2816, blocks: 4))
+        let costs = [1, 2, 4, 8].map { plan.costs(ranks: $0) }
+        for (fewer, more) in zip(costs, costs.dropFirst()) {
+            #expect(more.forwardOperations < fewer.forwardOperations && more.hessianOperations < fewer.hessianOperations)
+            #expect(more.solveOperations < fewer.solveOperations && more.memory <= fewer.memory)
+            #expect(more.partialFiles >= fewer.partialFiles)
+        }
+        let alone = costs[0]
+        let weights = plan.compressedLinears.reduce(0.0) { $0 + Double($1.linear.rows * $1.linear.columns) }
+        let tokens = 37.0 * 512
+        #expect(alone.forwardOperations >= 2 * tokens * weights && alone.forwardOperations < 3 * tokens * weights)
+        #expect(alone.bytesRead == 2 * weights && alone.partialFiles == 4)
+        #expect(alone.bytesSent == 0)
+    }
+
+    /// All factorisations together, whoever does them.
+    @Test(arguments: [1, 2, 3, 4, 5, 8])
+    func everyFactorisationIsCounted(ranks: Int) throws {
+        let plan = try plan("", llama(hidden: 1024, intermediate: 2816, blocks: 8))
+        let total = plan.costs(ranks: 1).factorOperations
+        let largest = pow3(2816) / 3
+        let costs = plan.costs(ranks: ranks).factorOperations
+        // The busiest rank has at least an even share, and not all of it.
+        #expect(costs >= total / Double(ranks) * 0.999 && (ranks == 1 || costs < total) && costs >= largest)
+    }
+
+    @Test func sizesOfATrillionParametersFit() throws {
+        let plan = try plan("", llama(hidden: 65536, intermediate: 262_144, blocks: 16))
+        let costs = plan.costs(ranks: 64)
+        #expect(costs.memory > 0 && costs.solveOperations.isFinite && costs.solveOperations > 0)
+    }
+
+    private func pow3(_ value: Double) -> Double { value * value * value }
+}

@@ -1,0 +1,78 @@
+// Plans: what is cut where, for real shapes without weights.
+
+import Compression
+import Foundation
+import Recipes
+import Sharding
+import Testing
+import Transformers
+
+/// A Llama of any size, as config.json.
+func llama(hidden: Int = 256, intermediate: Int = 704, blocks: Int = 2) throws -> Architecture {
+    let json = """
+        {"model_type": "llama", "hidden_size": \(hidden), "intermediate_size": \(intermediate), "num_hidden_layers": \(blocks), "num_attention_heads": 8,
+         "num_key_value_heads": 4, "vocab_size": 1000, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
+        """
+    return try Architecture(configuration: Data(json.utf8), source: "config.json")
+}
+
+func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Plan {
+    let recipe = try Recipe(yaml: "model: a\noutput: b\ncalibration: {source: c, sequences: 37, length: 512}\n" + more, file: "r.yaml")
+    return try Plan(recipe: recipe, architecture: architecture ?? llama()) { _ in .bf16 }
+}
+
+@Suite struct PlanTests {
+    @Test(arguments: [(256, 704), (8, 24), (1024, 2816), (40, 1000), (16384, 53248)])
+    func tilesCoverEveryRowOnce(hidden: Int, intermediate: Int) throws {
+        let plan = try plan("", llama(hidden: hidden, intermediate: intermediate))
+        #expect(plan.tileCount == plan.blocks.reduce(0) { $0 + $1.stages.reduce(0) { $0 + $1.tiles.count } })
+        for stage in plan.blocks.flatMap(\.stages) {
+            #expect(stage.tiles.map(\.linear) == stage.tiles.map(\.linear).sorted())
+            for (index, linear) in stage.linears.enumerated() {
+                let rows = stage.tiles.filter { $0.linear == index }.map(\.rows)
+                #expect(rows.first?.lowerBound == 0 && rows.last?.upperBound == linear.linear.rows)
+                #expect(zip(rows, rows.dropFirst()).allSatisfy { $0.upperBound == $1.lowerBound })
+                #expect(rows.allSatisfy { $0.lowerBound % 32 == 0 && !$0.isEmpty && $0.count <= 256 })
+            }
+        }
+    }
+
+    @Test(arguments: ["", "{batch: 1}", "{batch: 5}", "{batch: 1000}", "{length: 4096}", "{length: 2, sequences: 5000}", "{sequences: 1}"])
+    func batchesCoverEverySequenceOnce(settings: String) throws {
+        var recipe = try Recipe(yaml: "model: a\noutput: b\ncalibration: {source: c, sequences: 37, length: 512}", file: "r")
+        let more = try Recipe(yaml: "model: a\noutput: b\ncalibration: \(settings.isEmpty ? "{source: c}" : "{source: c, " + settings.dropFirst())", file: "r")
+        recipe.calibration = more.calibration
+        let plan = try Plan(recipe: recipe, architecture: llama()) { _ in .f32 }
+        let calibration = try #require(recipe.calibration)
+        #expect(plan.batches.flatMap { Array($0) } == Array(0..<calibration.sequences))
+        let size = try #require(plan.batches.first).count
+        #expect(plan.batches.dropLast().allSatisfy { $0.count == size })
+        if let batch = calibration.batch { #expect(size == min(batch, calibration.sequences)) } else if plan.batches.count > 1 { #expect(size * calibration.length >= 2048) }
+    }
+
+    @Test func theFirstRuleThatMatchesWinsAndIgnoreWinsOverAll() throws {
+        let plan = try plan("ignore: ['*.1.mlp.*', lm_head]\nrules: [{match: '*.down_proj', bits: 8}, {match: '*_proj', bits: 3}]")
+        let treated = Dictionary(uniqueKeysWithValues: plan.blocks.flatMap { $0.stages.flatMap(\.linears) }.map { ($0.linear.name, $0.treatment?.bits) })
+        #expect(treated["model.layers.0.mlp.down_proj"] == 8 && treated["model.layers.0.mlp.up_proj"] == 3 && treated["model.layers.1.self_attn.q_proj"] == 3)
+        #expect(treated["model.layers.1.mlp.down_proj"] == .some(nil) && treated["model.layers.1.mlp.up_proj"] == .some(nil))
+        #expect(plan.compressedLinears.count == 11)
+        let stage = try #require(plan.blocks[1].stages.last)
+        #expect(stage.tiles.isEmpty && !stage.needsHessian)
+        #expect(plan.compressedLinears.allSatisfy { $0.options?.scaleType == .bf16 && $0.options?.bits == $0.treatment?.bits })
+    }
+
+    @Test(arguments: [
+        ("rules: [{match: '*'}, {match: '*.down_proj'}]", "the rule `*.down_proj` (line 4 of the recipe) takes no linear"),
+        ("rules: [{match: 'nothing'}]", "a linear is named like `model.layers.0.self_attn.q_proj`"), ("ignore: [nothing]", "`nothing` matches no linear"),
+        ("ignore: ['*']", "nothing to compress"), ("rules: [{match: lm_head}]", "takes no linear"),
+    ])
+    func recipesThatDoNotFit(yaml: String, part: String) {
+        let error = #expect(throws: PlanError.self) { try plan(yaml) }
+        #expect(error?.description.contains(part) == true, "\(error.map(\.description) ?? "")")
+    }
+
+    @Test func aRecipeOfRoundingNeedsNoHessians() throws {
+        #expect(try plan("compress: {method: rtn}").blocks.allSatisfy { $0.stages.allSatisfy { !$0.needsHessian } })
+        #expect(try plan().blocks.allSatisfy { $0.stages.allSatisfy { $0.needsHessian } })
+    }
+}

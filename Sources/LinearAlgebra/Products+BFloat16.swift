@@ -32,7 +32,7 @@ private func multiplyBFloat16<C>(
     guard m > 0, n > 0 else { return }
     let shape = ProductShape(
         m: m, n: n, k: k, strideA: a.stride, strideB: b.stride, strideC: c.stride, transposeA: transposeA, transposeB: transposeB,
-        resultType: resultType.rawValue, threads: Threads.count)
+        resultType: resultType.rawValue, threads: Threads.ofThisThread)
     ProductCache.primitive(shape).execute(a.base, b.base, c.base)
 }
 
@@ -42,6 +42,7 @@ private struct ProductShape: Hashable {
     var strideA, strideB, strideC: Int
     var transposeA, transposeB: Bool
     var resultType: UInt32
+    /// A primitive leaves out work when it is executed by fewer threads than it was made for.
     var threads: Int
 }
 

@@ -11,6 +11,9 @@ public enum Threads {
     /// Cores that this process may run on: its affinity mask, which launchers set.
     public static var availableCores: Int { max(1, Int(omp_get_num_procs())) }
 
+    /// The threads that a product called here and now may use: 1 inside `parallelFor`. OpenMP counts them for each calling thread.
+    static var ofThisThread: Int { Int(omp_get_max_threads()) }
+
     /// The number of threads that matrix products and `parallelFor` use; 1 unless set.
     public static var count: Int {
         get { chosen.load(ordering: .relaxed) }

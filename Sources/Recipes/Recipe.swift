@@ -43,6 +43,16 @@ public struct Calibration: Sendable, Equatable {
     public var batch: Int?
 
     public var tokens: Int { sequences * length }
+
+    package init(source: String, sequences: Int, length: Int, skip: Int, sampling: Sampling?, seed: UInt64, batch: Int?) {
+        self.source = source
+        self.sequences = sequences
+        self.length = length
+        self.skip = skip
+        self.sampling = sampling
+        self.seed = seed
+        self.batch = batch
+    }
 }
 
 /// A text whose perplexity is measured.
@@ -129,6 +139,20 @@ public struct Treatment: Sendable, Equatable, Codable {
     public var damping: Double
     /// The damping at which a linear whose Hessian is still singular falls back.
     public var maxDamping: Double
+
+    package init(
+        method: Method, bits: Int, group: Int, symmetric: Bool, actOrder: ActOrder, staticGroups: Bool, grid: Grid, damping: Double, maxDamping: Double
+    ) {
+        self.method = method
+        self.bits = bits
+        self.group = group
+        self.symmetric = symmetric
+        self.actOrder = actOrder
+        self.staticGroups = staticGroups
+        self.grid = grid
+        self.damping = damping
+        self.maxDamping = maxDamping
+    }
 
     /// What the solver takes. The model's type decides in which type scales are stored.
     public func options(scaleType: ScaleType) -> QuantizationOptions {

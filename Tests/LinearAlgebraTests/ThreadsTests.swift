@@ -45,6 +45,24 @@ import Testing
         }
     }
 
+    /// A bf16 product is generated for a number of threads, and the same shape is wanted outside of `parallelFor` and inside.
+    @Test func bf16ProductsAreTheSameInsideAndOutside() throws {
+        let a = randomMatrix(300, 170, seed: 1).map { BFloat16($0) }, b = randomMatrix(170, 290, seed: 2).map { BFloat16($0) }
+        let expected = Matrix<Float>(repeating: 0, 300, 290)
+        multiply(a.map(\.float), b.map(\.float), into: expected)
+        @Sendable func error() -> Float {
+            let c = Matrix<Float>(repeating: .nan, 300, 290)
+            multiply(a, b, into: c)
+            return zip(c.elements(), expected.elements()).reduce(0) { $1.0.isNaN ? .infinity : max($0, abs($1.0 - $1.1)) }
+        }
+        try withThreads(3) { () throws in
+            #expect(error() < 1e-4)
+            let inside = try parallelMap(6) { _ in error() }
+            #expect(inside.allSatisfy { $0 < 1e-4 }, "\(inside)")
+            #expect(error() < 1e-4)
+        }
+    }
+
     @Test func productsDoNotDependOnThreadsAround() throws {
         let (a, b) = (randomMatrix(60, 70, seed: 1), randomMatrix(70, 50, seed: 2))
         let alone = Matrix<Float>(repeating: 0, 60, 50)

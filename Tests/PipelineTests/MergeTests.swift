@@ -3,6 +3,7 @@
 import Foundation
 import MessagePassing
 import Pipeline
+import Reporting
 import Safetensors
 import TestWorld
 import Testing

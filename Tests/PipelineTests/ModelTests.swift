@@ -8,6 +8,7 @@ import Reporting
 import Safetensors
 import TestWorld
 import Testing
+import Transformers
 
 extension PipelineTests {
     @Suite(.serialized) struct Models {

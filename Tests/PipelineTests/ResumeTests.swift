@@ -1,6 +1,8 @@
 // What is taken over from earlier attempts, and what is not.
 
 import Foundation
+import Pipeline
+import Reporting
 import Testing
 
 /// MPI is called by one thread at a time, so all tests of this room run one after the other.

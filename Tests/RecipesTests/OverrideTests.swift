@@ -2,6 +2,7 @@
 
 import Recipes
 import Testing
+import Transformers
 
 @Suite struct OverrideTests {
     @Test func setsWhatIsThereAndWhatIsNot() throws {

@@ -3,6 +3,7 @@
 import Recipes
 import Sharding
 import Testing
+import Transformers
 
 @Suite struct AssignmentTests {
     static let ranks = [1, 2, 3, 4, 7, 16, 100, 1000]

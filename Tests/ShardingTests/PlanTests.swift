@@ -22,7 +22,7 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
 }
 
 @Suite struct PlanTests {
-    @Test(arguments: [(256, 704), (8, 24), (1024, 2816), (40, 1000), (16384, 53248)])
+    @Test(arguments: [(256, 704), (16, 24), (1024, 2816), (48, 1000), (16384, 53248)])
     func tilesCoverEveryRowOnce(hidden: Int, intermediate: Int) throws {
         let plan = try plan("", llama(hidden: hidden, intermediate: intermediate))
         #expect(plan.tileCount == plan.blocks.reduce(0) { $0 + $1.stages.reduce(0) { $0 + $1.tiles.count } })

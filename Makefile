@@ -17,8 +17,9 @@ test: test-unit test-mpi test-end-to-end
 build-tests: setup
 	swift build -c release --build-tests
 
+# One test after the other: the number of threads is a setting of the whole process, and some tests change it.
 test-unit: build-tests
-	swift test -c release --skip-build --skip MessagePassingTests --skip EndToEndTests
+	swift test -c release --skip-build --no-parallel --skip MessagePassingTests --skip EndToEndTests
 
 test-mpi: build-tests
 	@set -e; for ranks in $(RANKS); do \
@@ -27,7 +28,7 @@ test-mpi: build-tests
 	done
 
 test-end-to-end: build build-tests
-	swift test -c release --skip-build --filter EndToEndTests
+	swift test -c release --skip-build --no-parallel --filter EndToEndTests
 
 test-compat: build
 	Tests/Compatibility/run.sh

@@ -26,9 +26,10 @@ public struct Assignment: Sendable {
         }
     }
 
-    /// The rank that factors the Hessian of a stage: in turn, so that no rank factors all.
+    /// The rank that factors the Hessian of a stage: in turn, and one further every round, so that no rank always gets a block's widest stage.
     public func factorOwner(block: Int, stage: Int) -> Int {
-        (block * 4 + stage) % ranks
+        let turn = block * 4 + stage
+        return (turn + turn / ranks) % ranks
     }
 
     /// The rank that writes an output file.

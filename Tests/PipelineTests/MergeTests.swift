@@ -97,7 +97,7 @@ extension PipelineTests {
         /// Every combination that a recipe allows runs, also those that fall back.
         @Test(arguments: [
             ["compress={method: rtn, act_order: true, static_groups: false, group: 32}", "format=dense"], ["compress={static_groups: false, grid: solved, act_order: false, group: 32}"],
-            ["compress={method: rtn, grid: hessian, group: 32}"], ["compress={bits: 3, group: 16, static_groups: false, symmetric: false}", "format=dense"],
+            ["compress={method: rtn, grid: mse, group: 32}"], ["compress={bits: 3, group: 16, static_groups: false, symmetric: false}", "format=dense"],
             ["compress={bits: 8, group: -1}", "propagation=block"], ["compress={group: 32}", "propagation=none", "compute=bf16"],
         ])
         func treatments(overrides: [String]) throws {

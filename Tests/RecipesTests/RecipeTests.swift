@@ -35,7 +35,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(
             recipe.rules[0].treatment
                 == Treatment(
-                    method: .gptq, bits: 4, group: 128, symmetric: true, actOrder: true, staticGroups: true, grid: .mse, damping: 0.01, maxDamping: 1))
+                    method: .gptq, bits: 4, group: 128, symmetric: true, actOrder: .groups, staticGroups: false, grid: .solved, damping: 0.01, maxDamping: 1))
     }
 
     @Test func everyKey() throws {
@@ -73,7 +73,19 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(
             recipe.rules[0].treatment
                 == Treatment(
-                    method: .rtn, bits: 8, group: -1, symmetric: false, actOrder: false, staticGroups: false, grid: .minmax, damping: 0.05, maxDamping: 2))
+                    method: .rtn, bits: 8, group: -1, symmetric: false, actOrder: .off, staticGroups: false, grid: .minmax, damping: 0.05, maxDamping: 2))
+    }
+
+    /// What is left out becomes the best that goes with the rest.
+    @Test(arguments: [
+        ("{group: 64}", ActOrder.groups, false, Grid.solved), ("{group: -1}", .columns, false, .hessian),
+        ("{static_groups: true}", .columns, true, .hessian), ("{act_order: true}", .columns, true, .hessian),
+        ("{act_order: true, static_groups: false}", .columns, false, .solved), ("{act_order: false}", .off, false, .solved),
+        ("{method: rtn}", .off, false, .minmax), ("{grid: mse}", .groups, false, .mse),
+    ])
+    func defaultsFollowFromTheRest(compress: String, actOrder: ActOrder, staticGroups: Bool, grid: Grid) throws {
+        let treatment = try recipe("compress: \(compress)\n").rules[0].treatment
+        #expect((treatment.actOrder, treatment.staticGroups, treatment.grid) == (actOrder, staticGroups, grid))
     }
 
     @Test func rulesInheritWhatTheyLeaveOut() throws {

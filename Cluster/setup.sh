@@ -2,7 +2,7 @@
 # Makes a Debian or Ubuntu machine ready to build Cleave: checks Swift, installs the missing packages, says what it does.
 set -euo pipefail
 
-packages=(libopenmpi-dev openmpi-bin libopenblas-openmp-dev libdnnl-dev libxxhash-dev libonig-dev pkg-config)
+packages=(gcc libopenmpi-dev openmpi-bin libopenblas-openmp-dev libdnnl-dev libxxhash-dev libonig-dev pkg-config)
 
 fail() {
     echo "setup: $*" >&2

@@ -18,7 +18,8 @@ public struct CompressedTensorsFormat: WeightFormat {
         }
         if options.bits == 3 { return "3-bit codes are packed differently by different releases of compressed-tensors; use `format: dense`" }
         if options.hasPermutedGroups {
-            return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `act_order: groups`, or `static_groups: true`"
+            return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `act_order: groups`, `static_groups: true`, "
+                + "or `format: dense`"
         }
         if options.group > 0 && linear.columns % options.group != 0 {
             return "its \(linear.columns) columns are not a multiple of the group of \(options.group), and clients expect whole groups; "

@@ -1,6 +1,7 @@
 // JSON that is written with its keys in a fixed order, so that equal results are equal bytes.
 
 internal import Foundation
+internal import Safetensors
 
 /// A JSON value to be written.
 public enum JSONValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByNilLiteral,
@@ -33,30 +34,14 @@ public enum JSONValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntege
         case .boolean(let value): value ? "true" : "false"
         case .integer(let value): String(value)
         case .number(let value): value.isFinite ? "\(value)" : "null"
-        case .string(let value): Self.quoted(value)
+        case .string(let value): JSONText.quoted(value)
         case .array(let values):
             values.isEmpty ? "[]" : "[\n" + values.map { inner + $0.render(indent: inner) }.joined(separator: ",\n") + "\n\(indent)]"
         case .object(let entries):
             entries.isEmpty
                 ? "{}"
-                : "{\n" + entries.map { inner + Self.quoted($0.key) + ": " + $0.value.render(indent: inner) }.joined(separator: ",\n") + "\n\(indent)}"
+                : "{\n" + entries.map { inner + JSONText.quoted($0.key) + ": " + $0.value.render(indent: inner) }.joined(separator: ",\n") + "\n\(indent)}"
         }
-    }
-
-    private static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20: result += String(format: "\\u%04x", scalar.value)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }
 

@@ -1,8 +1,8 @@
 // JSON strings with the escapes of the reference writer (serde_json), so that equal names give equal bytes.
 
-enum JSONText {
+package enum JSONText {
     /// The text in quotes; quotes, backslashes and control characters below 0x20 are escaped, all else stays as it is.
-    static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -72,7 +72,10 @@ struct YAMLMapping {
 
     func choice<C: RawRepresentable & CaseIterable>(_ key: String, _: C.Type = C.self) throws(RecipeError) -> C? where C.RawValue == String {
         let names = C.allCases.map(\.rawValue)
-        return try value(key, "one of \(names.joined(separator: ", "))") { node in node.scalar.flatMap { C(rawValue: $0.string) } }
+        return try value(key, "one of \(names.joined(separator: ", "))") { node in
+            // A choice between true, false and more takes every spelling of YAML's booleans.
+            node.scalar.flatMap { C(rawValue: $0.string) } ?? node.bool.flatMap { C(rawValue: "\($0)") }
+        }
     }
 
     /// A number of bytes: 5GB, 512MiB, 1000000.

@@ -131,7 +131,7 @@ def test_shards(tmp_path, windows):
 REFUSED = {
     "3 bits": ({"compress.bits": 3}, "3-bit codes"),
     "a group that does not divide": ({"compress.group": 128}, "704 columns are not a multiple of the group of 128"),
-    "groups of permuted columns": ({"compress.static_groups": False}, "static_groups: true"),
+    "groups of permuted columns": ({"compress.act_order": True, "compress.static_groups": False}, "static_groups: true"),
 }
 
 

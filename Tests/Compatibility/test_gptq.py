@@ -44,6 +44,8 @@ CASES = [
     case(grid="hessian", static_groups=False, act_order=True, symmetric=False),
     case(grid="hessian", bits=3, group=-1),
     case(grid="solved", static_groups=False, bits=2, group=128, act_order=True),
+    case(grid="solved", static_groups=False, act_order="groups"),
+    case(grid="minmax", static_groups=False, act_order="groups", bits=3, group=32, symmetric=False),
 ]
 
 
@@ -65,7 +67,8 @@ def test_weights_and_losses(options, hessians, tmp_path):
     source, result = load_file(cleave.MODEL / "model.safetensors"), load_file(tmp_path / "dense/model.safetensors")
     losses = {linear["name"]: linear for linear in cleave.report(tmp_path / "dense")["linears"]}
     expected_options = gptq_reference.make_options(
-        options["bits"], options["group"], options["symmetric"], options["grid"], options["act_order"], options["static_groups"])
+        options["bits"], options["group"], options["symmetric"], options["grid"], actOrder=options["act_order"] is not False,
+        wholeGroups=options["act_order"] == "groups", staticGroups=options["static_groups"])
     assert sorted(losses) == sorted(BLOCK + name for names in STAGES.values() for name in names)
     for stage, names in STAGES.items():
         for name in names:

@@ -81,7 +81,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         ("{group: 64}", ActOrder.groups, false, Grid.solved), ("{group: -1}", .columns, false, .hessian),
         ("{static_groups: true}", .columns, true, .hessian), ("{act_order: true}", .columns, true, .hessian),
         ("{act_order: true, static_groups: false}", .columns, false, .solved), ("{act_order: false}", .off, false, .solved),
-        ("{method: rtn}", .off, false, .minmax), ("{grid: mse}", .groups, false, .mse),
+        ("{act_order: False}", .off, false, .solved), ("{method: rtn}", .off, false, .minmax), ("{grid: mse}", .groups, false, .mse),
     ])
     func defaultsFollowFromTheRest(compress: String, actOrder: ActOrder, staticGroups: Bool, grid: Grid) throws {
         let treatment = try recipe("compress: \(compress)\n").rules[0].treatment

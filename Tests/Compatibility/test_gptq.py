@@ -45,7 +45,7 @@ CASES = [
     case(grid="hessian", bits=3, group=-1),
     case(grid="solved", static_groups=False, bits=2, group=128, act_order=True),
     case(grid="solved", static_groups=False, act_order="groups"),
-    case(grid="minmax", static_groups=False, act_order="groups", bits=3, group=32, symmetric=False),
+    case(static_groups=False, act_order="groups", symmetric=False),
 ]
 
 

@@ -226,17 +226,6 @@ public final class CompressionRun {
         }
         progress?.finish(block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "rounded to nearest")
     }
-
-    /// Tiles of the whole run, committed by this or an earlier attempt, for the merge.
-    public func committedTiles() throws -> CommittedResult {
-        let journal = try Journal(work, planHash: planHash, world: world)
-        return CommittedResult(tiles: CommittedTiles(journal.entries, plan, work))
-    }
-}
-
-/// The committed tiles of a complete run.
-public struct CommittedResult: Sendable {
-    let tiles: CommittedTiles
 }
 
 extension LinearFacts {

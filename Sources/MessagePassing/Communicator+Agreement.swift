@@ -42,6 +42,44 @@ extension Communicator {
     }
 }
 
+extension Communicator {
+    /// Runs `work` on the coordinator while the others wait for its end; its error is thrown on every rank.
+    public func onCoordinator(exitCode: (any Error) -> Int32, _ work: () throws -> Void) throws {
+        _ = try fromCoordinator(exitCode: exitCode) { () throws -> Bool in
+            try work()
+            return true
+        }
+    }
+
+    /// Runs work that every rank does by itself: when it fails on any rank, it fails on all, so that none waits in the next collective for one that
+    /// has gone, and the failure is printed once.
+    ///
+    /// - Parameters:
+    ///   - exitCode: the exit code for an error, kept in the `AgreedFailure`.
+    ///   - work: calls nothing collective.
+    /// - Throws: an `AgreedFailure` of the lowest rank that failed, naming its host; on a single rank the error itself.
+    public func together<Value>(exitCode: (any Error) -> Int32, _ work: () throws -> Value) throws -> Value {
+        guard size > 1 else { return try work() }
+        let result = Result { try work() }
+        var failures = [0]
+        var lowest = [0]  // counted down from the size, so that a maximum finds the lowest rank
+        if case .failure = result { (failures[0], lowest[0]) = (1, size - rank) }
+        try allReduceSum(&failures)
+        guard failures[0] > 0 else { return try result.get() }
+        try allReduceMax(&lowest)
+        let failed = size - lowest[0]
+        var message: [UInt8] = []
+        if rank == failed, case .failure(let error) = result {
+            let others = failures[0] == 1 ? "" : " (and \(failures[0] - 1) more of \(size) ranks)"
+            message = [UInt8](
+                try JSONEncoder().encode(
+                    Outcome<Int>(value: [], failure: "rank \(rank) on \(Session.hostName)\(others): \(error)", exitCode: exitCode(error))))
+        }
+        let outcome = try JSONDecoder().decode(Outcome<Int>.self, from: Data(try broadcast(message, from: failed)))
+        throw AgreedFailure(rank: failed, exitCode: outcome.exitCode, description: outcome.failure ?? "")
+    }
+}
+
 private struct Outcome<Value: Codable>: Codable {
     /// One value, or none after a failure. A list, since the value itself may be an optional that is nil.
     var value: [Value]

@@ -44,6 +44,13 @@ public enum Session {
         return names.lazy.compactMap { environment[$0].flatMap(Int.init) }.first ?? 0
     }
 
+    /// This machine's name.
+    public static var hostName: String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else { return "unknown" }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     /// srun without a working PMIx starts N jobs of one rank, which would all write the same output.
     private static func refuseSeparateJobs(size: Int) throws(SessionError) {
         let environment = ProcessInfo.processInfo.environment

@@ -2,145 +2,131 @@
 
 internal import Compression
 internal import LinearAlgebra
-public import MessagePassing
+internal import MessagePassing
 internal import Packing
 internal import Recipes
-public import Reporting
+internal import Reporting
 internal import Safetensors
-public import Sharding
+internal import Sharding
 internal import Transformers
 
 /// Compresses a model's linears over the ranks of a world.
-public final class CompressionRun {
-    private let plan: Plan
-    private let model: Model
-    private let tokens: TokenSequences?
-    private let world: Communicator
+final class CompressionRun {
+    let plan: Plan
+    let world: Communicator
     private let work: WorkDirectory
-    private let planHash: String
+    private let identity: RunIdentity
     private let clock: PhaseClock
+    private let stop: StopConditions
 
+    private let tokens: TokenSequences?
     private let forward: Forward
+    private let batches: CalibrationBatches
     private let assignment: Assignment
     private let solver: StageSolver
     private let hessian: StageHessian
     private let journal: Journal
     private let committed: CommittedTiles
     private let journalWriter: JournalWriter
-    private let progress: Progress?
+    let progress: Progress?
 
-    /// The batches of this rank.
-    private var states: [BatchState] = []
     /// What the report says about stages, by block and stage.
-    private var facts: [Int: [Int: StageFacts]] = [:]
+    private(set) var facts: [Int: [Int: StageFacts]] = [:]
     private var counts = TileCounts(solved: 0, reused: 0)
     private var fallbacks: [String] = []
-    private var outcome: [LinearReport] = []
+    var outcome: [LinearReport] = []
 
-    public init(
-        plan: Plan, planHash: String, model: Model, tokens: TokenSequences?, work: WorkDirectory, world: Communicator, clock: PhaseClock
-    ) throws {
-        self.plan = plan
-        self.model = model
-        self.tokens = tokens
-        self.world = world
-        self.work = work
-        self.planHash = planHash
-        self.clock = clock
-        forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: model.parameters)
-        assignment = Assignment(ranks: world.size)
-        solver = StageSolver(model: model, world: world, assignment: assignment, clock: clock)
+    init(_ job: Job, _ identity: RunIdentity, stop: StopConditions, scratch: String?) throws {
+        plan = job.plan
+        tokens = job.tokens
+        world = job.world
+        work = job.work
+        clock = job.clock
+        self.identity = identity
+        self.stop = stop
+        let forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: job.model.parameters)
+        let assignment = Assignment(ranks: world.size)
+        self.forward = forward
+        self.assignment = assignment
+        solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, clock: clock)
-        journal = try Journal(work, planHash: planHash, world: world)
+        journal = try Journal(work, identity, plan, world: world)
         committed = CommittedTiles(journal.entries, plan, work)
         journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
         progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil
+        batches = try world.together(exitCode: exitCode) { () throws in
+            try CalibrationBatches(
+                job.plan, job.tokens, assignment: assignment, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
+        }
         for entry in journal.entries { facts[entry.block, default: [:]].merge(entry.stages) { old, _ in old } }
     }
 
     /// What was found of earlier attempts, in words; nil when there was nothing.
-    public var resumption: String? {
-        guard journal.attempt > 1 else { return nil }
+    var resumption: String? {
         let refused = journal.refused.map { "\n  not used: \($0)" }.joined()
+        guard journal.attempt > 1 || !refused.isEmpty else { return nil }
         return "resuming: \(committed.count) of \(plan.tileCount) tiles are committed (attempt \(journal.attempt))\(refused)"
     }
 
     /// Runs every block.
     /// - Returns: what became of each linear, and how many tiles were solved and reused.
-    public func run() throws -> (linears: [LinearReport], tiles: TileCounts) {
-        try embed()
-        for index in plan.blocks.indices {
-            let solved = try runBlock(index)
-            try commit(index, solved)
-            report(index, solved)
-        }
+    func run() throws -> (linears: [LinearReport], tiles: TileCounts) {
+        stop.begin()
+        for index in plan.blocks.indices { report(index, try runBlock(index)) }
         progress?.clear()
         return (outcome, counts)
     }
 
     // MARK: - One block
 
-    private func embed() throws {
-        guard let tokens else { return }
-        try clock.measure(.forward) { () throws in
-            states = try assignment.batches(plan, of: world.rank).map { batch in
-                try forward.embed(plan.batches[batch].map { tokens.sequences[$0] })
-            }
-        }
-    }
-
-    /// Solves the stages of a block and takes the batches through it.
+    /// Solves the stages of a block, takes the batches through it, and commits it.
     private func runBlock(_ index: Int) throws -> [SolvedStage] {
         let block = plan.blocks[index]
-        let atStart = plan.recipe.propagation == .block ? states.map { $0.copy() } : []
+        let propagation = plan.recipe.propagation
+        try world.together(exitCode: exitCode) { try batches.beginBlock() }
         var solved: [SolvedStage] = []
-        for stageIndex in block.stages.indices {
-            let stage = block.stages[stageIndex]
+        for (stageIndex, stage) in block.stages.enumerated() {
             progress?.begin(block: index, stage: stage.stage.name)
-            let inputs = try clock.measure(.forward) { () throws in
-                try states.map { try forward.input(of: stage.stage, $0) }
-            }
-            let result = try solveStage(stage, block: index, index: stageIndex, inputs)
+            let result = try solveStage(stage, block: index, index: stageIndex)
             solved.append(result)
-            try advance(stage, plan.recipe.propagation == .stage ? result.tiles : nil, inputs)
-        }
-        finishBlock()
-        if plan.recipe.propagation == .block {
-            states = atStart
-            for (stage, result) in zip(block.stages, solved) {
-                let inputs = try clock.measure(.forward) { () throws in
-                    try states.map { try forward.input(of: stage.stage, $0) }
-                }
-                try advance(stage, result.tiles, inputs)
+            let isLast = stageIndex == block.stages.count - 1
+            if let reason = try stop.reason(), !(isLast && index == plan.blocks.count - 1) {
+                try commit(index, solved)
+                throw stopped(reason, "block \(index + 1)/\(plan.blocks.count), \(stage.stage.name)")
             }
-            finishBlock()
+            try advance(stage, propagation == .stage ? result.tiles : nil, endsBlock: isLast)
+        }
+        try commit(index, solved)
+        if propagation == .block {
+            try world.together(exitCode: exitCode) { try batches.rewind() }
+            for (stage, result) in zip(block.stages, solved) { try advance(stage, result.tiles, endsBlock: stage.stage == block.stages.last?.stage) }
         }
         return solved
     }
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
-    private func advance(_ stage: StagePlan, _ tiles: [EncodedTile]?, _ inputs: [Activation]) throws {
-        guard !states.isEmpty else { return }
-        let weights = try clock.measure(.read) { () throws in
-            try tiles.map { try forward.weights(stage, tiles: $0) } ?? forward.weights(stage.stage)
-        }
-        try clock.measure(.forward) { () throws in
-            for index in states.indices {
-                try forward.apply(stage.stage, weights: weights, to: inputs[index], &states[index])
+    private func advance(_ stage: StagePlan, _ tiles: [EncodedTile]?, endsBlock: Bool) throws {
+        try world.together(exitCode: exitCode) { () throws in
+            guard !batches.isEmpty else { return }
+            let weights = try clock.measure(.read) { () throws in
+                try tiles.map { try forward.weights(stage, tiles: $0) } ?? forward.weights(stage.stage)
             }
+            try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
         }
     }
 
-    private func finishBlock() {
-        clock.measure(.forward) {
-            for index in states.indices { forward.finishBlock(&states[index]) }
-        }
+    private func stopped(_ reason: String, _ place: String) -> AgreedFailure {
+        progress?.clear()
+        let done = committed.count + counts.solved
+        return stop.failure(
+            reason, after: place,
+            committed: "; \(done) of \(plan.tileCount) tiles are committed in \(work.output) (\(counts.solved) solved by this run)")
     }
 
-    private func solveStage(_ stage: StagePlan, block: Int, index: Int, _ inputs: [Activation]) throws -> SolvedStage {
+    private func solveStage(_ stage: StagePlan, block: Int, index: Int) throws -> SolvedStage {
         let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
         let reused = keys.count(where: committed.contains)
-        let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index, inputs)
+        let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
         let result = try solver.solve(stage, block: block, index: index, factors: factors, committed: committed)
         counts.solved += keys.count - reused
         counts.reused += reused
@@ -150,12 +136,12 @@ public final class CompressionRun {
 
     // MARK: - Hessians and fallbacks
 
-    private func makeFactors(_ stage: StagePlan, block: Int, index: Int, _ inputs: [Activation]) throws -> [FactorSettings: FactorOutcome] {
+    private func makeFactors(_ stage: StagePlan, block: Int, index: Int) throws -> [FactorSettings: FactorOutcome] {
         guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
         let owner = assignment.factorOwner(block: block, stage: index)
         let count = tokens.sequences.reduce(0) { $0 + $1.count }
         let gram = try hessian.accumulate(
-            inputs, columns: stage.columns, tokens: count, owner: owner, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
+            batches, stage.stage, tokens: count, owner: owner, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
         var factors: [FactorSettings: FactorOutcome] = [:]
         for treatment in stage.linears.compactMap(\.treatment) where factors[FactorSettings(treatment)] == nil {
             factors[FactorSettings(treatment)] = try hessian.factor(gram, settings: FactorSettings(treatment), owner: owner)
@@ -177,24 +163,26 @@ public final class CompressionRun {
                 + fallbacks.joined(separator: "\n  "))
     }
 
-    // MARK: - Commit and report
+    // MARK: - Commit
 
     /// Writes the tiles that this rank has solved, then says so in the journal.
     private func commit(_ index: Int, _ solved: [SolvedStage]) throws {
+        try world.together(exitCode: exitCode) { try clock.measure(.commit) { () throws in try write(index, solved) } }
+    }
+
+    private func write(_ index: Int, _ solved: [SolvedStage]) throws {
         let block = plan.blocks[index]
         let own = solved.enumerated().flatMap { stage, result in
             result.solvedHere.map { (key: TileKey(block: index, stage: stage, tile: $0), tile: result.tiles[$0]) }
         }
         guard !own.isEmpty else { return }
-        try clock.measure(.commit) { () throws in
-            let file = PartialCheckpoint.fileName(block: index, attempt: journal.attempt, rank: world.rank)
-            let written = try PartialCheckpoint.write(own, of: block, to: work.partialCheckpoints + "/" + file, planHash: planHash)
-            let runs = solved.enumerated().flatMap { stage, result in Self.runs(result.solvedHere, stage: stage) }
-            try journalWriter.append(
-                JournalEntry(
-                    planHash: planHash, block: index, file: file, bytes: written.byteCount, checksum: written.checksum, tiles: runs,
-                    stages: facts[index] ?? [:]))
-        }
+        let file = PartialCheckpoint.fileName(block: index, attempt: journal.attempt, rank: world.rank)
+        let written = try PartialCheckpoint.write(own, of: block, to: work.partialCheckpoints + "/" + file, planHash: identity.planHash)
+        let runs = solved.enumerated().flatMap { stage, result in Self.runs(result.solvedHere, stage: stage) }
+        try journalWriter.append(
+            JournalEntry(
+                planHash: identity.planHash, sourceDigest: identity.sourceDigest, block: index, file: file, bytes: written.byteCount,
+                checksum: written.checksum, tiles: runs, stages: facts[index] ?? [:]))
     }
 
     /// Consecutive indices as runs.
@@ -206,51 +194,5 @@ public final class CompressionRun {
                 runs.append(TileRun(stage: stage, first: tile, count: 1))
             }
         }
-    }
-
-    private func report(_ index: Int, _ solved: [SolvedStage]) {
-        guard world.isCoordinator else { return }
-        let block = plan.blocks[index]
-        var (loss, energy) = (0.0, 0.0)
-        for (stageIndex, result) in solved.enumerated() {
-            let stage = block.stages[stageIndex]
-            let facts = facts[index]?[stageIndex]
-            for (linearIndex, linear) in stage.linears.enumerated() {
-                guard let treatment = linear.treatment else { continue }
-                let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.tiles[$0] }
-                let entry = LinearReport(linear.linear.name, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
-                loss += entry.loss ?? 0
-                energy += tiles.reduce(0) { $0 + ($1.energy.isNaN ? 0 : $1.energy) }
-                outcome.append(entry)
-            }
-        }
-        progress?.finish(block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "rounded to nearest")
-    }
-}
-
-extension LinearFacts {
-    init(_ outcome: FactorOutcome) {
-        switch outcome {
-        case .factor(let factor):
-            self.init(damping: factor.dampingFraction, attempts: factor.attempts, deadColumns: factor.deadColumns.count, fallback: nil)
-        case .singular(let reason):
-            self.init(damping: 0, attempts: 0, deadColumns: 0, fallback: reason)
-        }
-    }
-}
-
-extension LinearReport {
-    init(_ name: String, _ treatment: Treatment, _ tiles: [EncodedTile], _ facts: LinearFacts?, tokens: Int?) {
-        self.init(name: name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.group)
-        let loss = tiles.reduce(0) { $0 + $1.loss }
-        let energy = tiles.reduce(0) { $0 + $1.energy }
-        if loss.isFinite { self.loss = loss }
-        if loss.isFinite, energy > 0 { relativeOutputError = (loss / energy).squareRoot() }
-        fallback = treatment.method.needsHessian ? facts?.fallback : nil
-        guard let facts, facts.fallback == nil else { return }
-        damping = facts.damping
-        attempts = facts.attempts
-        deadColumns = facts.deadColumns
-        self.tokens = tokens
     }
 }

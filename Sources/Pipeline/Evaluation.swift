@@ -11,19 +11,24 @@ internal import Sharding
 ///
 /// The definition is that of `gptq/llama.py`: each window predicts its tokens but the first, the mean over windows of the mean negative
 /// log-likelihood is exponentiated.
+/// - Parameter stop: asked after every block.
 /// - Returns: the same result on every rank, the same bits for any number of ranks.
-public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, world: Communicator, clock: PhaseClock) throws -> EvaluationReport {
+public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, stop: StopConditions? = nil, world: Communicator, clock: PhaseClock) throws -> EvaluationReport {
     let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
     let windows = tokens.sequences
     let own = world.rank * windows.count / world.size..<(world.rank + 1) * windows.count / world.size
-    let likelihoods = try clock.measure(.evaluate) { () throws in
+    let likelihoods = try clock.measure(.evaluate) { () throws -> [Double] in
         // One window a batch: the shape of every product is then the same for any number of ranks.
-        var states = try own.map { try forward.embed([windows[$0]]) }
-        if !states.isEmpty {
-            for index in 0..<model.architecture.blockCount { try run(model.architecture.block(index), forward, &states) }
+        var states = try world.together(exitCode: exitCode) { try own.map { try forward.embed([windows[$0]]) } }
+        for index in 0..<model.architecture.blockCount {
+            try world.together(exitCode: exitCode) { try run(model.architecture.block(index), forward, &states) }
+            try stop?.check(after: "block \(index + 1)/\(model.architecture.blockCount) of an evaluation")
         }
-        let head = try forward.loadWeights(model.architecture.head.linear)
-        return try zip(own, states).map { try forward.negativeLogLikelihood(of: [windows[$0]], $1, head: head)[0] }
+        return try world.together(exitCode: exitCode) { () throws -> [Double] in
+            guard !states.isEmpty else { return [] }
+            let head = try forward.loadWeights(model.architecture.head.linear)
+            return try zip(own, states).map { try forward.negativeLogLikelihood(of: [windows[$0]], $1, head: head)[0] }
+        }
     }
     // Every window's sum stands alone in its place, so adding zeros from the other ranks is exact.
     var sums = [Double](repeating: 0, count: windows.count)
@@ -36,6 +41,7 @@ public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute,
 }
 
 private func run(_ block: Block, _ forward: Forward, _ states: inout [BatchState]) throws {
+    guard !states.isEmpty else { return }
     for stage in block.stages {
         let weights = try forward.weights(stage)
         for index in states.indices {

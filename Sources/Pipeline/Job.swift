@@ -17,14 +17,15 @@ public final class Job {
     public let planHash: String
     public let tokens: TokenSequences?
     public let work: WorkDirectory
-    private let source: RecipeSource
-    private let world: Communicator
+    let source: RecipeSource
+    let world: Communicator
     public let clock: PhaseClock
-
-    /// What stands in the output directory.
-    public enum Standing: String, Codable, Sendable {
-        case empty, unfinished, finished
-    }
+    /// The plan in parts; `planHash` is their checksum.
+    let identity: PlanIdentity
+    /// Held from entering the output directory until this object goes.
+    var lock: RunLock?
+    /// The source's files; known after entering.
+    var sourceFiles: SourceFiles?
 
     /// - Parameter output: replaces the recipe's output directory (a run that was moved).
     public init(_ source: RecipeSource, output: String? = nil, access: Access, world: Communicator, clock: PhaseClock) throws {
@@ -43,7 +44,7 @@ public final class Job {
             throw AgreedFailure(rank: 0, exitCode: 65, description: "\(recipe.model) is compressed already; give the dense model")
         }
         let chosen = recipe
-        (plan, tokens, planHash) = try clock.measure(.plan) { () throws in
+        (plan, tokens, identity) = try clock.measure(.plan) { () throws in
             let plan = try world.agreed { () throws in try Plan(recipe: chosen, architecture: model.architecture) { try model.scaleType($0) } }
             let tokens = try world.fromCoordinator(exitCode: exitCode) { () throws -> TokenSequences? in
                 // What the format cannot carry is said before the work, not after it.
@@ -53,54 +54,41 @@ public final class Job {
                         $0, tokenizer: chosen.model + "/tokenizer.json", vocabularySize: model.architecture.vocabularySize)
                 }
             }
-            return (plan, tokens, plan.hash(configuration: model.configuration, index: model.checkpoint.index, tokens: tokens))
+            return (plan, tokens, try PlanIdentity(plan, model, tokens))
         }
+        planHash = identity.hash
         self.recipe = recipe
         self.model = model
         work = WorkDirectory(output: recipe.output)
     }
 
-    /// Looks at the output directory and, unless it is finished, makes the work directory in it.
-    public func enter() throws -> Standing {
-        try world.fromCoordinator(exitCode: exitCode) {
-            if let manifest = try? Manifest.read(recipe.output), FileManager.default.fileExists(atPath: recipe.output + "/config.json") {
-                guard manifest.planHash == planHash else {
-                    throw PipelineError(
-                        .cannotWrite,
-                        "\(recipe.output) holds the finished checkpoint of another plan (\(manifest.planHash), this one is \(planHash)); "
-                            + "give another output directory, or remove that one")
-                }
-                return .finished
-            }
-            let standing: Standing = FileManager.default.fileExists(atPath: work.recipe) ? .unfinished : .empty
-            if standing == .empty, FileManager.default.fileExists(atPath: recipe.output + "/config.json") {
-                throw PipelineError(.cannotWrite, "\(recipe.output) holds a checkpoint that Cleave did not write; give another output directory")
-            }
-            try work.create()
-            if standing == .empty { try source.save(work) }
-            return standing
-        }
-    }
-
     /// Compresses every linear; the tiles are committed when this returns.
-    public func compress(_ started: (String?) -> Void) throws -> (linears: [LinearReport], tiles: TileCounts) {
-        let run = try CompressionRun(plan: plan, planHash: planHash, model: model, tokens: tokens, work: work, world: world, clock: clock)
+    ///
+    /// - Parameters:
+    ///   - scratch: a directory for activations; nil keeps them in memory.
+    ///   - started: is told what was found of earlier attempts.
+    /// - Throws: an `AgreedFailure` with exit code 75 when `stop` asked for it; the stages that are done are committed then.
+    public func compress(stop: StopConditions, scratch: String?, _ started: (String?) -> Void) throws -> (linears: [LinearReport], tiles: TileCounts) {
+        let run = try CompressionRun(self, runIdentity(), stop: stop, scratch: scratch)
         started(run.resumption)
         return try run.run()
     }
 
     /// Assembles the checkpoint from the committed tiles.
     public func merge() throws -> SizeReport {
-        let journal = try Journal(work, planHash: planHash, world: world)
+        let journal = try Journal(work, runIdentity(), plan, world: world)
         let tiles = CommittedTiles(journal.entries, plan, work)
         guard tiles.count == plan.tileCount else {
             throw AgreedFailure(
                 rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
                 description: "\(tiles.count) of \(plan.tileCount) tiles are committed in \(work.output); run `cleave compress` again to finish them")
         }
-        return try clock.measure(.merge) { () throws in
-            try Merge(plan: plan, planHash: planHash, model: model, tokens: tokens, tiles: tiles, work: work, world: world).run()
-        }
+        return try clock.measure(.merge) { () throws in try Merge(self, tiles: tiles).run() }
+    }
+
+    private func runIdentity() throws -> RunIdentity {
+        guard let sourceFiles else { throw PipelineError(.internalError, "the output directory \(work.output) has not been entered") }
+        return RunIdentity(planHash: planHash, sourceDigest: sourceFiles.digest)
     }
 
     /// Gathers what the ranks measured and writes report.json.
@@ -109,7 +97,7 @@ public final class Job {
         _ linears: [LinearReport], _ tiles: TileCounts, size: SizeReport?, before: EvaluationReport?, after: EvaluationReport?, wallSeconds: Double
     ) throws -> RunReport? {
         let own = RankReport(
-            rank: world.rank, host: hostName(), seconds: clock.seconds, bytesSent: world.bytesSent, bytesRead: model.checkpoint.bytesRead)
+            rank: world.rank, host: Session.hostName, seconds: clock.seconds, bytesSent: world.bytesSent, bytesRead: model.checkpoint.bytesRead)
         let ranks = try world.gather([UInt8](JSONEncoder().encode(own)))
         guard world.isCoordinator else { return nil }
         var report = RunReport(
@@ -133,8 +121,8 @@ public final class Job {
     }
 
     /// Takes away what a verified result no longer needs.
-    public func removePartialCheckpoints() throws {
-        if world.isCoordinator { try work.removePartialCheckpoints() }
+    public func removePartialCheckpoints() {
+        if world.isCoordinator { work.removePartialCheckpoints() }
     }
 }
 

@@ -1,13 +1,15 @@
 // What has been committed: lines of JSON, one file per rank and attempt.
 
 internal import Foundation
-internal import Glibc
 internal import MessagePassing
 internal import Safetensors
+internal import Sharding
 
 /// One committed partial checkpoint.
-struct JournalEntry: Codable, Sendable {
+struct JournalEntry: Sealed, Sendable {
     var planHash: String
+    /// Checksum of the source's files.
+    var sourceDigest: String
     var block: Int
     /// Name inside the directory of partial checkpoints.
     var file: String
@@ -18,32 +20,7 @@ struct JournalEntry: Codable, Sendable {
     var tiles: [TileRun]
     /// What the report says about the stages' Hessians, by stage.
     var stages: [Int: StageFacts]
-}
-
-/// A line of a journal: an entry and the checksum of its JSON, so that no damage goes unnoticed.
-private struct JournalLine: Codable {
-    var entry: JournalEntry
-    /// XXH3 of `entry` as `json` writes it.
-    var checksum: String
-
-    init(_ entry: JournalEntry) throws {
-        self.entry = entry
-        checksum = try Self.json(entry).withUnsafeBytes { Checksum.of($0) }
-    }
-
-    /// The entry of a line; nil when the line is cut off or damaged.
-    static func entry(of line: Data) -> JournalEntry? {
-        guard let found = try? JSONDecoder().decode(JournalLine.self, from: line), let expected = try? JournalLine(found.entry),
-            found.checksum == expected.checksum
-        else { return nil }
-        return found.entry
-    }
-
-    static func json<Value: Encodable>(_ value: Value) throws -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return [UInt8](try encoder.encode(value))
-    }
+    var seal: String?
 }
 
 /// Consecutive tiles of a stage.
@@ -69,27 +46,15 @@ struct LinearFacts: Codable, Sendable {
 
 /// Appends entries to one file, each on disk before `append` returns.
 struct JournalWriter {
-    private let path: String
+    private let file: AppendedFile
 
     /// - Parameter attempt: number of this run of the job, from 1.
     init(_ work: WorkDirectory, attempt: Int, rank: Int) {
-        path = work.journals + "/attempt-\(attempt).rank-\(rank).jsonl"
+        file = AppendedFile(path: work.journals + "/attempt-\(attempt).rank-\(rank).jsonl")
     }
 
     func append(_ entry: JournalEntry) throws {
-        let line = try JournalLine.json(JournalLine(entry)) + [UInt8(ascii: "\n")]
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw failure("open") }
-        defer { close(descriptor) }
-        let written = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-        guard written == line.count else { throw failure("write") }
-        guard fsync(descriptor) == 0 else { throw failure("fsync") }
-    }
-
-    private func failure(_ call: String) -> PipelineError {
-        let full = errno == ENOSPC || errno == EDQUOT
-        return PipelineError(
-            full ? .cannotWrite : .ioError, "\(path): \(call) failed: \(String(cString: strerror(errno)))\(full ? "; make space and run again" : "")")
+        try file.append(entry.sealedJSON())
     }
 }
 
@@ -107,11 +72,11 @@ struct Journal: Sendable {
         var refused: [String]
     }
 
-    /// Reads the journals (the coordinator) and checks every partial checkpoint's size and checksum (all ranks, in turn).
-    init(_ work: WorkDirectory, planHash: String, world: Communicator) throws {
+    /// Reads the journals and clears away what killed runs left (the coordinator), and checks every partial checkpoint's size and checksum (all ranks, in turn).
+    init(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan, world: Communicator) throws {
         // A rank may still be writing its last entry.
         try world.barrier()
-        let contents = try world.fromCoordinator(exitCode: exitCode) { try Self.read(work, planHash: planHash) }
+        let contents = try world.fromCoordinator(exitCode: exitCode) { try Self.read(work, identity, plan) }
         attempt = contents.attempt
         refused = contents.refused
         var valid = [Int32](repeating: 0, count: contents.entries.count)
@@ -127,27 +92,58 @@ struct Journal: Sendable {
         }
     }
 
-    private static func read(_ work: WorkDirectory, planHash: String) throws -> Contents {
+    private static func read(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan) throws -> Contents {
         var contents = Contents(entries: [], attempt: 1, refused: [])
-        let names = try FileManager.default.contentsOfDirectory(atPath: work.journals).filter { $0.hasSuffix(".jsonl") }.sorted()
-        for name in names {
-            let attempt = Int(name.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0
+        for (name, attempt) in try files(work) {
             contents.attempt = max(contents.attempt, attempt + 1)
-            let data = FileManager.default.contents(atPath: work.journals + "/" + name) ?? Data()
-            for line in data.split(separator: UInt8(ascii: "\n")) {
-                guard let entry = JournalLine.entry(of: line) else {
+            for entry in try entries(work.journals + "/" + name) {
+                guard let entry else {
                     contents.refused.append("\(name): a line that is cut off or damaged")
                     continue
                 }
-                guard entry.planHash == planHash else {
-                    throw PipelineError(
-                        .badInput,
-                        "\(work.output) holds an unfinished run of another plan (recipe, model, calibration or tokenizer differ): "
-                            + "found \(entry.planHash), expected \(planHash). Give another output directory, or remove \(work.path) to start anew")
+                if entry.identity == identity, entry.fits(plan) {
+                    contents.entries.append(entry)
+                } else {
+                    contents.refused.append("\(name): a line about tiles of another plan")
                 }
-                contents.entries.append(entry)
             }
         }
+        work.removeLeftovers(journaled: Set(contents.entries.map(\.file)))
         return contents
+    }
+
+    /// The journals of all ranks and attempts by name, with the number of their attempt.
+    private static func files(_ work: WorkDirectory) throws -> [(name: String, attempt: Int)] {
+        let names = try FileManager.default.contentsOfDirectory(atPath: work.journals).filter { $0.hasSuffix(".jsonl") }.sorted()
+        return names.map { ($0, Int($0.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0) }
+    }
+
+    /// The lines of one journal; nil for each that cannot be trusted.
+    private static func entries(_ path: String) throws -> [JournalEntry?] {
+        guard let data = FileManager.default.contents(atPath: path) else { throw PipelineError(.ioError, "cannot read \(path)") }
+        return data.split(separator: UInt8(ascii: "\n")).map(JournalEntry.init(sealedJSON:))
+    }
+
+    /// An entry of an earlier attempt, if there is any: all are of one run.
+    static func anyEntry(_ work: WorkDirectory) throws -> JournalEntry? {
+        for (name, _) in try files(work) {
+            if let entry = try entries(work.journals + "/" + name).lazy.compactMap({ $0 }).first { return entry }
+        }
+        return nil
+    }
+}
+
+extension JournalEntry {
+    var identity: RunIdentity { RunIdentity(planHash: planHash, sourceDigest: sourceDigest) }
+
+    /// Whether everything that the entry names exists in the plan.
+    func fits(_ plan: Plan) -> Bool {
+        guard plan.blocks.indices.contains(block), !file.contains("/"), bytes >= 0 else { return false }
+        let stages = plan.blocks[block].stages
+        return tiles.allSatisfy { run in
+            guard stages.indices.contains(run.stage), run.first >= 0, run.count > 0 else { return false }
+            let (end, overflow) = run.first.addingReportingOverflow(run.count)
+            return !overflow && end <= stages[run.stage].tiles.count
+        } && self.stages.allSatisfy { stages.indices.contains($0) && $1.linears.count == stages[$0].linears.count }
     }
 }

@@ -6,7 +6,7 @@ internal import Recipes
 internal import Safetensors
 
 /// The files and tensors of a finished checkpoint with their checksums, and how it was made. The same bytes for any number of ranks.
-struct Manifest: Codable, Equatable {
+struct Manifest: Sealed, Equatable {
     struct File: Codable, Equatable {
         var name: String
         var bytes: Int
@@ -19,6 +19,13 @@ struct Manifest: Codable, Equatable {
         var shape: [Int]
         /// The file it lies in.
         var file: String
+    }
+
+    /// A file of the source.
+    struct Source: Codable, Equatable {
+        var bytes: Int
+        /// XXH3 of the XXH3 of each 16 MiB.
+        var digest: String
     }
 
     struct Calibration: Codable, Equatable {
@@ -35,16 +42,13 @@ struct Manifest: Codable, Equatable {
     var compute: String
     var format: String
     var calibration: Calibration?
+    /// What it was made from.
+    var source: [String: Source]
     /// The treatment of each compressed linear.
     var linears: [String: Treatment]
     var tensors: [String: Tensor]
     var files: [File]
-
-    func text() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
-    }
+    var seal: String?
 
     /// Reads the manifest of a checkpoint directory.
     static func read(_ directory: String) throws -> Manifest {
@@ -53,10 +57,9 @@ struct Manifest: Codable, Equatable {
             throw PipelineError(
                 .missingInput, "\(path) is missing: \(directory) was not written by Cleave, or its merge has not finished (run `cleave merge` again)")
         }
-        do {
-            return try JSONDecoder().decode(Manifest.self, from: data)
-        } catch {
-            throw PipelineError(.badInput, "\(path) is damaged: \(error)")
+        guard let manifest = Manifest(sealedJSON: data) else {
+            throw PipelineError(.badInput, "\(path) is damaged: its checksum is not that of its content")
         }
+        return manifest
     }
 }

@@ -11,29 +11,40 @@ internal import Transformers
 
 /// Writes the files of the result. Memory is bounded by one tensor; `config.json` comes last, so an unfinished directory never looks loadable.
 struct Merge {
-    let plan: Plan
-    let planHash: String
-    let model: Model
-    let tokens: TokenSequences?
-    let tiles: CommittedTiles
-    let work: WorkDirectory
-    let world: Communicator
+    private let plan: Plan
+    private let planHash: String
+    private let model: Model
+    private let tokens: TokenSequences?
+    private let sourceFiles: SourceFiles?
+    private let tiles: CommittedTiles
+    private let work: WorkDirectory
+    private let world: Communicator
+
+    /// - Parameter tiles: every tile of the job's plan.
+    init(_ job: Job, tiles: CommittedTiles) {
+        plan = job.plan
+        planHash = job.planHash
+        model = job.model
+        tokens = job.tokens
+        sourceFiles = job.sourceFiles
+        self.tiles = tiles
+        work = job.work
+        world = job.world
+    }
 
     /// - Returns: the sizes of source and result.
     func run() throws -> SizeReport {
         let output = try OutputPlan(plan, source: model.checkpoint.index)
-        if world.isCoordinator { try removeCompletion(output) }
-        try world.barrier()
-        var own: [Manifest.File] = []
-        for (number, file) in output.files.enumerated() where number % world.size == world.rank {
-            own.append(try write(file, output))
+        try world.onCoordinator(exitCode: exitCode) { try removeCompletion(output) }
+        let assignment = Assignment(ranks: world.size)
+        let own = try world.together(exitCode: exitCode) { () throws in
+            try output.files.enumerated().filter { assignment.writer(ofShard: $0.offset) == world.rank }.map { try write($0.element, output) }
         }
         let gathered = try world.gather([UInt8](JSONEncoder().encode(own)))
-        if world.isCoordinator {
+        try world.onCoordinator(exitCode: exitCode) {
             let written = try gathered.flatMap { try JSONDecoder().decode([Manifest.File].self, from: Data($0)) }
             try complete(output, written.sorted { $0.name < $1.name })
         }
-        try world.barrier()
         return SizeReport(
             sourceBytes: model.checkpoint.index.totalByteCount,
             outputBytes: output.files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } },
@@ -93,7 +104,7 @@ struct Merge {
 
     private func complete(_ output: OutputPlan, _ shards: [Manifest.File]) throws {
         var files = shards
-        for name in try companions() { files.append(try copyCompanion(name)) }
+        for name in try SourceFiles.companions(model.path) { files.append(try copyCompanion(name)) }
         if output.files.count > 1 {
             let map = Dictionary(uniqueKeysWithValues: output.files.flatMap { file in file.tensors.map { ($0.name, file.name) } })
             let total = output.files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } }
@@ -104,19 +115,8 @@ struct Merge {
         let bytes = Array(configuration.utf8)
         let checksum = bytes.withUnsafeBytes { Checksum.of($0) }
         files.append(Manifest.File(name: "config.json", bytes: bytes.count, xxh3: checksum))
-        _ = try AtomicFile.write(try manifest(output, files).text(), to: work.manifest)
+        _ = try AtomicFile.write(manifest(output, files).sealedJSON(pretty: true), to: work.manifest)
         _ = try AtomicFile.write(bytes, to: work.output + "/config.json")
-    }
-
-    /// Small files of the source that clients read: tokenizer, chat template, generation defaults, licence, model code.
-    private func companions() throws -> [String] {
-        let known = [
-            "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
-            "merges.txt", "generation_config.json", "preprocessor_config.json", "chat_template.jinja", "chat_template.json", "LICENSE", "LICENSE.txt",
-            "LICENSE.md", "NOTICE",
-        ]
-        let names = try FileManager.default.contentsOfDirectory(atPath: model.path)
-        return names.filter { known.contains($0) || $0.hasSuffix(".py") || $0.hasSuffix(".tiktoken") }.sorted()
     }
 
     private func copyCompanion(_ name: String) throws -> Manifest.File {
@@ -152,7 +152,8 @@ struct Merge {
         }
         return Manifest(
             cleave: cleaveVersion, planHash: planHash, propagation: plan.recipe.propagation.rawValue, compute: plan.recipe.compute.rawValue,
-            format: plan.recipe.format.rawValue, calibration: calibration, linears: Dictionary(uniqueKeysWithValues: linears), tensors: tensors,
+            format: plan.recipe.format.rawValue, calibration: calibration, source: sourceFiles?.entries ?? [:],
+            linears: Dictionary(uniqueKeysWithValues: linears), tensors: tensors,
             files: files)
     }
 }

@@ -39,16 +39,19 @@ struct StageHessian {
     /// The sum of X^T X over the batches of all ranks: complete on rank `owner` alone.
     ///
     /// - Parameters:
-    ///   - inputs: the stage's input for each batch of this rank.
+    ///   - batches: those of this rank, at the stage.
     ///   - tokens: rows of all batches of all ranks.
-    func accumulate(_ inputs: [Activation], columns: Int, tokens: Int, owner: Int, name: String) throws -> GramSum {
-        let largest = try agreedMaximum(inputs, name: name)
-        let gram = GramSum(columns: columns, tokens: tokens, maxMagnitude: largest)
-        clock.measure(.hessian) {
-            for input in inputs {
-                switch input {
-                case .f32(let x): gram.add(x)
-                case .bf16(let x): gram.add(x)
+    ///   - name: of block and stage, for messages.
+    func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, owner: Int, name: String) throws -> GramSum {
+        let largest = try agreedMaximum(batches, stage, name: name)
+        let gram = GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: largest)
+        try world.together(exitCode: exitCode) {
+            try clock.measure(.hessian) { () throws in
+                try batches.forEachInput(of: stage) { input in
+                    switch input {
+                    case .f32(let x): gram.add(x)
+                    case .bf16(let x): gram.add(x)
+                    }
                 }
             }
         }
@@ -57,10 +60,12 @@ struct StageHessian {
     }
 
     /// The largest |x| over all batches of all ranks, from which the sum's quantum follows.
-    private func agreedMaximum(_ inputs: [Activation], name: String) throws -> Float {
+    private func agreedMaximum(_ batches: CalibrationBatches, _ stage: Stage, name: String) throws -> Float {
         var largest: [Float] = [0]
-        clock.measure(.hessian) {
-            for input in inputs { largest[0] = max(largest[0], input.maxMagnitude) }
+        try world.together(exitCode: exitCode) {
+            try clock.measure(.hessian) { () throws in
+                try batches.forEachInput(of: stage) { largest[0] = max(largest[0], $0.maxMagnitude) }
+            }
         }
         try clock.measure(.reduce) { () throws in try world.allReduceMax(&largest) }
         guard largest[0].isFinite else {

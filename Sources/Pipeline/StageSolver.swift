@@ -39,10 +39,12 @@ struct StageSolver {
         let missing = own.filter { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
 
         let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
-        let encoded = try clock.measure(.solve) { () throws in
-            try parallelMap(own.count) { position in
-                let key = TileKey(block: block, stage: index, tile: own[position])
-                return try committed.contains(key) ? committed.read(key) : tileSolver.solve(key.tile)
+        let encoded = try world.together(exitCode: exitCode) {
+            try clock.measure(.solve) { () throws in
+                try parallelMap(own.count) { position in
+                    let key = TileKey(block: block, stage: index, tile: own[position])
+                    return try committed.contains(key) ? committed.read(key) : tileSolver.solve(key.tile)
+                }
             }
         }
         for (position, tile) in own.enumerated() {

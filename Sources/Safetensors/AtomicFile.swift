@@ -1,5 +1,7 @@
 // Small files written with the protocol of the large ones: whole or not at all, durable, with a checksum.
 
+internal import Foundation
+
 /// Replaces whole files.
 public enum AtomicFile {
     /// - Throws: `.diskFull`, `.notWritable`; the old file is untouched then.
@@ -16,6 +18,12 @@ public enum AtomicFile {
             Result { () throws(SafetensorsError) in try write(buffer, to: path) }
         }
         return try result.get()
+    }
+
+    /// Whether a file's name is that of one that was being written.
+    public static func isTemporary(_ name: String) -> Bool {
+        guard let suffix = name.range(of: AtomicFileWriter.temporarySuffix, options: .backwards) else { return false }
+        return !name[suffix.upperBound...].isEmpty && name[suffix.upperBound...].allSatisfy(\.isWholeNumber)
     }
 
     /// Writes text as UTF-8.

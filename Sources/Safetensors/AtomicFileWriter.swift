@@ -30,6 +30,8 @@ public final class AtomicFileWriter {
     private let buffer: UnsafeMutableRawBufferPointer
     private var buffered = 0
 
+    /// Between a file's name and the number of the process that writes it.
+    static let temporarySuffix = ".tmp-"
     private static let bufferSize = 8 << 20
 
     /// - Parameter expectedByteCount: if given, a disk with less free space than this is refused at once, before the
@@ -37,7 +39,7 @@ public final class AtomicFileWriter {
     /// - Throws: `.notWritable`, `.diskFull`
     public init(path: String, expectedByteCount: Int? = nil) throws(SafetensorsError) {
         self.path = path
-        self.temporaryPath = "\(path).tmp-\(getpid())"
+        self.temporaryPath = "\(path)\(Self.temporarySuffix)\(getpid())"
         let temporaryPath = temporaryPath
         self.descriptor = retryingOnInterrupt { open(temporaryPath, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666) }
         let openError = errno
@@ -45,7 +47,14 @@ public final class AtomicFileWriter {
         self.buffer = .allocate(byteCount: Self.bufferSize, alignment: 4096)
         guard descriptor >= 0 else { throw SystemFailure.writing(path, "create the temporary file", openError) }
         try claim()
-        if let expectedByteCount { try checkSpace(for: expectedByteCount) }
+        if let expectedByteCount {
+            do {
+                try FreeSpace.check(descriptor, path: path, for: expectedByteCount)
+            } catch {
+                abandon()
+                throw error
+            }
+        }
     }
 
     deinit {
@@ -78,7 +87,7 @@ public final class AtomicFileWriter {
         descriptor = -1
         guard closed == 0 else { throw failure("close the file", removing: true) }
         guard rename(temporaryPath, path) == 0 else { throw failure("rename the finished file", removing: true) }
-        try makeNameDurable()
+        try FilePath.makeNameDurable(path)
         return WrittenFile(path: path, byteCount: byteCount, checksum: checksum.hexDigest)
     }
 
@@ -105,22 +114,6 @@ extension AtomicFileWriter {
         guard ftruncate(descriptor, 0) == 0 else { throw failure("empty the temporary file") }
     }
 
-    /// A promise that other writers may break, which is why every write is checked too.
-    private func checkSpace(for expectedByteCount: Int) throws(SafetensorsError) {
-        var status = statvfs()
-        // File systems that do not count blocks report none at all.
-        guard fstatvfs(descriptor, &status) == 0, status.f_blocks > 0 else { return }
-        let (free, overflow) = status.f_bavail.multipliedReportingOverflow(by: status.f_frsize)
-        guard !overflow, free < UInt(clamping: expectedByteCount) else { return }
-        abandon()
-        throw SafetensorsError(
-            .diskFull, path: path,
-            """
-            The file takes \(expectedByteCount) bytes, and the disk has \(free) free. Free space there, or write to \
-            another disk.
-            """)
-    }
-
     private func flush() throws(SafetensorsError) {
         let pending = UnsafeRawBufferPointer(rebasing: buffer[..<buffered])
         buffered = 0
@@ -135,18 +128,6 @@ extension AtomicFileWriter {
             let count = retryingOnInterrupt { Glibc.write(descriptor, rest.baseAddress, rest.count) }
             guard count >= 0 else { throw failure("write") }
             done += count
-        }
-    }
-
-    /// The new name is an entry of the directory, which is written on its own.
-    private func makeNameDurable() throws(SafetensorsError) {
-        let directory = FilePath.directory(of: path)
-        let handle = retryingOnInterrupt { open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-        guard handle >= 0 else { throw SystemFailure.writing(directory, "open the directory", errno) }
-        defer { close(handle) }
-        // Some file systems refuse to synchronise directories, with EINVAL, because they need not.
-        if retryingOnInterrupt({ fsync(handle) }) != 0, errno != EINVAL {
-            throw SystemFailure.writing(directory, "make the directory durable (fsync)", errno)
         }
     }
 

@@ -39,20 +39,29 @@ public struct Checksum: ~Copyable {
         return checksum.hexDigest
     }
 
-    /// The hexadecimal digest of a whole file, read in pieces of 8 MiB.
+    /// The hexadecimal digest of a whole file.
     /// - Throws: `.missing`, `.notReadable`; `.malformed` if it is not a regular file.
     public static func ofFile(_ path: String) throws(SafetensorsError) -> String {
         let file = try DataFile(path: path, access: .pread)
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 4096)
+        return try of(file, bytes: 0..<file.byteCount).hexDigest
+    }
+
+    /// The digest of some bytes of a file.
+    /// - Throws: as `ofFile`; `.notReadable` if the file ends before the range does.
+    public static func ofFile(_ path: String, bytes: Range<Int>) throws(SafetensorsError) -> UInt64 {
+        try of(DataFile(path: path, access: .pread), bytes: bytes).digest
+    }
+
+    /// Reads in pieces of 8 MiB.
+    private static func of(_ file: DataFile, bytes: Range<Int>) throws(SafetensorsError) -> Checksum {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(8 << 20, max(bytes.count, 1)), alignment: 4096)
         defer { buffer.deallocate() }
         var checksum = Checksum()
-        var offset = 0
-        while offset < file.byteCount {
-            let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, file.byteCount - offset)])
+        for offset in stride(from: bytes.lowerBound, to: bytes.upperBound, by: buffer.count) {
+            let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, bytes.upperBound - offset)])
             try file.readFromDisk(at: offset, into: piece)
             checksum.update(UnsafeRawBufferPointer(piece))
-            offset += piece.count
         }
-        return checksum.hexDigest
+        return checksum
     }
 }

@@ -1,4 +1,4 @@
-// The three things this room does with paths: taking the directory, adding a name, and asking whether a file exists.
+// What this room does with paths: taking the directory, adding a name, asking whether a file exists, making a name durable.
 
 import Glibc
 
@@ -15,5 +15,17 @@ enum FilePath {
 
     static func exists(_ path: String) -> Bool {
         access(path, F_OK) == 0
+    }
+
+    /// Makes the names in the directory of `path` durable: they are written on their own, apart from the files.
+    static func makeNameDurable(_ path: String) throws(SafetensorsError) {
+        let directory = directory(of: path)
+        let handle = retryingOnInterrupt { open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard handle >= 0 else { throw SystemFailure.writing(directory, "open the directory", errno) }
+        defer { close(handle) }
+        // Some file systems refuse to synchronise directories, with EINVAL, because they need not.
+        if retryingOnInterrupt({ fsync(handle) }) != 0, errno != EINVAL {
+            throw SystemFailure.writing(directory, "make the directory durable (fsync)", errno)
+        }
     }
 }

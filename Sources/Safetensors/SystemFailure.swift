@@ -32,7 +32,7 @@ enum SystemFailure {
 }
 
 /// Repeats a system call for as long as a signal interrupts it.
-func retryingOnInterrupt<Result: SignedInteger>(_ call: () -> Result) -> Result {
+package func retryingOnInterrupt<Result: SignedInteger>(_ call: () -> Result) -> Result {
     while true {
         let result = call()
         if result != -1 || errno != EINTR { return result }

@@ -59,7 +59,7 @@ struct Cleave: ParsableCommand {
             quit(failure.exitCode)
         } catch {
             // The other ranks do not know: they are ended, so that none waits for this one.
-            let place = world.size > 1 ? "rank \(world.rank) on \(hostName()): " : ""
+            let place = world.size > 1 ? "rank \(world.rank) on \(Session.hostName): " : ""
             Console.error("cleave: \(place)\(error)\n")
             world.size > 1 ? Session.abort(code: Pipeline.exitCode(for: error)) : quit(Pipeline.exitCode(for: error))
         }

@@ -17,24 +17,42 @@ struct CompressVerb: Verb {
     @OptionGroup var weights: WeightOptions
     @OptionGroup var common: CommonOptions
 
+    @Option(help: "Stop in good order before this many hours have passed (exit code 75; the same command goes on).")
+    var maxHours: Double?
+
+    @Option(help: "Where activations are kept: memory, or scratch (a file without a name, one batch at a time in memory).")
+    var activations: ActivationPlace = .memory
+
+    @Option(help: "Directory of the scratch file, best on a disk of each node (default: the output directory).", completion: .directory)
+    var scratch: String?
+
     @Flag(help: "Stop when all tiles are committed; `cleave merge` then assembles the checkpoint.")
     var noMerge = false
 
     @Flag(help: "Keep the partial checkpoints of a verified result.")
     var keepPartial = false
 
+    func validate() throws {
+        if let maxHours, !(maxHours > 0) { throw ValidationError("--max-hours must be above 0, found \(maxHours)") }
+        if scratch != nil, activations == .memory { throw ValidationError("--scratch has no meaning without --activations scratch") }
+    }
+
     func run(_ world: Communicator) throws {
         let start = ContinuousClock.now
+        StopConditions.listen()
         let clock = PhaseClock()
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
         let job = try Job(source, access: weights.access, world: world, clock: clock)
-        guard try job.enter() != .finished else {
+        let found = try job.enter()
+        guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(job.recipe.output) is finished already (plan \(job.planHash)); nothing to do\n") }
             return
         }
         say(world, banner(job, world))
-        let before = try evaluation(of: job.model, job, world)
-        let (linears, tiles) = try job.compress { resumption in
+        for remark in found.remarks { say(world, "note: \(remark)\n") }
+        let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
+        let before = try evaluation(of: job.model, job, stop, world)
+        let (linears, tiles) = try job.compress(stop: stop, scratch: activations == .scratch ? scratch ?? job.work.path : nil) { resumption in
             if let resumption { say(world, resumption + "\n") }
         }
         var (size, after): (SizeReport?, EvaluationReport?)
@@ -42,7 +60,7 @@ struct CompressVerb: Verb {
             size = try job.merge()
             try checkResult(job, world)
             if job.recipe.evaluation != nil {
-                after = try evaluation(of: Model(path: job.recipe.output, access: weights.access, world: world), job, world)
+                after = try evaluation(of: Model(path: job.recipe.output, access: weights.access, world: world), job, stop, world)
             }
         }
         let wall = start.duration(to: .now) / .seconds(1)
@@ -50,7 +68,7 @@ struct CompressVerb: Verb {
             try job.save(report)
             Console.output(common.json ? try jsonLine(report) : closingText(report, job))
         }
-        if !noMerge, !keepPartial { try job.removePartialCheckpoints() }
+        if !noMerge, !keepPartial { job.removePartialCheckpoints() }
     }
 
     /// Verifies the merged checkpoint and fails when it is not sound.
@@ -62,14 +80,14 @@ struct CompressVerb: Verb {
         }
     }
 
-    private func evaluation(of model: Model, _ job: Job, _ world: Communicator) throws -> EvaluationReport? {
+    private func evaluation(of model: Model, _ job: Job, _ stop: StopConditions, _ world: Communicator) throws -> EvaluationReport? {
         guard let evaluation = job.recipe.evaluation else { return nil }
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(
                 source: evaluation.source, length: evaluation.length, count: evaluation.sequences, tokenizer: job.recipe.model + "/tokenizer.json",
                 vocabularySize: model.architecture.vocabularySize)
         }
-        return try evaluate(model, windows, compute: evaluation.compute, world: world, clock: job.clock)
+        return try evaluate(model, windows, compute: evaluation.compute, stop: stop, world: world, clock: job.clock)
     }
 
     private func say(_ world: Communicator, _ text: String) {
@@ -97,3 +115,5 @@ struct CompressVerb: Verb {
         return text
     }
 }
+
+extension ActivationPlace: ExpressibleByArgument {}

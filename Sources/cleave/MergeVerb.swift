@@ -23,17 +23,19 @@ struct MergeVerb: Verb {
         let work = WorkDirectory(output: directory)
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try RecipeSource(work: work) }
         let job = try Job(source, output: directory, access: weights.access, world: world, clock: PhaseClock())
-        guard try job.enter() != .finished else {
+        let found = try job.enter()
+        guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(directory) is merged already; nothing to do\n") }
             return
         }
+        if world.isCoordinator { for remark in found.remarks { Console.error("note: \(remark)\n") } }
         let size = try job.merge()
         let result = try verify(directory, world: world)
         guard result.problems.isEmpty else {
             throw AgreedFailure(
                 rank: 0, exitCode: 74, description: "the merged checkpoint is damaged:\n  " + result.problems.joined(separator: "\n  "))
         }
-        if !keepPartial { try job.removePartialCheckpoints() }
+        if !keepPartial { job.removePartialCheckpoints() }
         guard world.isCoordinator else { return }
         Console.output(
             common.json

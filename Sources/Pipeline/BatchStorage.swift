@@ -1,0 +1,113 @@
+// Where batches rest between stages: in memory, or in a scratch file when memory is short.
+
+internal import Foundation
+internal import LinearAlgebra
+internal import Safetensors
+internal import Sharding
+internal import Transformers
+
+/// Where activations are kept. The place never changes a result.
+public enum ActivationPlace: String, Sendable, CaseIterable, Codable {
+    case memory, scratch
+}
+
+/// The states of a rank's batches, by their number among them.
+protocol BatchStorage: AnyObject {
+    func load(_ batch: Int) throws -> BatchState
+    func store(_ state: BatchState, _ batch: Int) throws
+}
+
+/// States in memory.
+final class ResidentBatches: BatchStorage {
+    private var states: [BatchState?]
+
+    init(count: Int) {
+        states = Array(repeating: nil, count: count)
+    }
+
+    func load(_ batch: Int) throws -> BatchState {
+        guard let state = states[batch] else { preconditionFailure("batch \(batch) is loaded before it was stored") }
+        return state
+    }
+
+    func store(_ state: BatchState, _ batch: Int) throws {
+        states[batch] = state
+    }
+}
+
+/// States in a scratch file; only the batch in hand is in memory.
+///
+/// Each batch has a place for its residual stream, for what is carried to the next stage, and for what the block adds at its end.
+final class ScratchBatches: BatchStorage {
+    /// What a batch has besides its residual stream.
+    private struct Resting {
+        var lengths: [Int]
+        /// Columns of the carried activations; nil without any.
+        var carried: Int?
+        var hasPending: Bool
+    }
+
+    private let file: ScratchFile
+    private let compute: Compute
+    private let hiddenSize: Int
+    /// Bytes of a token's place.
+    private let tokenBytes: Int
+    /// The first token of each batch, and the end.
+    private let starts: [Int]
+    private var resting: [Resting?]
+
+    /// - Parameters:
+    ///   - tokens: of each batch.
+    ///   - carriedColumns: the widest input that a stage leaves for the next.
+    init(directory: String, tokens: [Int], hiddenSize: Int, carriedColumns: Int, compute: Compute) throws {
+        self.compute = compute
+        self.hiddenSize = hiddenSize
+        tokenBytes = hiddenSize * 8 + carriedColumns * (compute == .bf16 ? 2 : 4)
+        starts = tokens.reduce(into: [0]) { $0.append($0.last! + $1) }
+        resting = Array(repeating: nil, count: tokens.count)
+        file = try ScratchFile(directory: directory, byteCount: starts.last! * tokenBytes)
+    }
+
+    func load(_ batch: Int) throws -> BatchState {
+        guard let found = resting[batch] else { preconditionFailure("batch \(batch) is loaded before it was stored") }
+        let (tokens, places) = (starts[batch + 1] - starts[batch], places(batch))
+        var state = BatchState(lengths: found.lengths, residual: try read(tokens, hiddenSize, at: places.residual))
+        if found.hasPending { state.pending = try read(tokens, hiddenSize, at: places.pending) as Matrix<Float> }
+        if let columns = found.carried {
+            state.carried =
+                switch compute {
+                case .f32: .f32(try read(tokens, columns, at: places.carried))
+                case .bf16: .bf16(try read(tokens, columns, at: places.carried))
+                }
+        }
+        return state
+    }
+
+    func store(_ state: BatchState, _ batch: Int) throws {
+        let places = places(batch)
+        try write(state.residual, at: places.residual)
+        if let pending = state.pending { try write(pending, at: places.pending) }
+        switch state.carried {
+        case .f32(let carried): try write(carried, at: places.carried)
+        case .bf16(let carried): try write(carried, at: places.carried)
+        case nil: break
+        }
+        resting[batch] = Resting(lengths: state.lengths, carried: state.carried?.columns, hasPending: state.pending != nil)
+    }
+
+    private func places(_ batch: Int) -> (residual: Int, pending: Int, carried: Int) {
+        let (start, tokens) = (starts[batch] * tokenBytes, starts[batch + 1] - starts[batch])
+        let residualBytes = tokens * hiddenSize * MemoryLayout<Float>.size
+        return (start, start + residualBytes, start + 2 * residualBytes)
+    }
+
+    private func read<Element>(_ rows: Int, _ columns: Int, at offset: Int) throws -> Matrix<Element> {
+        let matrix = Matrix<Element>(uninitialized: rows, columns)
+        try matrix.withBytes { (bytes) throws(SafetensorsError) in try file.read(at: offset, into: bytes) }
+        return matrix
+    }
+
+    private func write<Element>(_ matrix: Matrix<Element>, at offset: Int) throws {
+        try matrix.withBytes { (bytes) throws(SafetensorsError) in try file.write(UnsafeRawBufferPointer(bytes), at: offset) }
+    }
+}

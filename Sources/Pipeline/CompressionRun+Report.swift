@@ -1,0 +1,58 @@
+// What a run of compression says of each linear.
+
+internal import Compression
+internal import MessagePassing
+internal import Packing
+internal import Recipes
+internal import Reporting
+internal import Sharding
+internal import Transformers
+
+extension CompressionRun {
+    /// Adds a block's linears to the outcome and says that the block is done.
+    func report(_ index: Int, _ solved: [SolvedStage]) {
+        guard world.isCoordinator else { return }
+        let block = plan.blocks[index]
+        var (loss, energy) = (0.0, 0.0)
+        for (stageIndex, result) in solved.enumerated() {
+            let stage = block.stages[stageIndex]
+            let facts = facts[index]?[stageIndex]
+            for (linearIndex, linear) in stage.linears.enumerated() {
+                guard let treatment = linear.treatment else { continue }
+                let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.tiles[$0] }
+                let entry = LinearReport(linear.linear.name, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
+                loss += entry.loss ?? 0
+                energy += tiles.reduce(0) { $0 + ($1.energy.isNaN ? 0 : $1.energy) }
+                outcome.append(entry)
+            }
+        }
+        progress?.finish(block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "rounded to nearest")
+    }
+}
+
+extension LinearFacts {
+    init(_ outcome: FactorOutcome) {
+        switch outcome {
+        case .factor(let factor):
+            self.init(damping: factor.dampingFraction, attempts: factor.attempts, deadColumns: factor.deadColumns.count, fallback: nil)
+        case .singular(let reason):
+            self.init(damping: 0, attempts: 0, deadColumns: 0, fallback: reason)
+        }
+    }
+}
+
+extension LinearReport {
+    init(_ name: String, _ treatment: Treatment, _ tiles: [EncodedTile], _ facts: LinearFacts?, tokens: Int?) {
+        self.init(name: name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.group)
+        let loss = tiles.reduce(0) { $0 + $1.loss }
+        let energy = tiles.reduce(0) { $0 + $1.energy }
+        if loss.isFinite { self.loss = loss }
+        if loss.isFinite, energy > 0 { relativeOutputError = (loss / energy).squareRoot() }
+        fallback = treatment.method.needsHessian ? facts?.fallback : nil
+        guard let facts, facts.fallback == nil else { return }
+        damping = facts.damping
+        attempts = facts.attempts
+        deadColumns = facts.deadColumns
+        self.tokens = tokens
+    }
+}

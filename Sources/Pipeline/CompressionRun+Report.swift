@@ -20,7 +20,7 @@ extension CompressionRun {
             for (linearIndex, linear) in stage.linears.enumerated() {
                 guard let treatment = linear.treatment else { continue }
                 let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.tiles[$0] }
-                let entry = LinearReport(linear.linear.name, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
+                let entry = LinearReport(linear.linear, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
                 loss += entry.loss ?? 0
                 energy += tiles.reduce(0) { $0 + ($1.energy.isNaN ? 0 : $1.energy) }
                 outcome.append(entry)
@@ -42,8 +42,9 @@ extension LinearFacts {
 }
 
 extension LinearReport {
-    init(_ name: String, _ treatment: Treatment, _ tiles: [EncodedTile], _ facts: LinearFacts?, tokens: Int?) {
-        self.init(name: name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.group)
+    init(_ linear: Linear, _ treatment: Treatment, _ tiles: [EncodedTile], _ facts: LinearFacts?, tokens: Int?) {
+        self.init(
+            name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.group, columns: linear.columns)
         let loss = tiles.reduce(0) { $0 + $1.loss }
         let energy = tiles.reduce(0) { $0 + $1.energy }
         if loss.isFinite { self.loss = loss }

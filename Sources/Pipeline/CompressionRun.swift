@@ -27,6 +27,8 @@ final class CompressionRun {
     private let hessian: StageHessian
     private let journal: Journal
     private let committed: CommittedTiles
+    /// The last stage with a tile to solve: activations need to go no further. Nil when every tile is committed.
+    private let lastWork: (block: Int, stage: Int)?
     private let journalWriter: JournalWriter
     let progress: Progress?
 
@@ -51,12 +53,15 @@ final class CompressionRun {
         solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, clock: clock)
         journal = try Journal(work, identity, plan, world: world)
-        committed = CommittedTiles(journal.entries, plan, work)
+        let committed = CommittedTiles(journal.entries, plan, work)
+        self.committed = committed
+        lastWork = plan.lastStage { !committed.contains($0) }
+        let tokens = lastWork == nil ? nil : job.tokens
         journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
         progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil
         batches = try world.together(exitCode: exitCode) { () throws in
             try CalibrationBatches(
-                job.plan, job.tokens, assignment: assignment, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
+                job.plan, tokens, assignment: assignment, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
         }
         for entry in journal.entries { facts[entry.block, default: [:]].merge(entry.stages) { old, _ in old } }
     }
@@ -83,25 +88,40 @@ final class CompressionRun {
     private func runBlock(_ index: Int) throws -> [SolvedStage] {
         let block = plan.blocks[index]
         let propagation = plan.recipe.propagation
-        try world.together(exitCode: exitCode) { try batches.beginBlock() }
+        let isCommitted = keys(of: index).allSatisfy(committed.contains)
+        // Dense inside the block for the Hessians of its stages, then again as it was compressed; a committed block has no Hessians to make.
+        let runsTwice = propagation == .block && !isCommitted
+        if runsTwice { try world.together(exitCode: exitCode) { try batches.beginBlock() } }
         var solved: [SolvedStage] = []
         for (stageIndex, stage) in block.stages.enumerated() {
             progress?.begin(block: index, stage: stage.stage.name)
             let result = try solveStage(stage, block: index, index: stageIndex)
             solved.append(result)
             let isLast = stageIndex == block.stages.count - 1
-            if let reason = try stop.reason(), !(isLast && index == plan.blocks.count - 1) {
+            guard isWork(after: index, stageIndex) else { continue }
+            if let reason = try stop.reason() {
                 try commit(index, solved)
                 throw stopped(reason, "block \(index + 1)/\(plan.blocks.count), \(stage.stage.name)")
             }
-            try advance(stage, propagation == .stage ? result.tiles : nil, endsBlock: isLast)
+            try advance(stage, propagation == .none || runsTwice ? nil : result.tiles, endsBlock: isLast)
         }
         try commit(index, solved)
-        if propagation == .block {
+        if runsTwice, isWork(after: index, block.stages.count - 1) {
             try world.together(exitCode: exitCode) { try batches.rewind() }
             for (stage, result) in zip(block.stages, solved) { try advance(stage, result.tiles, endsBlock: stage.stage == block.stages.last?.stage) }
         }
         return solved
+    }
+
+    private func keys(of block: Int) -> [TileKey] {
+        plan.blocks[block].stages.enumerated().flatMap { stage, stagePlan in
+            stagePlan.tiles.indices.map { TileKey(block: block, stage: stage, tile: $0) }
+        }
+    }
+
+    /// Whether any stage after this one has tiles to solve.
+    private func isWork(after block: Int, _ stage: Int) -> Bool {
+        lastWork.map { $0 > (block, stage) } ?? false
     }
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
@@ -194,5 +214,17 @@ final class CompressionRun {
                 runs.append(TileRun(stage: stage, first: tile, count: 1))
             }
         }
+    }
+}
+
+extension Plan {
+    /// The last stage that has such a tile.
+    fileprivate func lastStage(_ isChosen: (TileKey) -> Bool) -> (block: Int, stage: Int)? {
+        for (block, blockPlan) in blocks.enumerated().reversed() {
+            for (stage, stagePlan) in blockPlan.stages.enumerated().reversed() {
+                if stagePlan.tiles.indices.contains(where: { isChosen(TileKey(block: block, stage: stage, tile: $0)) }) { return (block, stage) }
+            }
+        }
+        return nil
     }
 }

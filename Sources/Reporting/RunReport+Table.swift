@@ -39,14 +39,26 @@ extension RunReport {
         return table.text()
     }
 
-    /// Linears that were not treated as the recipe asked, one line each; empty when all were.
+    /// What a user should know of before trusting the result, one line each: linears that were not treated as the recipe asked, inputs that say too
+    /// little. Empty when there is nothing.
     public func deviations() -> [String] {
-        linears.compactMap { linear in
-            if let fallback = linear.fallback { return "\(linear.name): rounded to nearest: \(fallback)" }
-            if let attempts = linear.attempts, attempts > 1, let damping = linear.damping {
-                return "\(linear.name): damping raised to \(damping) after \(attempts - 1) failed factorisations"
-            }
-            return nil
+        let starved = linears.filter { $0.fallback == nil && ($0.tokens ?? .max) < $0.columns }
+        let fewTokens = starved.first.map { first in
+            "\(starved.count) linears saw fewer calibration tokens than they have columns (\(first.name): \(first.tokens ?? 0) of \(first.columns)), so that "
+                + "damping alone makes their Hessians regular"
         }
+        return linears.flatMap(deviations) + (fewTokens.map { [$0] } ?? [])
+    }
+
+    private func deviations(_ linear: LinearReport) -> [String] {
+        if let fallback = linear.fallback { return ["\(linear.name): rounded to nearest: \(fallback)"] }
+        var lines: [String] = []
+        if let dead = linear.deadColumns, dead > 0 {
+            lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are zero now")
+        }
+        if let attempts = linear.attempts, attempts > 1, let damping = linear.damping {
+            lines.append("\(linear.name): damping raised to \(damping) after \(attempts - 1) failed factorisations")
+        }
+        return lines
     }
 }

@@ -102,6 +102,8 @@ public struct LinearReport: Codable, Sendable {
     public var method: String
     public var bits: Int
     public var group: Int
+    /// Inputs.
+    public var columns: Int
     /// ||(W - Q) R||^2, where R R^T is the damped Hessian; nil without a Hessian.
     public var loss: Double?
     /// Square root of loss / ||W R||^2.
@@ -117,11 +119,12 @@ public struct LinearReport: Codable, Sendable {
     /// Calibration tokens that entered its Hessian.
     public var tokens: Int?
 
-    public init(name: String, method: String, bits: Int, group: Int) {
+    public init(name: String, method: String, bits: Int, group: Int, columns: Int) {
         self.name = name
         self.method = method
         self.bits = bits
         self.group = group
+        self.columns = columns
     }
 }
 

@@ -51,6 +51,38 @@ extension RankTests {
             #expect(ranks == [world.size * (world.size - 1) / 2])
         }
 
+        @Test func workThatSucceedsEverywhereReturnsEachRanksOwn() throws {
+            #expect(try world.together(exitCode: { _ in 70 }) { world.rank * 2 } == world.rank * 2)
+        }
+
+        /// Whoever fails, every rank gets the error of the lowest one, by name.
+        @Test(arguments: [0, 1, 3])
+        func workThatFailsOnSomeRanksFailsOnAll(first: Int) throws {
+            guard world.size > first else { return }
+            do {
+                _ = try world.together(exitCode: { $0 is Refused ? 73 : 1 }) { if world.rank >= first { throw Refused(description: "no \(world.rank)") } }
+                Issue.record("no error")
+            } catch let error as AgreedFailure {
+                let failed = world.size - first
+                let others = failed == 1 ? "" : " (and \(failed - 1) more of \(world.size) ranks)"
+                #expect(error.rank == first && error.exitCode == 73)
+                #expect(error.description == "rank \(first) on \(Session.hostName)\(others): no \(first)")
+            } catch {
+                #expect(world.size == 1 && error is Refused)
+            }
+            // The world is in step afterwards.
+            var ranks = [world.rank]
+            try world.allReduceSum(&ranks)
+            #expect(ranks == [world.size * (world.size - 1) / 2])
+        }
+
+        @Test func theCoordinatorsWorkIsWaitedFor() throws {
+            var calls = [0]
+            try world.onCoordinator(exitCode: { _ in 70 }) { calls[0] = 1 }
+            try world.allReduceSum(&calls)
+            #expect(calls == [1])
+        }
+
         @Test func ranksOfOneNodeShareIt() throws {
             let node = try world.splitByNode()
             var largest = [node.rank]

@@ -57,6 +57,17 @@ final class TinyModel {
 
     func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path + "/" + name) }
 
+    /// Sets elements of a bf16 tensor of the model to the given bits.
+    func set(_ tensor: String, _ elements: [Int: UInt16]) throws {
+        var bytes = try read("model/model.safetensors")
+        let start = try SafetensorsFile(path: model + "/model.safetensors").tensors[tensor]!.bytes.lowerBound
+        for (index, value) in elements {
+            bytes[start + 2 * index] = UInt8(truncatingIfNeeded: value)
+            bytes[start + 2 * index + 1] = UInt8(value >> 8)
+        }
+        try Data(bytes).write(to: URL(fileURLWithPath: model + "/model.safetensors"))
+    }
+
     /// Changes one byte of a file.
     func flip(_ name: String, at position: Int) throws {
         var bytes = try read(name)
@@ -78,21 +89,40 @@ final class TinyModel {
         return try Job(source, access: .mapped, world: TestWorld.world, clock: PhaseClock())
     }
 
-    /// Compresses, without merging: how many tiles were solved and reused, and what was said of earlier attempts.
+    /// What a run of compression said and did.
+    struct Run {
+        var tiles: TileCounts
+        var linears: [LinearReport]
+        /// Of the output directory.
+        var remarks: [String]
+        /// What was said of earlier attempts.
+        var resumption: String?
+    }
+
+    /// Compresses, without merging.
     @discardableResult
-    func compress(_ more: [String] = []) throws -> (tiles: TileCounts, resumption: String?) {
+    func compress(_ more: [String] = [], maxHours: Double? = nil, scratch: String? = nil) throws -> Run {
+        let job = try job(more)
+        let remarks = try job.enter().remarks
+        let stop = StopConditions(world: TestWorld.world, start: .now, maxHours: maxHours, file: job.work.stopFile)
+        var resumption: String?
+        let result = try job.compress(stop: stop, scratch: scratch) { resumption = $0 }
+        return Run(tiles: result.tiles, linears: result.linears, remarks: remarks, resumption: resumption)
+    }
+
+    /// Merges what is committed.
+    @discardableResult
+    func merge(_ more: [String] = []) throws -> SizeReport {
         let job = try job(more)
         _ = try job.enter()
-        var resumption: String?
-        let result = try job.compress { resumption = $0 }
-        return (result.tiles, resumption)
+        return try job.merge()
     }
 
     /// Compresses and merges.
     @discardableResult
     func finish(_ more: [String] = []) throws -> SizeReport {
         try compress(more)
-        return try job(more).merge()
+        return try merge(more)
     }
 
     func names(_ folder: String) throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: path + "/" + folder).sorted() }

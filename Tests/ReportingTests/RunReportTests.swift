@@ -14,11 +14,11 @@ import Testing
             RankReport(rank: 0, host: "a", seconds: [.forward: 3, .solve: 1], bytesSent: 10, bytesRead: 1500),
             RankReport(rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], bytesSent: 20, bytesRead: 500),
         ]
-        var fallback = LinearReport(name: "layers.0.q", method: "gptq", bits: 4, group: 128)
+        var fallback = LinearReport(name: "layers.0.q", method: "gptq", bits: 4, group: 128, columns: 256)
         fallback.fallback = "no inputs"
-        var damped = LinearReport(name: "layers.0.k", method: "gptq", bits: 4, group: 128)
+        var damped = LinearReport(name: "layers.0.k", method: "gptq", bits: 4, group: 128, columns: 256)
         (damped.damping, damped.attempts) = (0.1, 2)
-        report.linears = [fallback, damped, LinearReport(name: "layers.0.v", method: "rtn", bits: 8, group: -1)]
+        report.linears = [fallback, damped, LinearReport(name: "layers.0.v", method: "rtn", bits: 8, group: -1, columns: 256)]
         return report
     }
 
@@ -51,9 +51,14 @@ import Testing
     }
 
     @Test func deviationsNameTheLinears() {
+        var report = report
+        report.linears[1].deadColumns = 3
+        report.linears[1].tokens = 255
         #expect(
             report.deviations() == [
-                "layers.0.q: rounded to nearest: no inputs", "layers.0.k: damping raised to 0.1 after 1 failed factorisations",
+                "layers.0.q: rounded to nearest: no inputs", "layers.0.k: 3 of 256 columns saw nothing but zeros; their weights are zero now",
+                "layers.0.k: damping raised to 0.1 after 1 failed factorisations",
+                "1 linears saw fewer calibration tokens than they have columns (layers.0.k: 255 of 256), so that damping alone makes their Hessians regular",
             ])
     }
 

@@ -1,0 +1,120 @@
+// What a run was made from: any change between two attempts is refused, and named.
+
+import Foundation
+import MessagePassing
+import Pipeline
+import Reporting
+import Safetensors
+import TestWorld
+import Testing
+
+extension PipelineTests {
+    @Suite(.serialized) struct Changes {
+        /// A setting that is changed between two attempts, and what the refusal says of it.
+        @Test(arguments: [
+            ("compress.bits=8", "bits was 4, is 8 for model.layers.0.mlp.down_proj and 13 more linears"),
+            ("propagation=block", "propagation: was stage, is block"),
+            ("calibration.sequences=7", "calibration: token ids (source, tokenizer, sampling): was"),
+            ("ignore=[\"*.q_proj\"]", "method was gptq, is kept for model.layers.0.self_attn.q_proj and 1 more linears"),
+            ("format=dense", "format: was compressed-tensors, is dense"),
+        ])
+        func recipe(setting: String, words: String) throws {
+            let model = try TinyModel()
+            try model.compress()
+            let refusal = message { try model.compress([setting]) }
+            #expect(refusal?.contains("unfinished run of another plan or source") == true && refusal?.contains(words) == true, "\(refusal ?? "none")")
+            // The run itself is untouched.
+            #expect(try model.compress().tiles.solved == 0)
+        }
+
+        @Test(arguments: ["model/model.safetensors", "model/config.json", "model/tokenizer.json"])
+        func source(file: String) throws {
+            let model = try TinyModel()
+            try model.write("{}", "model/tokenizer.json")
+            try model.compress()
+            try change(model, file)
+            let refusal = message { try model.compress() }
+            let name = file.dropFirst("model/".count)
+            #expect(refusal?.contains("another plan or source") == true && refusal?.contains(name) == true, "\(refusal ?? "none")")
+            try change(model, file)
+            #expect(try model.compress().tiles.solved == 0)
+        }
+
+        @Test func sourceOfAFinishedCheckpoint() throws {
+            let model = try TinyModel()
+            try model.finish()
+            try change(model, "model/model.safetensors")
+            #expect(message { _ = try model.job().enter() }?.contains("a source that has changed since:\n  model.safetensors has other bytes") == true)
+        }
+
+        /// A byte near the end: a weight, or the end of a JSON text, where an added blank changes nothing that is read.
+        private func change(_ model: TinyModel, _ file: String) throws {
+            guard file.hasSuffix(".json") else { return try model.flip(file, at: -3) }
+            let text = String(decoding: try model.read(file), as: UTF8.self)
+            try model.write(text.hasSuffix(" ") ? String(text.dropLast()) : text + " ", file)
+        }
+
+        @Test func newTimesOfTheSameBytesAreNoChange() throws {
+            let model = try TinyModel()
+            try model.compress()
+            let bytes = Data(try model.read("model/model.safetensors"))
+            try bytes.write(to: URL(fileURLWithPath: model.model + "/model.safetensors"))
+            #expect(try model.compress().tiles.solved == 0)
+        }
+
+        /// Times that are set back do not hide a change: the file system's own time of change stays.
+        @Test func timesThatWereSetBackHideNothing() throws {
+            let model = try TinyModel()
+            try model.compress()
+            let path = model.model + "/model.safetensors"
+            let before = try FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
+            try model.flip("model/model.safetensors", at: -3)
+            try FileManager.default.setAttributes([.modificationDate: try #require(before)], ofItemAtPath: path)
+            #expect(message { try model.compress() }?.contains("model.safetensors has other bytes") == true)
+        }
+
+        /// Without its record a run can still tell that something changed, from the journals.
+        @Test(arguments: [true, false])
+        func damagedRecord(flipped: Bool) throws {
+            let model = try TinyModel()
+            try model.compress()
+            if flipped { try model.flip("out/cleave/run.json", at: 200) } else { try FileManager.default.removeItem(atPath: model.output + "/cleave/run.json") }
+            #expect(message { try model.compress(["compress.bits=8"]) }?.contains("run.json is missing or damaged") == true)
+            let run = try model.compress()
+            #expect(run.tiles.solved == 0 && run.remarks.contains { $0.contains("run.json was damaged") } == flipped)
+            #expect(message { try model.compress(["compress.bits=8"]) }?.contains("bits was 4, is 8") == true)
+        }
+
+        @Test func damagedManifestIsMergedAgainWhileItsTilesAreThere() throws {
+            let model = try TinyModel()
+            try model.finish()
+            let sound = try model.read("out/cleave_manifest.json")
+            try model.flip("out/cleave_manifest.json", at: 100)
+            #expect(try model.compress().tiles.solved == 0)
+            try model.merge()
+            #expect(try model.read("out/cleave_manifest.json") == sound)
+            // Without tiles there is nothing to merge, and the directory is left alone.
+            try FileManager.default.removeItem(atPath: model.output + "/cleave/journal")
+            try model.flip("out/cleave_manifest.json", at: 100)
+            #expect(message { try model.compress() }?.contains("cleave_manifest.json is damaged") == true)
+            #expect(model.exists("out/config.json"))
+        }
+
+        @Test func scratchGivesTheSameBytesAndLeavesNothing() throws {
+            for propagation in ["stage", "block"] {
+                let (model, undisturbed) = (try TinyModel(), try TinyModel())
+                let settings = ["propagation=\(propagation)", "calibration.batch=3", "compute=bf16"]
+                try undisturbed.finish(settings)
+                try model.compress(settings, scratch: model.path)
+                try model.merge(settings)
+                #expect(try model.read("out/model.safetensors") == undisturbed.read("out/model.safetensors"))
+                #expect(try model.names(".").allSatisfy { !$0.contains("scratch") })
+            }
+        }
+
+        @Test func aMissingScratchDirectoryIsAnError() throws {
+            let model = try TinyModel()
+            #expect(message { try model.compress(scratch: "/no/such/place") }?.contains("/no/such/place: Cannot create a scratch file") == true)
+        }
+    }
+}

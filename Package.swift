@@ -77,6 +77,6 @@ let package = Package(
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "Transformers"]),
         tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),
         tests("ReportingTests", ["Reporting"]),
-        tests("EndToEndTests", []),
+        .testTarget(name: "EndToEndTests", exclude: ["Faults"], swiftSettings: swiftSettings),
     ]
 )

@@ -9,32 +9,61 @@ struct CleaveRun {
     var errors: String
 }
 
-enum CleaveProcess {
+/// A run of the command that has been started.
+final class CleaveProcess {
     static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().path
 
     /// The release binary, or the one named by CLEAVE_BINARY.
     static var binary: String { ProcessInfo.processInfo.environment["CLEAVE_BINARY"] ?? root + "/.build/release/cleave" }
 
-    /// Runs `cleave arguments` in the repository's root on some ranks; without a launcher when `ranks` is nil.
-    static func run(_ arguments: [String], ranks: Int? = nil, threads: Int = 1) throws -> CleaveRun {
+    private let process = Process()
+    // Files instead of pipes: a pipe that nobody empties would stop the process.
+    private let directory: TemporaryDirectory
+    private var output: String { directory.path + "/stdout" }
+    private var errors: String { directory.path + "/stderr" }
+
+    /// Starts `cleave arguments` in the repository's root on some ranks; without a launcher when `ranks` is nil.
+    ///
+    /// - Parameter environment: settings `NAME=value` for the ranks alone.
+    init(_ arguments: [String], ranks: Int? = nil, threads: Int = 1, environment: [String] = []) throws {
+        directory = try TemporaryDirectory()
         let launcher = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300", "-n"]
-        let command = (ranks.map { launcher + ["\($0)"] } ?? []) + [binary] + arguments
-        let process = Process()
+        let command = (ranks.map { launcher + ["\($0)"] } ?? []) + ["env"] + environment + [Self.binary] + arguments
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = ["OMP_NUM_THREADS=\(threads)"] + command
-        process.currentDirectoryURL = URL(fileURLWithPath: root)
-        // Files instead of pipes: a pipe that nobody empties would stop the process.
-        let directory = try TemporaryDirectory()
-        let (output, errors) = (directory.path + "/stdout", directory.path + "/stderr")
+        process.currentDirectoryURL = URL(fileURLWithPath: Self.root)
         for path in [output, errors] { _ = FileManager.default.createFile(atPath: path, contents: nil) }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle(forWritingAtPath: output)
         process.standardError = FileHandle(forWritingAtPath: errors)
+        // Threads of tests block signals, and processes inherit that: a launcher must hear them.
+        var (all, before) = (sigset_t(), sigset_t())
+        sigfillset(&all)
+        pthread_sigmask(SIG_UNBLOCK, &all, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         try process.run()
+    }
+
+    /// The launcher's process, or the command's own without one.
+    var identifier: pid_t { process.processIdentifier }
+    var isRunning: Bool { process.isRunning }
+
+    /// The processes of the ranks, as far as they have been started.
+    var ranks: [pid_t] {
+        let text = (try? String(contentsOfFile: "/proc/\(identifier)/task/\(identifier)/children", encoding: .utf8)) ?? ""
+        return text.split(separator: " ").compactMap { pid_t($0) }
+    }
+
+    func wait() throws -> CleaveRun {
         process.waitUntilExit()
         return CleaveRun(
             exitCode: process.terminationStatus, output: try String(contentsOfFile: output, encoding: .utf8),
             errors: try String(contentsOfFile: errors, encoding: .utf8))
+    }
+
+    /// Runs the command to its end.
+    static func run(_ arguments: [String], ranks: Int? = nil, threads: Int = 1, environment: [String] = []) throws -> CleaveRun {
+        try CleaveProcess(arguments, ranks: ranks, threads: threads, environment: environment).wait()
     }
 }
 
@@ -50,10 +79,4 @@ final class TemporaryDirectory {
     deinit {
         try? FileManager.default.removeItem(atPath: path)
     }
-}
-
-/// The result's files by name; the work directory, whose report holds times, is no part of the result.
-func resultFiles(_ directory: String) throws -> [String: Data] {
-    let names = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0 != "cleave" }
-    return Dictionary(uniqueKeysWithValues: try names.map { ($0, try Data(contentsOf: URL(fileURLWithPath: directory + "/" + $0))) })
 }

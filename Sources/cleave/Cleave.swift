@@ -42,6 +42,7 @@ struct Cleave: ParsableCommand {
     }
 
     private static func runInsideMPI(_ verb: any Verb) {
+        explainMappingFailures()
         let world: Communicator
         do {
             world = try Session.start()

@@ -9,22 +9,34 @@ import Testing
         ["compress.method=rtn", "compress.grid=minmax"],
     ])
     func anyNumberOfRanksAndThreads(settings: [String]) throws {
+        try expectSameBytes(settings, shards: true)
+    }
+
+    /// A trained model of 135 M parameters: CLEAVE_LARGER_MODEL names its directory, such as SmolLM2-135M's.
+    @Test(
+        .enabled(if: ProcessInfo.processInfo.environment["CLEAVE_LARGER_MODEL"] != nil, "CLEAVE_LARGER_MODEL names no model"),
+        arguments: [["compute=bf16"], ["compute=f32"]], [["compress.act_order=groups"], ["compress.act_order=false"]])
+    func anyNumberOfRanksOnALargerModel(compute: [String], order: [String]) throws {
+        let model = try #require(ProcessInfo.processInfo.environment["CLEAVE_LARGER_MODEL"])
+        try expectSameBytes(compute + order, flags: ["--model", model], shards: false)
+    }
+
+    private func expectSameBytes(_ settings: [String], flags: [String] = [], shards: Bool) throws {
         let directory = try TemporaryDirectory()
-        let first = try SmallRun.compress(directory.path + "/1", settings, ranks: 1)
+        let first = try SmallRun.compress(directory.path + "/1", settings, flags: flags, ranks: 1)
         try #require(first.exitCode == 0, "\(first.errors)")
         let reference = try SmallRun.files(directory.path + "/1")
-        #expect(reference.keys.contains("model.safetensors.index.json"))
-        for ranks in [2, 3, 4, 5, 8] {
-            let run = try SmallRun.compress(directory.path + "/\(ranks)", settings, ranks: ranks)
-            try #require(run.exitCode == 0, "\(run.errors)")
-            try SmallRun.expectEqual(directory.path + "/\(ranks)", reference, "\(ranks) ranks")
+        #expect(reference.keys.contains("model.safetensors.index.json") || !shards)
+        func expectSame(_ what: String, flags more: [String] = [], ranks: Int?, threads: Int = 1) throws {
+            let output = directory.path + "/other"
+            let run = try SmallRun.compress(output, settings, flags: flags + more, ranks: ranks, threads: threads)
+            try #require(run.exitCode == 0, "\(what): \(run.errors)")
+            try SmallRun.expectEqual(output, reference, what)
+            try FileManager.default.removeItem(atPath: output)
         }
-        let run = try SmallRun.compress(directory.path + "/threads", settings, flags: ["--weights", "pread"], ranks: nil, threads: 2)
-        try #require(run.exitCode == 0, "\(run.errors)")
-        try SmallRun.expectEqual(directory.path + "/threads", reference, "2 threads, pread")
-        let scratch = try SmallRun.compress(directory.path + "/scratch", settings, flags: ["--activations", "scratch"], ranks: 2, threads: 2)
-        try #require(scratch.exitCode == 0, "\(scratch.errors)")
-        try SmallRun.expectEqual(directory.path + "/scratch", reference, "2 ranks x 2 threads, activations in a scratch file")
+        for ranks in [2, 3, 4, 5, 8] { try expectSame("\(ranks) ranks", ranks: ranks) }
+        try expectSame("2 threads, pread", flags: ["--weights", "pread"], ranks: nil, threads: 2)
+        try expectSame("2 ranks x 2 threads, activations in a scratch file", flags: ["--activations", "scratch"], ranks: 2, threads: 2)
     }
 
     @Test func mergeByItselfAndRunningAgain() throws {

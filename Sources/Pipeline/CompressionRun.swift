@@ -51,7 +51,7 @@ public final class CompressionRun {
         assignment = Assignment(ranks: world.size)
         solver = StageSolver(model: model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, clock: clock)
-        journal = try Journal(work, planHash: planHash, world: world)
+        journal = try Journal(work, planHash: planHash, plan: plan, world: world)
         committed = CommittedTiles(journal.entries, plan, work)
         journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
         progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil

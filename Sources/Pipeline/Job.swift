@@ -91,7 +91,7 @@ public final class Job {
 
     /// Assembles the checkpoint from the committed tiles.
     public func merge() throws -> SizeReport {
-        let journal = try Journal(work, planHash: planHash, world: world)
+        let journal = try Journal(work, planHash: planHash, plan: plan, world: world)
         let tiles = CommittedTiles(journal.entries, plan, work)
         guard tiles.count == plan.tileCount else {
             throw AgreedFailure(

@@ -4,6 +4,7 @@ internal import Foundation
 internal import Glibc
 internal import MessagePassing
 internal import Safetensors
+internal import Sharding
 
 /// One committed partial checkpoint.
 struct JournalEntry: Codable, Sendable {
@@ -101,17 +102,17 @@ struct Journal: Sendable {
     /// Partial checkpoints that were not trusted, with the reason.
     private(set) var refused: [String] = []
 
-    private struct Contents: Codable {
+    struct Contents: Codable {
         var entries: [JournalEntry]
         var attempt: Int
         var refused: [String]
     }
 
     /// Reads the journals (the coordinator) and checks every partial checkpoint's size and checksum (all ranks, in turn).
-    init(_ work: WorkDirectory, planHash: String, world: Communicator) throws {
+    init(_ work: WorkDirectory, planHash: String, plan: Plan, world: Communicator) throws {
         // A rank may still be writing its last entry.
         try world.barrier()
-        let contents = try world.fromCoordinator(exitCode: exitCode) { try Self.read(work, planHash: planHash) }
+        let contents = try world.fromCoordinator(exitCode: exitCode) { try Self.read(work, planHash: planHash, plan: plan) }
         attempt = contents.attempt
         refused = contents.refused
         var valid = [Int32](repeating: 0, count: contents.entries.count)
@@ -127,12 +128,12 @@ struct Journal: Sendable {
         }
     }
 
-    private static func read(_ work: WorkDirectory, planHash: String) throws -> Contents {
+    static func read(_ work: WorkDirectory, planHash: String, plan: Plan) throws -> Contents {
         var contents = Contents(entries: [], attempt: 1, refused: [])
         let names = try FileManager.default.contentsOfDirectory(atPath: work.journals).filter { $0.hasSuffix(".jsonl") }.sorted()
         for name in names {
-            let attempt = Int(name.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0
-            contents.attempt = max(contents.attempt, attempt + 1)
+            let attempt = Int32(name.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0
+            contents.attempt = max(contents.attempt, Int(attempt) + 1)
             let data = FileManager.default.contents(atPath: work.journals + "/" + name) ?? Data()
             for line in data.split(separator: UInt8(ascii: "\n")) {
                 guard let entry = JournalLine.entry(of: line) else {
@@ -144,6 +145,10 @@ struct Journal: Sendable {
                         .badInput,
                         "\(work.output) holds an unfinished run of another plan (recipe, model, calibration or tokenizer differ): "
                             + "found \(entry.planHash), expected \(planHash). Give another output directory, or remove \(work.path) to start anew")
+                }
+                if let contradiction = entry.contradiction(to: plan) {
+                    contents.refused.append("\(name): a line that does not fit the plan: \(contradiction)")
+                    continue
                 }
                 contents.entries.append(entry)
             }

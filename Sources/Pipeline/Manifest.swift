@@ -40,6 +40,9 @@ struct Manifest: Codable, Equatable {
     var tensors: [String: Tensor]
     var files: [File]
 
+    /// Bytes of all files.
+    var byteCount: Int { files.reduce(0) { $0 + $1.bytes } }
+
     func text() throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -53,10 +56,19 @@ struct Manifest: Codable, Equatable {
             throw PipelineError(
                 .missingInput, "\(path) is missing: \(directory) was not written by Cleave, or its merge has not finished (run `cleave merge` again)")
         }
+        let manifest: Manifest
         do {
-            return try JSONDecoder().decode(Manifest.self, from: data)
+            manifest = try JSONDecoder().decode(Manifest.self, from: data)
         } catch {
             throw PipelineError(.badInput, "\(path) is damaged: \(error)")
         }
+        // No disk holds as much, and sums of sizes below it do not overflow.
+        let largest = Int.max / max(manifest.files.count, 1)
+        for file in manifest.files {
+            guard FilePath.isName(file.name), (0...largest).contains(file.bytes) else {
+                throw PipelineError(.badInput, "\(path) is damaged: a file \"\(file.name)\" of \(file.bytes) bytes")
+            }
+        }
+        return manifest
     }
 }

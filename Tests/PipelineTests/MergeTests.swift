@@ -72,6 +72,15 @@ extension PipelineTests {
             #expect(problems.contains { $0.contains(parts[kind] ?? "?") }, "\(problems)")
         }
 
+        @Test(arguments: [(#""bytes" : \d+"#, #""bytes" : 9223372036854775807"#), (#""bytes" : \d+"#, #""bytes" : -1"#), (#""name" : ""#, #""name" : "../"#)])
+        func manifestsOfImpossibleFilesAreRefused(pattern: String, replacement: String) throws {
+            let model = try TinyModel()
+            try model.finish()
+            let text = String(decoding: try model.read("out/cleave_manifest.json"), as: UTF8.self)
+            try model.write(text.replacingOccurrences(of: pattern, with: replacement, options: .regularExpression), "out/cleave_manifest.json")
+            #expect(message { _ = try verify(model.output, world: TestWorld.world) }?.contains("is damaged: a file") == true)
+        }
+
         /// A folder stands where a file should go, so the merge fails before or after the shards.
         @Test(arguments: ["model.safetensors", "tokenizer_config.json"])
         func anInterruptedMergeLooksUnfinished(obstacle: String) throws {

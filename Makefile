@@ -4,7 +4,10 @@ MPIRUN = mpirun --quiet --oversubscribe --bind-to none --allow-run-as-root --tim
 BUILD = .build/release
 RANKS = 1 2 3 4
 
-.PHONY: setup build test test-unit test-mpi test-end-to-end test-compat lint clean
+# For each fuzz target.
+SECONDS ?= 5
+
+.PHONY: setup build test test-unit test-mpi test-end-to-end test-compat fuzz lint clean
 
 setup:
 	@Cluster/setup.sh
@@ -32,6 +35,9 @@ test-end-to-end: build build-tests
 
 test-compat: build
 	Tests/Compatibility/run.sh
+
+fuzz: setup
+	Tests/Fuzzing/run.sh $(SECONDS) $(TARGETS)
 
 lint:
 	swift format lint --recursive --strict Package.swift Sources Tests

@@ -19,6 +19,17 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], fixtures: Bool =
     .testTarget(name: name, dependencies: dependencies, resources: fixtures ? [.copy("Fixtures")] : [], swiftSettings: swiftSettings)
 }
 
+/// The fuzz targets (`make fuzz`): only there when asked for, since they link with libFuzzer's own main.
+let fuzzing: [Target] =
+    Context.environment["CLEAVE_FUZZING"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "Fuzzing",
+            dependencies: ["Compression", "LinearAlgebra", "Packing", "Pipeline", "Recipes", "Safetensors", "Sharding", "Tokenizers", "Transformers"],
+            path: "Tests/Fuzzing", exclude: ["Corpus", "Dictionaries", "Regressions", "run.sh"], swiftSettings: swiftSettings)
+    ]
+
 let package = Package(
     name: "cleave",
     products: [.executable(name: "cleave", targets: ["cleave"])],
@@ -78,5 +89,5 @@ let package = Package(
         tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),
         tests("ReportingTests", ["Reporting"]),
         .testTarget(name: "EndToEndTests", exclude: ["Faults"], swiftSettings: swiftSettings),
-    ]
+    ] + fuzzing
 )

@@ -94,6 +94,14 @@ public struct EncodedTile: Sendable {
     public var loss: Double { losses()[..<layout.rows].reduce(0, +) }
     public var energy: Double { losses()[layout.rows...].reduce(0, +) }
 
+    /// Whether every column belongs to a group that the tile has; bytes that came from a file may say otherwise.
+    public var hasValidGroups: Bool {
+        withExtendedLifetime(bytes) {
+            UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4)
+                .allSatisfy { (0..<Int32(clamping: layout.groups)).contains($0) }
+        }
+    }
+
     /// The tile's weights, scale * (code - zero).
     /// - Parameter weights: [rows, columns]
     public func dequantize(into weights: Matrix<Float>) {

@@ -66,7 +66,7 @@ struct Journal: Sendable {
     /// Partial checkpoints that were not trusted, with the reason.
     private(set) var refused: [String] = []
 
-    private struct Contents: Codable {
+    struct Contents: Codable {
         var entries: [JournalEntry]
         var attempt: Int
         var refused: [String]
@@ -92,7 +92,7 @@ struct Journal: Sendable {
         }
     }
 
-    private static func read(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan) throws -> Contents {
+    static func read(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan) throws -> Contents {
         var contents = Contents(entries: [], attempt: 1, refused: [])
         for (name, attempt) in try files(work) {
             contents.attempt = max(contents.attempt, attempt + 1)
@@ -101,10 +101,10 @@ struct Journal: Sendable {
                     contents.refused.append("\(name): a line that is cut off or damaged")
                     continue
                 }
-                if entry.identity == identity, entry.fits(plan) {
-                    contents.entries.append(entry)
+                if let contradiction = entry.identity == identity ? entry.contradiction(to: plan) : "it is another run's" {
+                    contents.refused.append("\(name): a line that does not fit the plan: \(contradiction)")
                 } else {
-                    contents.refused.append("\(name): a line about tiles of another plan")
+                    contents.entries.append(entry)
                 }
             }
         }
@@ -115,7 +115,8 @@ struct Journal: Sendable {
     /// The journals of all ranks and attempts by name, with the number of their attempt.
     private static func files(_ work: WorkDirectory) throws -> [(name: String, attempt: Int)] {
         let names = try FileManager.default.contentsOfDirectory(atPath: work.journals).filter { $0.hasSuffix(".jsonl") }.sorted()
-        return names.map { ($0, Int($0.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0) }
+        // A 32-bit number leaves room to count on from.
+        return names.map { ($0, Int(Int32($0.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0)) }
     }
 
     /// The lines of one journal; nil for each that cannot be trusted.
@@ -135,15 +136,4 @@ struct Journal: Sendable {
 
 extension JournalEntry {
     var identity: RunIdentity { RunIdentity(planHash: planHash, sourceDigest: sourceDigest) }
-
-    /// Whether everything that the entry names exists in the plan.
-    func fits(_ plan: Plan) -> Bool {
-        guard plan.blocks.indices.contains(block), !file.contains("/"), bytes >= 0 else { return false }
-        let stages = plan.blocks[block].stages
-        return tiles.allSatisfy { run in
-            guard stages.indices.contains(run.stage), run.first >= 0, run.count > 0 else { return false }
-            let (end, overflow) = run.first.addingReportingOverflow(run.count)
-            return !overflow && end <= stages[run.stage].tiles.count
-        } && self.stages.allSatisfy { stages.indices.contains($0) && $1.linears.count == stages[$0].linears.count }
-    }
 }

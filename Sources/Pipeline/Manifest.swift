@@ -50,6 +50,9 @@ struct Manifest: Sealed, Equatable {
     var files: [File]
     var seal: String?
 
+    /// Bytes of all files.
+    var byteCount: Int { files.reduce(0) { $0 + $1.bytes } }
+
     /// Reads the manifest of a checkpoint directory.
     static func read(_ directory: String) throws -> Manifest {
         let path = WorkDirectory(output: directory).manifest
@@ -59,6 +62,13 @@ struct Manifest: Sealed, Equatable {
         }
         guard let manifest = Manifest(sealedJSON: data) else {
             throw PipelineError(.badInput, "\(path) is damaged: its checksum is not that of its content")
+        }
+        // No disk holds as much, and sums of sizes below it do not overflow.
+        let largest = Int.max / max(manifest.files.count, 1)
+        for file in manifest.files {
+            guard FilePath.isName(file.name), (0...largest).contains(file.bytes) else {
+                throw PipelineError(.badInput, "\(path) is damaged: a file \"\(file.name)\" of \(file.bytes) bytes")
+            }
         }
         return manifest
     }

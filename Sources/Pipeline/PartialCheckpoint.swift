@@ -75,7 +75,9 @@ struct CommittedTiles: Sendable {
             throw PipelineError(.badInput, "\(directory)/\(file): tile \(name) is missing or not \(layout.byteCount) bytes long")
         }
         try bytes.withBytes { try partial.read(name, into: $0) }
-        return EncodedTile(layout: layout, bytes: bytes)
+        let tile = EncodedTile(layout: layout, bytes: bytes)
+        guard tile.hasValidGroups else { throw PipelineError(.badInput, "\(directory)/\(file): tile \(name) has columns of groups that it does not have") }
+        return tile
     }
 }
 

@@ -29,7 +29,7 @@ public func verify(_ directory: String, world: Communicator) throws -> Verificat
         // A file that cannot be trusted would only repeat itself below.
         if all.isEmpty { all += try coverageProblems(manifest, directory) }
         return VerificationResult(
-            files: manifest.files.count, tensors: manifest.tensors.count, bytes: manifest.files.reduce(0) { $0 + $1.bytes }, problems: all)
+            files: manifest.files.count, tensors: manifest.tensors.count, bytes: manifest.byteCount, problems: all)
     }
 }
 

@@ -3,12 +3,14 @@
 /// A glob (`*` any run of characters, `?` one character), or a regular expression when written `re:...`; both match whole names.
 public struct Pattern: Sendable, Equatable {
     public let text: String
-    private let expression: String
+    /// nil for a glob.
+    private let expression: String?
 
     /// - Throws: the reason why `text` is no valid pattern.
     public init(_ text: String) throws(PatternError) {
         self.text = text
-        expression = text.hasPrefix("re:") ? String(text.dropFirst(3)) : Self.expression(ofGlob: text)
+        expression = text.hasPrefix("re:") ? String(text.dropFirst(3)) : nil
+        guard let expression else { return }
         do {
             _ = try Regex(expression)
         } catch {
@@ -17,20 +19,31 @@ public struct Pattern: Sendable, Equatable {
     }
 
     public func matches(_ name: String) -> Bool {
+        guard let expression else { return Self.glob(Array(text), matches: Array(name)) }
         // `Regex` is not Sendable, so it is made anew; names are matched once, when the plan is made.
         guard let regex = try? Regex(expression) else { return false }
         return name.wholeMatch(of: regex) != nil
     }
 
-    private static func expression(ofGlob glob: String) -> String {
-        glob.map { character in
-            switch character {
-            case "*": ".*"
-            case "?": "."
-            case _ where character.isLetter || character.isNumber || character == "_": String(character)
-            default: "\\\(character)"
+    /// In time of at most the product of the lengths: only the last `*` passed ever has to take more.
+    private static func glob(_ pattern: [Character], matches name: [Character]) -> Bool {
+        var (place, position) = (0, 0)
+        var star: (place: Int, position: Int)?
+        while position < name.count {
+            if place < pattern.count, pattern[place] == "*" {
+                place += 1
+                star = (place, position)
+            } else if place < pattern.count, pattern[place] == "?" || pattern[place] == name[position] {
+                place += 1
+                position += 1
+            } else if let last = star {
+                (place, position) = (last.place, last.position + 1)
+                star = (place, position)
+            } else {
+                return false
             }
-        }.joined()
+        }
+        return pattern[place...].allSatisfy { $0 == "*" }
     }
 }
 

@@ -2,6 +2,9 @@
 
 internal import Yams
 
+/// Parts of a path and values inside a value, far beyond what recipes have; beyond them recursion and aliases of aliases would not end.
+private let (longestPath, largestValue) = (16, 10_000)
+
 /// Replaces the value at a dotted path (`compress.bits`, `rules.0.group`) by a value written in YAML.
 func applyOverride(_ text: String, to root: inout Node) throws(RecipeError) {
     let place = "--set \(text)"
@@ -9,10 +12,12 @@ func applyOverride(_ text: String, to root: inout Node) throws(RecipeError) {
         throw RecipeError(place: place, message: "expected path=value, such as compress.bits=3")
     }
     let path = text[..<equals].split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    guard path.count <= longestPath else { throw RecipeError(place: place, message: "the path has \(path.count) parts; no key of a recipe lies so deep") }
     let source = String(text[text.index(after: equals)...])
     let value: Node
     do {
-        value = unmarked(try compose(yaml: source) ?? Node(""))
+        var budget = largestValue
+        value = try unmarked(try compose(yaml: source) ?? Node(""), &budget)
     } catch {
         throw RecipeError(place: place, message: "the value is not valid YAML: \(error)")
     }
@@ -44,11 +49,23 @@ private func replace(_ path: ArraySlice<String>, in node: inout Node, by value: 
 }
 
 /// The node without line numbers, which would point into the recipe's file.
-private func unmarked(_ node: Node) -> Node {
+private func unmarked(_ node: Node, _ budget: inout Int) throws(OversizedValue) -> Node {
+    budget -= 1
+    guard budget >= 0 else { throw OversizedValue() }
     switch node {
-    case .scalar(let scalar): .scalar(Node.Scalar(scalar.string, scalar.tag, scalar.style))
-    case .sequence(let sequence): .sequence(Node.Sequence(sequence.map(unmarked), sequence.tag, sequence.style))
-    case .mapping(let mapping): .mapping(Node.Mapping(mapping.map { (unmarked($0.key), unmarked($0.value)) }, mapping.tag, mapping.style))
-    case .alias(let alias): .alias(alias)
+    case .scalar(let scalar): return .scalar(Node.Scalar(scalar.string, scalar.tag, scalar.style))
+    case .sequence(let sequence):
+        var items: [Node] = []
+        for item in sequence { items.append(try unmarked(item, &budget)) }
+        return .sequence(Node.Sequence(items, sequence.tag, sequence.style))
+    case .mapping(let mapping):
+        var pairs: [(Node, Node)] = []
+        for (key, value) in mapping { pairs.append((try unmarked(key, &budget), try unmarked(value, &budget))) }
+        return .mapping(Node.Mapping(pairs, mapping.tag, mapping.style))
+    case .alias: return node
     }
+}
+
+private struct OversizedValue: Error, CustomStringConvertible {
+    var description: String { "it has more than \(largestValue) parts" }
 }

@@ -58,16 +58,16 @@ struct YAMLMapping {
     }
 
     func number(_ key: String, in range: ClosedRange<Double>) throws(RecipeError) -> Double? {
-        try value(key, "a number from \(range.lowerBound) to \(range.upperBound)") { node in node.float.flatMap { range.contains($0) ? $0 : nil } }
+        try value(key, "a number from \(range.lowerBound) to \(range.upperBound)") { node in node.decimal.flatMap { range.contains($0) ? $0 : nil } }
     }
 
     func integer(_ key: String, in range: ClosedRange<Int>) throws(RecipeError) -> Int? {
         let bound = range.upperBound == .max ? "at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
-        return try value(key, "a whole number \(bound)") { node in node.int.flatMap { range.contains($0) ? $0 : nil } }
+        return try value(key, "a whole number \(bound)") { node in node.integer.flatMap { range.contains($0) ? $0 : nil } }
     }
 
     func integer(_ key: String, of choices: [Int]) throws(RecipeError) -> Int? {
-        try value(key, "one of \(choices.map(String.init).joined(separator: ", "))") { node in node.int.flatMap { choices.contains($0) ? $0 : nil } }
+        try value(key, "one of \(choices.map(String.init).joined(separator: ", "))") { node in node.integer.flatMap { choices.contains($0) ? $0 : nil } }
     }
 
     func choice<C: RawRepresentable & CaseIterable>(_ key: String, _: C.Type = C.self) throws(RecipeError) -> C? where C.RawValue == String {
@@ -117,6 +117,15 @@ struct YAMLMapping {
     static func error(_ node: Node, _ file: String, _ message: String) -> RecipeError {
         RecipeError(place: node.mark.map { "\(file):\($0.line)" } ?? file, message: message)
     }
+}
+
+extension Node {
+    fileprivate var integer: Int? { isSexagesimal ? nil : int }
+
+    fileprivate var decimal: Double? { isSexagesimal ? nil : float }
+
+    /// YAML 1.1 reads 1:30 as a number to the base 60, of which no recipe has use; Yams traps where one overflows.
+    private var isSexagesimal: Bool { scalar?.string.utf8.contains(UInt8(ascii: ":")) == true }
 }
 
 /// The number of letters to insert, delete or replace to turn one word into the other (Levenshtein).

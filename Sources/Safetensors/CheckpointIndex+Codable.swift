@@ -71,7 +71,7 @@ extension CheckpointIndex: Codable {
 
     private static func tensor(_ record: Record, files: [File], directory: String) throws(SafetensorsError) -> Tensor {
         let description = try TensorDescription(name: record.name, type: record.type, shape: record.shape)
-        guard files.indices.contains(record.file), record.start >= 0,
+        guard files.indices.contains(record.file), record.start >= 0, files[record.file].byteCount >= 0,
             record.start <= files[record.file].byteCount - description.byteCount
         else {
             throw SafetensorsError(

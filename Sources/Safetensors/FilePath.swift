@@ -1,8 +1,8 @@
-// What this room does with paths: taking the directory, adding a name, asking whether a file exists, making a name durable.
+// What this room does with paths: taking the directory, adding a name, telling names from paths, existence, making a name durable.
 
 import Glibc
 
-enum FilePath {
+package enum FilePath {
     /// Everything before the last name: "a" for "a/b", "." for "b", "/" for "/b".
     static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
@@ -11,6 +11,12 @@ enum FilePath {
 
     static func join(_ directory: String, _ name: String) -> String {
         directory.hasSuffix("/") ? directory + name : "\(directory)/\(name)"
+    }
+
+    /// Whether `name`, as another file gives it, can only mean a file inside the directory that it is joined to.
+    package static func isName(_ name: String) -> Bool {
+        // By bytes: a slash before a combining mark is no character "/", and C's paths end at a zero.
+        !name.isEmpty && name != "." && name != ".." && !name.utf8.contains(UInt8(ascii: "/")) && !name.utf8.contains(0)
     }
 
     static func exists(_ path: String) -> Bool {

@@ -73,7 +73,7 @@ public struct ShardIndex: Sendable, Equatable {
                 _ = scanner.peek()
                 let start = scanner.offset
                 let file = try scanner.string()
-                guard !file.isEmpty, !file.contains("/"), file != ".", file != ".." else {
+                guard FilePath.isName(file) else {
                     throw JSONError(offset: start, reason: "\"\(file)\" is not the name of a file beside the index")
                 }
                 map[tensor] = file

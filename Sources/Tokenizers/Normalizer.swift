@@ -22,36 +22,46 @@ struct Normalizer: Sendable {
         }
     }
 
+    /// The largest text that may come of one of `count` bytes. No known tokenizer comes near it, and replacements of replacements would
+    /// fill any memory.
+    static func largestText(from count: Int) -> Int { (1 << 20) + 64 * count }
+
     func normalize(_ text: [UInt8]) throws(RegularExpression.Failure) -> [UInt8] {
+        let limit = Self.largestText(from: text.count)
         var text = text
         for step in steps where !text.isEmpty {
             switch step {
             case .unicode(let form): text = form.apply(to: text)
             case .prepend(let prefix): text.insert(contentsOf: prefix, at: 0)
-            case .replace(let pattern, let content): text = try Self.replace(pattern, with: content, in: text)
+            case .replace(let pattern, let content): text = try Self.replace(pattern, with: content, in: text, limit: limit)
             case .lowercase: text = Self.lowercase(text)
             case .strip(let left, let right): text = Self.strip(text, left: left, right: right)
             }
+            guard text.count <= limit else { throw .tooLarge(limit) }
         }
         return text
     }
 
     private static func replace(
-        _ pattern: Pattern, with content: [UInt8], in text: [UInt8]
+        _ pattern: Pattern, with content: [UInt8], in text: [UInt8], limit: Int
     ) throws(RegularExpression.Failure) -> [UInt8] {
         var result: [UInt8] = []
         result.reserveCapacity(text.count + text.count / 4)
         var copied = 0
         var sawEmptyMatch = false
+        var isTooLarge = false
         try text.withUnsafeBufferPointer { (text) throws(RegularExpression.Failure) in
             try pattern.forEachMatch(in: text) { match in
                 sawEmptyMatch = sawEmptyMatch || match.isEmpty
+                isTooLarge = isTooLarge || result.count + content.count > limit
+                guard !isTooLarge else { return }
                 result.append(contentsOf: text[copied..<match.lowerBound])
                 result.append(contentsOf: content)
                 copied = match.upperBound
             }
             result.append(contentsOf: text[copied...])
         }
+        guard !isTooLarge else { throw .tooLarge(limit) }
         // The reference library loses track of its offsets here and fails or cuts the text differently.
         guard !sawEmptyMatch else {
             throw RegularExpression.Failure(

@@ -36,6 +36,7 @@ struct PreTokenizer: Sendable {
     }
 
     func apply(to pieces: inout Pieces) throws(RegularExpression.Failure) {
+        let limit = Normalizer.largestText(from: pieces.text.count)
         for step in steps {
             switch step {
             case .split(let pattern, let behavior, let inverted):
@@ -44,6 +45,7 @@ struct PreTokenizer: Sendable {
             case .replaceSpaces(let content): pieces.replaceSpaces(with: content)
             case .prepend(let prefix, let onlyFirst): pieces.prepend(prefix, onlyFirst: onlyFirst)
             }
+            guard pieces.text.count <= limit else { throw .tooLarge(limit) }
         }
     }
 }

@@ -6,7 +6,14 @@ import COniguruma
 // Sendable: a compiled expression is only read by searches, each of which has its own region and stack (Oniguruma, doc/API).
 final class RegularExpression: @unchecked Sendable {
     /// What Oniguruma says against a pattern or during a search.
-    struct Failure: Error { let message: String }
+    struct Failure: Error {
+        let message: String
+
+        /// A replacement, repeated, makes far more text than it was given.
+        static func tooLarge(_ limit: Int) -> Failure {
+            Failure(message: "the text grows beyond \(limit) bytes")
+        }
+    }
 
     private static let initialization = COniguruma_initialize()
     private let compiled: OnigRegex

@@ -113,7 +113,7 @@ public struct Tokenizer: Sendable {
         do {
             return try body()
         } catch {
-            throw failure("a regular expression of this tokenizer gave up on it: \(error.message)")
+            throw failure("a step of this tokenizer gave up on it: \(error.message)")
         }
     }
 

@@ -53,6 +53,17 @@ extension QuantizedTile {
         expectSameWeights(encoded, tile)
     }
 
+    /// Bytes of a file decide which scale a column takes; they must not reach beyond the scales.
+    @Test(arguments: [Int32(-1), 3, .max])
+    func groupsThatATileLacksAreFound(group: Int32) {
+        let options = QuantizationOptions(group: 16, actOrder: true, staticGroups: false)
+        let encoded = EncodedTile(.sample(3, 40, options), options: options)
+        #expect(encoded.hasValidGroups)
+        let place = encoded.layout.groupOfColumn.upperBound - 4
+        withUnsafeBytes(of: group) { bytes in for (index, byte) in bytes.enumerated() { encoded.bytes.base[place + index] = byte } }
+        #expect(!encoded.hasValidGroups)
+    }
+
     /// Rounding to nearest has groups of neighbouring columns, whatever the options say of the columns' order.
     @Test func groupsOfNeighboursComeBackUnderActOrder() {
         let options = QuantizationOptions(group: 16, actOrder: true, staticGroups: false)

@@ -71,6 +71,18 @@ extension PipelineTests {
             #expect(problems.contains { $0.contains(parts[kind] ?? "?") }, "\(problems)")
         }
 
+        @Test(arguments: [(#""bytes":\d+"#, #""bytes":9223372036854775807"#), (#""bytes":\d+"#, #""bytes":-1"#), (#""name":""#, #""name":"../"#)])
+        func manifestsOfImpossibleFilesAreRefused(pattern: String, replacement: String) throws {
+            let model = try TinyModel()
+            try model.finish()
+            var object = try #require(JSONSerialization.jsonObject(with: Data(model.read("out/cleave_manifest.json"))) as? [String: Any])
+            object["seal"] = nil
+            let sound = String(decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self)
+            let text = sound.replacingOccurrences(of: pattern, with: replacement, options: .regularExpression)
+            try model.write(#"{"seal":"\#(Array(text.utf8).withUnsafeBytes { Checksum.of($0) })",\#(text.dropFirst())"#, "out/cleave_manifest.json")
+            #expect(message { _ = try verify(model.output, world: TestWorld.world) }?.contains("is damaged: a file") == true)
+        }
+
         /// A folder stands where a file should go, so the merge fails before or after the shards.
         @Test(arguments: ["model.safetensors", "tokenizer_config.json"])
         func anInterruptedMergeLooksUnfinished(obstacle: String) throws {

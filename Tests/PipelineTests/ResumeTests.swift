@@ -3,6 +3,7 @@
 import Foundation
 import Pipeline
 import Reporting
+import Safetensors
 import Testing
 
 /// MPI is called by one thread at a time, so all tests of this room run one after the other.
@@ -55,6 +56,34 @@ extension PipelineTests {
                 try model.flip(journal, at: position)
                 #expect(message { try model.merge() }?.contains("tiles are committed") == true, "byte \(position)")
             }
+        }
+
+        /// Lines with sound checksums whose numbers no run of this plan writes: a pattern in each entry, and what takes its place.
+        @Test(arguments: [
+            (#""block":\d+"#, #""block":7"#), (#""block":\d+"#, #""block":-1"#), (#""stage":\d+"#, #""stage":9"#), (#""first":\d+"#, #""first":-1"#),
+            (#""first":\d+"#, #""first":9223372036854775807"#), (#""count":\d+"#, #""count":-1"#), (#""count":\d+"#, #""count":4611686018427387904"#),
+            (#""tiles":\[(\{[^}]*\})"#, #""tiles":[$1,$1"#), (#""file":""#, #""file":"../"#), (#""linears":\[[^\]]*\]"#, #""linears":[]"#),
+        ])
+        func linesThatDoNotFitThePlanAreNotUsed(pattern: String, replacement: String) throws {
+            let model = try TinyModel()
+            let total = try model.compress().tiles.solved
+            let journal = "out/cleave/journal/attempt-1.rank-0.jsonl"
+            let lines = String(decoding: try model.read(journal), as: UTF8.self).split(separator: "\n").map { line in
+                let entry = line.replacingOccurrences(of: #""seal":"[0-9a-f]*","#, with: "", options: .regularExpression)
+                    .replacingOccurrences(of: pattern, with: replacement, options: .regularExpression)
+                return #"{"seal":"\#(Array(entry.utf8).withUnsafeBytes { Checksum.of($0) })",\#(entry.dropFirst())"#
+            }
+            try model.write(lines.joined(separator: "\n") + "\n", journal)
+            let second = try model.compress()
+            #expect(second.tiles.solved == total && second.tiles.reused == 0)
+            #expect(second.resumption?.contains("does not fit the plan") == true, "\(second.resumption ?? "")")
+        }
+
+        @Test func attemptsBeyondCountingAreNone() throws {
+            let model = try TinyModel()
+            _ = try model.job().enter()
+            try model.write("", "out/cleave/journal/attempt-9223372036854775807.rank-0.jsonl")
+            #expect(try model.compress().tiles.solved > 0)
         }
 
         @Test func anotherPlansWorkIsRefused() throws {

@@ -30,6 +30,14 @@ import Transformers
         #expect(recipe.evaluation == nil && recipe.rules[0].treatment.bits == 4)
     }
 
+    /// Aliases of aliases double a value with every few letters; a path nests as deep as it is long.
+    @Test func valuesAndPathsWithoutEndAreRefused() {
+        let aliases = Array(repeating: "&a [*a, *a]", count: 60).joined(separator: ", ")
+        #expect(refusal("", overrides: ["compress=[&a [1], \(aliases)]"])?.description.contains("more than 10000 parts") == true)
+        let path = String(repeating: "a.", count: 50_000)
+        #expect(refusal("", overrides: ["\(path)a=1"])?.description.contains("no key of a recipe lies so deep") == true)
+    }
+
     @Test(arguments: [
         ("bits", "expected path=value"), ("=3", "expected path=value"), ("rules.5.bits=3", "index 5 of a list of 1"), ("rules.x.bits=3", "cannot be set"),
         ("model.name=3", "cannot be set"), ("compress=[", "not valid YAML"), ("compress.bitz=3", "unknown key `compress.bitz`"),

@@ -26,6 +26,13 @@ import Testing
         #expect(try Pattern(pattern).matches(name) == matches)
     }
 
+    /// As a regular expression this glob would try every way of sharing the name among its stars.
+    @Test func aGlobOfManyStarsEnds() throws {
+        let name = String(repeating: "a", count: 200)
+        #expect(try !Pattern(String(repeating: "*a", count: 60) + "*b").matches(name))
+        #expect(try Pattern(String(repeating: "*a", count: 60) + "*").matches(name))
+    }
+
     @Test(arguments: ["re:(", "re:[a", "re:*"])
     func patternsThatCannotBeRead(pattern: String) {
         let error = #expect(throws: PatternError.self) { try Pattern(pattern) }

@@ -101,6 +101,7 @@ struct CheckpointTests {
         ("{", "byte 1"), ("{}", "no weight_map"), (#"{"weight_map":{}}"#, "no weight_map"),
         (#"{"weight_map":{"a":1}}"#, "a string"), (#"{"weight_map":{"a":"x","a":"x"}}"#, "duplicate key"),
         (#"{"weight_map":{"a":"../x"}}"#, "beside the index"), (#"{"weight_map":{"a":".."}}"#, "beside the index"),
+        (#"{"weight_map":{"a":"../\u0301x"}}"#, "beside the index"), (#"{"weight_map":{"a":"x\u0000y"}}"#, "beside the index"),
     ])
     func invalidIndex(text: String, reason: String) throws {
         let directory = try TemporaryDirectory()
@@ -121,6 +122,8 @@ struct CheckpointTests {
         "", "{}",
         #"{"directory":"d","files":[],"tensors":[{"name":"a","file":0,"type":"U8","shape":[1],"start":0}]}"#,
         #"{"directory":"d","files":[{"name":"f","byteCount":9,"metadata":{}}],"#
+            + #""tensors":[{"name":"a","file":0,"type":"U8","shape":[2],"start":8}]}"#,
+        #"{"directory":"d","files":[{"name":"f","byteCount":-9223372036854775808,"metadata":{}}],"#
             + #""tensors":[{"name":"a","file":0,"type":"U8","shape":[2],"start":8}]}"#,
     ])
     func brokenTransport(text: String) {

@@ -184,6 +184,14 @@ import Tokenizers
         #expect(error?.description.contains("matched no character at all") == true)
     }
 
+    /// Replacements of replacements: 200 to the power of 4 bytes for each.
+    @Test func aTextThatGrowsWithoutEndIsRefused() throws {
+        let step = #"{"type":"Replace","pattern":{"String":"a"},"content":"\#(String(repeating: "a", count: 200))"}"#
+        let json = Self.file(normalizer: #"{"type":"Sequence","normalizers":[\#([step, step, step, step].joined(separator: ","))]}"#)
+        let error = #expect(throws: TokenizerError.self) { try Tokenizer(json: Data(json.utf8), name: "T").encode("ab") }
+        #expect(error?.description.contains("the text grows beyond 1048704 bytes") == true)
+    }
+
     /// (a+)+b takes exponential time on a run of "a"; Oniguruma stops at its limit of retries.
     @Test func aRunawayExpressionIsStopped() throws {
         let json = Self.file(

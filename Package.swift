@@ -67,10 +67,11 @@ let package = Package(
                 "Compression", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
                 "Transformers",
             ]),
+        room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Safetensors", "Sharding", "Transformers"]),
         .executableTarget(
             name: "cleave",
             dependencies: [
-                "Compression", "LinearAlgebra", "MessagePassing", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers", "Transformers",
+                "Compression", "LinearAlgebra", "Measurement", "MessagePassing", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers", "Transformers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),

@@ -10,11 +10,8 @@ public import LinearAlgebra
 ///   - weights: [rows, columns], in the original order of columns. Columns whose input was always zero become zero (as published) before
 ///     any grid is found.
 ///   - factor: made with the same act-order as `options`.
-///   - measuringEnergy: also computes `energy`, which takes as many multiplications again.
 /// - Throws: `CompressionError`
-public func gptq(
-    weights: Matrix<Float>, factor: Factor, options: QuantizationOptions, measuringEnergy: Bool = true
-) throws(CompressionError) -> QuantizedTile {
+public func gptq(weights: Matrix<Float>, factor: Factor, options: QuantizationOptions) throws(CompressionError) -> QuantizedTile {
     try options.validate()
     try factor.check(weights, options)
     let tile = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
@@ -24,7 +21,7 @@ public func gptq(
     loop.run(method)
     return QuantizedTile(
         tile, codes: method.codes, grids: method.grids, options: options, loss: Array(method.loss.elements().prefix(tile.rows)),
-        energy: measuringEnergy ? factor.squaredNorms(tile.weights, rows: tile.rows) : [])
+        energy: factor.energies(tile))
 }
 
 private struct GPTQ: ColumnMethod {

@@ -58,11 +58,13 @@ final class GridSearch {
         }
     }
 
-    /// The best of the ranges shrunken by 1 - i/100; the widest of equally good ones, or of ones whose errors all overflow.
+    /// The best of the ranges shrunken by 1 - i/100; the widest where all are equally good, or where all errors overflow.
+    ///
+    /// Every fourth range is tried first: it finds an error near the least one early, and most of the others are then left unfinished.
     private func search(steps: Int, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
         makeGrid(shrink: 1, bestScales, bestZeros)
         best.base.update(repeating: .infinity, count: rows)
-        for step in 0..<steps {
+        for step in Array(stride(from: 0, to: steps, by: 4)) + (0..<steps).filter({ $0 % 4 != 0 }) {
             makeGrid(shrink: Float(1 - Double(step) / 100), scales, zeros)
             errors.base.update(repeating: 0, count: rows)
             addErrors()

@@ -1,5 +1,6 @@
 // What becomes of a tile's weights: codes on a grid.
 
+internal import CKernels
 public import LinearAlgebra
 
 public struct QuantizedTile: @unchecked Sendable {
@@ -15,7 +16,7 @@ public struct QuantizedTile: @unchecked Sendable {
     public let groupOfColumn: [Int32]?
     /// Output error of each row: ||(w - q) R||^2; empty when there was no factor.
     public let loss: [Double]
-    /// Output of each row: ||w R||^2, so that loss / energy is the relative output error; empty when not asked for.
+    /// Output of the first rows: ||w R||^2, so that their loss / energy is the relative output error; empty when not asked for.
     public let energy: [Double]
 
     public init(
@@ -64,6 +65,11 @@ extension QuantizedTile {
 }
 
 extension Factor {
+    /// ||w R||^2 of a tile's first rows: one set of lanes, since all rows would take as many multiplications as solving them.
+    func energies(_ tile: Tile) -> [Double] {
+        squaredNorms(tile.weights.columns(0..<min(Int(cleave_lanes), tile.lanes)), rows: min(Int(cleave_lanes), tile.rows))
+    }
+
     /// ||x R||^2 of each row of x, given transposed and in the order of quantization: [columns, lanes].
     func squaredNorms(_ x: Matrix<Float>, rows: Int) -> [Double] {
         var result = [Double](repeating: 0, count: rows)

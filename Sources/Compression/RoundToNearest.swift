@@ -26,7 +26,7 @@ public func roundToNearest(
     for position in factor.deadPositions { errors.row(position).update(repeating: 0, count: tile.lanes) }
     return QuantizedTile(
         tile, codes: codes, grids: grids, options: options, loss: factor.squaredNorms(errors, rows: tile.rows),
-        energy: factor.squaredNorms(live.weights, rows: tile.rows))
+        energy: factor.energies(live))
 }
 
 /// Codes and errors w - q: [columns, lanes].

@@ -90,9 +90,16 @@ public struct EncodedTile: Sendable {
         return bytes.columns(layout.zeros).elements()
     }
 
-    /// Sums over the tile's rows; not a number when they were not measured.
+    /// The sum over the tile's rows; not a number when it was not measured.
     public var loss: Double { losses()[..<layout.rows].reduce(0, +) }
-    public var energy: Double { losses()[layout.rows...].reduce(0, +) }
+
+    /// Loss and energy of the rows whose energy was measured; their quotient is the squared relative output error. Zero without such rows.
+    public var sampled: (loss: Double, energy: Double) {
+        let losses = losses()
+        return zip(losses[..<layout.rows], losses[layout.rows...]).reduce((0, 0)) { sum, row in
+            row.1.isNaN ? sum : (sum.loss + row.0, sum.energy + row.1)
+        }
+    }
 
     /// Whether every column belongs to a group that the tile has; bytes that came from a file may say otherwise.
     public var hasValidGroups: Bool {
@@ -121,7 +128,8 @@ public struct EncodedTile: Sendable {
         let losses = losses()
         return QuantizedTile(
             codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
-            groupOfColumn: groups.isEmpty ? nil : groups, loss: Array(losses[..<layout.rows]), energy: Array(losses[layout.rows...]))
+            groupOfColumn: groups.isEmpty ? nil : groups, loss: Array(losses[..<layout.rows]),
+            energy: Array(losses[layout.rows...].prefix { !$0.isNaN }))
     }
 
     /// Loss of each row, then energy of each row.

@@ -53,6 +53,7 @@ final class CalibrationBatches {
             for index in 0..<count {
                 var state = try current.load(index)
                 try forward.apply(stage, weights: weights, to: forward.input(of: stage, state), &state)
+                clock.count(.forward, operations: stage.operations(lengths: state.lengths))
                 if endsBlock { forward.finishBlock(&state) }
                 try current.store(state, index)
             }

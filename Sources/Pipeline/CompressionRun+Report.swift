@@ -21,8 +21,10 @@ extension CompressionRun {
                 guard let treatment = linear.treatment else { continue }
                 let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.tiles[$0] }
                 let entry = LinearReport(linear.linear, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
-                loss += entry.loss ?? 0
-                energy += tiles.reduce(0) { $0 + ($1.energy.isNaN ? 0 : $1.energy) }
+                for tile in tiles {
+                    loss += tile.sampled.loss
+                    energy += tile.sampled.energy
+                }
                 outcome.append(entry)
             }
         }
@@ -46,9 +48,9 @@ extension LinearReport {
         self.init(
             name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.group, columns: linear.columns)
         let loss = tiles.reduce(0) { $0 + $1.loss }
-        let energy = tiles.reduce(0) { $0 + $1.energy }
         if loss.isFinite { self.loss = loss }
-        if loss.isFinite, energy > 0 { relativeOutputError = (loss / energy).squareRoot() }
+        let sampled = tiles.map(\.sampled).reduce((loss: 0.0, energy: 0.0)) { ($0.loss + $1.loss, $0.energy + $1.energy) }
+        if sampled.energy > 0 { relativeOutputError = (sampled.loss / sampled.energy).squareRoot() }
         fallback = treatment.method.needsHessian ? facts?.fallback : nil
         guard let facts, facts.fallback == nil else { return }
         damping = facts.damping

@@ -21,12 +21,16 @@ public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute,
         // One window a batch: the shape of every product is then the same for any number of ranks.
         var states = try world.together(exitCode: exitCode) { try own.map { try forward.embed([windows[$0]]) } }
         for index in 0..<model.architecture.blockCount {
-            try world.together(exitCode: exitCode) { try run(model.architecture.block(index), forward, &states) }
+            let block = model.architecture.block(index)
+            try world.together(exitCode: exitCode) { try run(block, forward, &states) }
+            for state in states { clock.count(.evaluate, operations: block.stages.reduce(0) { $0 + $1.operations(lengths: state.lengths) }) }
             try stop?.check(after: "block \(index + 1)/\(model.architecture.blockCount) of an evaluation")
         }
         return try world.together(exitCode: exitCode) { () throws -> [Double] in
             guard !states.isEmpty else { return [] }
-            let head = try forward.loadWeights(model.architecture.head.linear)
+            let linear = model.architecture.head.linear
+            let head = try forward.loadWeights(linear)
+            for state in states { clock.count(.evaluate, operations: 2 * Double(state.tokens) * Double(linear.rows) * Double(linear.columns)) }
             return try zip(own, states).map { try forward.negativeLogLikelihood(of: [windows[$0]], $1, head: head)[0] }
         }
     }

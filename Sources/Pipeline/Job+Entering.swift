@@ -2,6 +2,7 @@
 
 internal import Foundation
 internal import Glibc
+internal import LinearAlgebra
 internal import MessagePassing
 internal import Recipes
 internal import Reporting
@@ -38,13 +39,15 @@ extension Job {
         }
         let files = try clock.measure(.read) { () throws in try SourceFiles(model, known: record?.source, world: world) }
         sourceFiles = files
+        let platforms = try world.gather(Array(Platform.description.utf8)).map { String(decoding: $0, as: UTF8.self) }
         let said = remarks
         remarks = try world.fromCoordinator(exitCode: exitCode) {
             if standing == .finished {
                 try checkFinished(files)
                 return said
             }
-            return try said + checkUnfinished(RunRecord(plan: identity, source: files), earlier: record)
+            let all = Set(platforms + (record?.platforms ?? [])).sorted()
+            return try said + checkUnfinished(RunRecord(plan: identity, source: files, platforms: all), earlier: record)
         }
         return (standing, remarks)
     }
@@ -91,8 +94,13 @@ extension Job {
         }
         var remarks: [String] = []
         if earlier == nil, FileManager.default.fileExists(atPath: work.record) { remarks.append("\(work.record) was damaged; written anew") }
+        if record.platforms.count > 1 {
+            remarks.append(
+                "processors or libraries of more than one kind are at work in this run; the result is sound, but its bytes are those of no other run:\n  "
+                    + record.platforms.joined(separator: "\n  "))
+        }
         // Times may have changed where the content has not.
-        if earlier?.plan != record.plan || earlier?.source != record.source { try record.save(work) }
+        if earlier?.plan != record.plan || earlier?.source != record.source || earlier?.platforms != record.platforms { try record.save(work) }
         try source.save(work)
         return remarks
     }
@@ -100,7 +108,7 @@ extension Job {
     /// What has changed since the directory was begun, as far as its record tells.
     private func differences(_ files: SourceFiles) -> String {
         guard let earlier = RunRecord.read(work) else { return " (what has changed cannot be told, since \(work.record) is missing or damaged)" }
-        let lines = RunRecord(plan: identity, source: files).differences(from: earlier)
+        let lines = identity.differences(from: earlier.plan) + files.differences(from: earlier.source)
         return lines.isEmpty ? "" : ":\n  " + lines.prefix(20).joined(separator: "\n  ") + (lines.count > 20 ? "\n  and \(lines.count - 20) more" : "")
     }
 }

@@ -97,7 +97,7 @@ public final class Job {
         _ linears: [LinearReport], _ tiles: TileCounts, size: SizeReport?, before: EvaluationReport?, after: EvaluationReport?, wallSeconds: Double
     ) throws -> RunReport? {
         let own = RankReport(
-            rank: world.rank, host: Session.hostName, seconds: clock.seconds, bytesSent: world.bytesSent, bytesRead: model.checkpoint.bytesRead)
+            rank: world.rank, host: Session.hostName, seconds: clock.seconds, operations: clock.operations, bytesSent: world.bytesSent, bytesRead: model.checkpoint.bytesRead)
         let ranks = try world.gather([UInt8](JSONEncoder().encode(own)))
         guard world.isCoordinator else { return nil }
         var report = RunReport(

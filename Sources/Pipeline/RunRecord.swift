@@ -3,15 +3,18 @@
 internal import Foundation
 internal import Safetensors
 
-/// OUTPUT/cleave/run.json: plan and source of the run.
+/// OUTPUT/cleave/run.json: plan and source of the run, and the platforms of its ranks.
 struct RunRecord: Sealed {
     var plan: PlanIdentity
     var source: SourceFiles
+    /// Of all attempts, each once, sorted. Several give a sound result, but not the bytes of one alone.
+    var platforms: [String]
     var seal: String?
 
-    init(plan: PlanIdentity, source: SourceFiles) {
+    init(plan: PlanIdentity, source: SourceFiles, platforms: [String]) {
         self.plan = plan
         self.source = source
+        self.platforms = platforms
     }
 
     /// nil when there is none, or a damaged one.
@@ -24,11 +27,6 @@ struct RunRecord: Sealed {
     }
 
     var identity: RunIdentity { RunIdentity(planHash: plan.hash, sourceDigest: source.digest) }
-
-    /// What is not as it was in an earlier record, in words.
-    func differences(from earlier: RunRecord) -> [String] {
-        plan.differences(from: earlier.plan) + source.differences(from: earlier.source)
-    }
 }
 
 /// The checksums that say whether two runs write the same bytes.

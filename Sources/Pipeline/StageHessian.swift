@@ -52,6 +52,7 @@ struct StageHessian {
                     case .f32(let x): gram.add(x)
                     case .bf16(let x): gram.add(x)
                     }
+                    clock.count(.hessian, operations: Double(input.rows) * Double(input.columns) * Double(input.columns))
                 }
             }
         }
@@ -92,6 +93,8 @@ struct StageHessian {
     func factor(_ gram: GramSum, settings: FactorSettings, owner: Int) throws -> FactorOutcome {
         var outcome: FactorOutcome?
         if world.rank == owner {
+            let columns = Double(gram.sum.columns)
+            clock.count(.factor, operations: columns * columns * columns / 3)
             outcome = clock.measure(.factor) {
                 do {
                     return .factor(

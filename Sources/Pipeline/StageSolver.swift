@@ -47,6 +47,9 @@ struct StageSolver {
                 }
             }
         }
+        for tile in missing where stage.linears[stage.tiles[tile].linear].treatment?.method.needsHessian == true {
+            clock.count(.solve, operations: Double(stage.tiles[tile].rows.count) * Double(stage.columns) * Double(stage.columns))
+        }
         for (position, tile) in own.enumerated() {
             message.columns(starts[tile]..<starts[tile + 1]).assign(encoded[position].bytes)
         }

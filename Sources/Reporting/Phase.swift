@@ -5,11 +5,17 @@ public enum Phase: String, CaseIterable, Sendable, Codable {
     case plan, read, forward, hessian, reduce, factor, solve, gather, commit, merge, verify, evaluate
 }
 
-/// Seconds of one rank by phase. Phases do not nest.
+/// Seconds of one rank by phase, and the arithmetic done in them. Phases do not nest.
 public final class PhaseClock {
     public private(set) var seconds: [Phase: Double] = [:]
+    /// Multiplications and additions that the phase could not avoid.
+    public private(set) var operations: [Phase: Double] = [:]
 
     public init() {}
+
+    public func count(_ phase: Phase, operations count: Double) {
+        operations[phase, default: 0] += count
+    }
 
     /// Runs `body` and adds its time to `phase`.
     public func measure<R, E: Error>(_ phase: Phase, _ body: () throws(E) -> R) throws(E) -> R {

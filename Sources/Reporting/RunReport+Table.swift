@@ -1,9 +1,9 @@
 // The closing table of a run.
 
 extension RunReport {
-    /// Time per phase over the ranks (minimum, average, maximum, share of all), then what was moved.
+    /// Time per phase over the ranks (minimum, average, maximum, share of all), the rate of its arithmetic, then what was moved.
     public func phaseTable() -> String {
-        var table = Table(header: ["phase", "min", "avg", "max", "share"])
+        var table = Table(header: ["phase", "min", "avg", "max", "share", "operations", "rate of a rank", "of peak"])
         let total = ranks.reduce(0) { $0 + $1.seconds.values.reduce(0, +) }
         for phase in Phase.allCases {
             let seconds = ranks.map { $0.seconds[phase.rawValue] ?? 0 }
@@ -11,7 +11,7 @@ extension RunReport {
             guard sum > 0, let least = seconds.min(), let most = seconds.max() else { continue }
             table.add([
                 phase.rawValue, formatSeconds(least), formatSeconds(sum / Double(ranks.count)), formatSeconds(most), "\(format(100 * sum / total, digits: 1)) %",
-            ])
+            ] + rates(phase, seconds: sum))
         }
         let memory = ranks.map(\.peakMemoryBytes)
         let lines = [
@@ -19,7 +19,18 @@ extension RunReport {
             "read \(formatBytes(ranks.reduce(0) { $0 + $1.bytesRead })), sent \(formatBytes(ranks.reduce(0) { $0 + $1.bytesSent })), "
                 + "peak memory of a rank \(formatBytes(memory.min() ?? 0)) to \(formatBytes(memory.max() ?? 0))",
         ]
-        return table.text() + lines.joined(separator: "\n") + "\n"
+        let headline = shareOfPeak.flatMap { share in
+            peakRate.map { "arithmetic at the measured peak (\(formatCount($0))/s a rank) would take \(format(100 * share, digits: 1)) % of the wall time\n" }
+        }
+        return table.text() + lines.joined(separator: "\n") + "\n" + (headline ?? "")
+    }
+
+    /// Operations of a phase, their rate on one rank, and its share of the measured peak; blank where nothing was counted.
+    private func rates(_ phase: Phase, seconds: Double) -> [String] {
+        let operations = ranks.reduce(0) { $0 + ($1.operations[phase.rawValue] ?? 0) }
+        guard operations > 0, seconds > 0 else { return ["", "", ""] }
+        let rate = operations / seconds
+        return [formatCount(operations), "\(formatCount(rate))/s", peakRate.map { "\(format(100 * rate / $0, digits: 0)) %" } ?? ""]
     }
 
     /// Source and result side by side: size, bits, perplexity; nil when nothing was merged.

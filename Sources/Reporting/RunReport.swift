@@ -17,6 +17,15 @@ public struct RunReport: Codable, Sendable {
     public var before: EvaluationReport?
     public var after: EvaluationReport?
     public var wallSeconds: Double
+    /// The matrix products of one rank in operations a second, measured right after the run; nil when they were not.
+    public var peakRate: Double?
+
+    /// The time that the arithmetic would take at the measured peak, as a share of the wall time; nil without a measurement.
+    public var shareOfPeak: Double? {
+        guard let peakRate, wallSeconds > 0, !ranks.isEmpty else { return nil }
+        let operations = ranks.reduce(0) { $0 + $1.operations.values.reduce(0, +) }
+        return operations / (peakRate * Double(ranks.count)) / wallSeconds
+    }
 
     public init(cleave: String, model: String, planHash: String, calibration: CalibrationReport?, tiles: TileCounts, wallSeconds: Double) {
         self.cleave = cleave
@@ -106,7 +115,7 @@ public struct LinearReport: Codable, Sendable {
     public var columns: Int
     /// ||(W - Q) R||^2, where R R^T is the damped Hessian; nil without a Hessian.
     public var loss: Double?
-    /// Square root of loss / ||W R||^2.
+    /// Square root of ||(W - Q) R||^2 / ||W R||^2 over the first 32 rows of each tile.
     public var relativeOutputError: Double?
     /// The share of the Hessian's mean diagonal that was added to it.
     public var damping: Double?
@@ -132,14 +141,17 @@ public struct RankReport: Codable, Sendable {
     public var rank: Int
     public var host: String
     public var seconds: [String: Double]
+    /// Multiplications and additions by phase.
+    public var operations: [String: Double]
     public var bytesSent: Int
     public var bytesRead: Int
     public var peakMemoryBytes: Int
 
-    public init(rank: Int, host: String, seconds: [Phase: Double], bytesSent: Int, bytesRead: Int) {
+    public init(rank: Int, host: String, seconds: [Phase: Double], operations: [Phase: Double], bytesSent: Int, bytesRead: Int) {
         self.rank = rank
         self.host = host
         self.seconds = Dictionary(uniqueKeysWithValues: seconds.map { ($0.key.rawValue, $0.value) })
+        self.operations = Dictionary(uniqueKeysWithValues: operations.map { ($0.key.rawValue, $0.value) })
         self.bytesSent = bytesSent
         self.bytesRead = bytesRead
         peakMemoryBytes = peakResidentBytes()

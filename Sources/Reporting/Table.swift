@@ -38,6 +38,13 @@ public func formatBytes(_ bytes: Int) -> String {
     return unit == 0 ? "\(bytes) B" : "\(format(value, digits: value < 9.995 ? 2 : 1)) \(units[unit])"
 }
 
+/// 1234567890 as `1.23 G`.
+public func formatCount(_ count: Double) -> String {
+    let units = [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G")]
+    let (factor, unit) = units.first { count >= $0.0 } ?? (1e6, "M")
+    return "\(format(count / factor, digits: 2)) \(unit)"
+}
+
 /// Seconds as `12.3 s`, `4 min 05 s`, `2 h 03 min`.
 public func formatSeconds(_ seconds: Double) -> String {
     guard seconds.isFinite, seconds >= 0, seconds < 1e15 else { return "?" }

@@ -37,8 +37,7 @@ extension Plan {
             for (stageIndex, stage) in block.stages.enumerated() {
                 let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
                 let weights = rows * columns
-                costs.forwardOperations += 2 * Double(tokens) * Double(weights) * (recipe.propagation == .block ? 2 : 1)
-                costs.forwardOperations += stage.stage.attentionOperations(sequences: sequences, length: length)
+                costs.forwardOperations += stage.stage.operations(lengths: Array(repeating: length, count: sequences)) * (recipe.propagation == .block ? 2 : 1)
                 costs.bytesRead += Double(weights) * 2
                 var hessian = 0
                 if stage.needsHessian {
@@ -51,7 +50,7 @@ extension Plan {
                 owners.formUnion(stageOwners)
                 let perRank = zip(stageOwners, stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
                 let solved = perRank.values.max() ?? 0
-                costs.solveOperations += 2 * Double(solved) * Double(columns) * Double(columns)
+                costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
                 costs.bytesSent += Double(solved * columns)
                 let forward = weights * (4 + activation) + tokens * columns * activation
                 costs.memory = max(costs.memory, residual + max(forward, tokens * columns * activation + hessian + solved * columns * 8))
@@ -61,13 +60,5 @@ extension Plan {
         costs.factorOperations = factors.max() ?? 0
         if ranks == 1 { costs.bytesSent = 0 }
         return costs
-    }
-}
-
-extension Stage {
-    /// Scores and contexts of the causal half, over all heads.
-    fileprivate func attentionOperations(sequences: Int, length: Int) -> Double {
-        guard case .attention(let attention) = effect else { return 0 }
-        return 2 * Double(sequences) * Double(length) * Double(length) * Double(attention.heads * attention.headSize)
     }
 }

@@ -1,6 +1,7 @@
 // cleave compress: from a recipe to a verified checkpoint.
 
 import ArgumentParser
+import Measurement
 import MessagePassing
 import Pipeline
 import Recipes
@@ -64,7 +65,9 @@ struct CompressVerb: Verb {
             }
         }
         let wall = start.duration(to: .now) / .seconds(1)
-        if let report = try job.report(linears, tiles, size: size, before: before, after: after, wallSeconds: wall) {
+        let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
+        if var report = try job.report(linears, tiles, size: size, before: before, after: after, wallSeconds: wall) {
+            report.peakRate = peak
             try job.save(report)
             Console.output(common.json ? try jsonLine(report) : closingText(report, job))
         }

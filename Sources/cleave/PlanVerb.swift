@@ -97,17 +97,11 @@ struct PlanVerb: Verb {
         var table = Table(header: ["ranks", "forward", "Hessian", "factor", "solve", "read", "sent", "memory", "partial files"])
         for cost in costs {
             table.add([
-                "\(cost.ranks)", operations(cost.forwardOperations), operations(cost.hessianOperations), operations(cost.factorOperations),
-                operations(cost.solveOperations), formatBytes(Int(cost.bytesRead)), formatBytes(Int(cost.bytesSent)), formatBytes(cost.memory),
+                "\(cost.ranks)", formatCount(cost.forwardOperations), formatCount(cost.hessianOperations), formatCount(cost.factorOperations),
+                formatCount(cost.solveOperations), formatBytes(Int(cost.bytesRead)), formatBytes(Int(cost.bytesSent)), formatBytes(cost.memory),
                 "\(cost.partialFiles)",
             ])
         }
         return "for the busiest rank (operations are multiplications and additions):\n" + table.text()
-    }
-
-    private func operations(_ count: Double) -> String {
-        let units = [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G")]
-        let (factor, unit) = units.first { count >= $0.0 } ?? (1e6, "M")
-        return "\(format(count / factor, digits: 2)) \(unit)"
     }
 }

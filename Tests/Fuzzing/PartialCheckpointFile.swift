@@ -26,7 +26,7 @@ extension FuzzTarget {
                     let tile = try tiles.read(TileKey(block: 1, stage: stageIndex, tile: index))
                     let weights = Matrix<Float>(uninitialized: tile.layout.rows, tile.layout.columns)
                     tile.dequantize(into: weights)
-                    _ = (tile.scales(), tile.zeros(), tile.loss, tile.energy)
+                    _ = (tile.scales(), tile.zeros(), tile.loss, tile.sampled)
                 } catch is PipelineError {
                 } catch is SafetensorsError {
                 } catch {

@@ -32,7 +32,7 @@ extension QuantizedTile {
                 #expect(found.scales.elements() == tile.scales.elements())
                 #expect(found.zeros.elements() == tile.zeros.elements())
                 #expect(found.loss == tile.loss && found.energy == tile.energy && found.groupOfColumn == nil)
-                #expect(encoded.loss == tile.loss.reduce(0, +) && encoded.energy == tile.energy.reduce(0, +))
+                #expect(encoded.loss == tile.loss.reduce(0, +) && encoded.sampled == (tile.loss.reduce(0, +), tile.energy.reduce(0, +)))
                 expectSameWeights(encoded, tile)
             }
         }
@@ -41,7 +41,17 @@ extension QuantizedTile {
     @Test func whatWasNotMeasuredIsNotANumber() {
         let options = QuantizationOptions(group: 16)
         let encoded = EncodedTile(.sample(2, 16, options, losses: false), options: options)
-        #expect(encoded.loss.isNaN && encoded.energy.isNaN)
+        #expect(encoded.loss.isNaN && encoded.sampled == (0, 0) && encoded.decoded().energy.isEmpty)
+    }
+
+    /// The relative error is that of the rows whose energy is known.
+    @Test func someRowsAreSampled() {
+        let options = QuantizationOptions(group: 16)
+        let whole = QuantizedTile.sample(5, 16, options)
+        let tile = QuantizedTile(
+            codes: whole.codes, scales: whole.scales, zeros: whole.zeros, group: 16, groupOfColumn: nil, loss: whole.loss, energy: [7, 8])
+        let encoded = EncodedTile(tile, options: options)
+        #expect(encoded.sampled == (0.5 + 1.5, 15) && encoded.loss == 12.5 && encoded.decoded().energy == [7, 8])
     }
 
     @Test func groupsOfPermutedColumnsComeBack() {

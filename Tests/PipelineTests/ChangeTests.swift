@@ -85,6 +85,20 @@ extension PipelineTests {
             #expect(message { try model.compress(["compress.bits=8"]) }?.contains("bits was 4, is 8") == true)
         }
 
+        /// As if the first attempt had run on another CPU: the record says so, and the next attempt says it to the user.
+        @Test func anotherProcessorIsRemarked() throws {
+            let model = try TinyModel()
+            #expect(try model.compress().remarks.isEmpty)
+            var object = try #require(JSONSerialization.jsonObject(with: Data(model.read("out/cleave/run.json"))) as? [String: Any])
+            (object["seal"], object["platforms"]) = (nil, ["some other processor"])
+            let text = String(decoding: try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes]), as: UTF8.self)
+            try model.write(#"{"seal":"\#(Array(text.utf8).withUnsafeBytes { Checksum.of($0) })",\#(text.dropFirst())"#, "out/cleave/run.json")
+            for _ in 0..<2 {
+                let run = try model.compress()
+                #expect(run.tiles.solved == 0 && run.remarks.contains { $0.contains("more than one kind") && $0.contains("some other processor") })
+            }
+        }
+
         @Test func damagedManifestIsMergedAgainWhileItsTilesAreThere() throws {
             let model = try TinyModel()
             try model.finish()

@@ -11,8 +11,8 @@ import Testing
             calibration: CalibrationReport(source: "text.txt", sequences: 2, length: 3, seed: .max, idsHash: "ab"), tiles: TileCounts(solved: 3, reused: 1),
             wallSeconds: 75)
         report.ranks = [
-            RankReport(rank: 0, host: "a", seconds: [.forward: 3, .solve: 1], bytesSent: 10, bytesRead: 1500),
-            RankReport(rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], bytesSent: 20, bytesRead: 500),
+            RankReport(rank: 0, host: "a", seconds: [.forward: 3, .solve: 1], operations: [.forward: 6e9], bytesSent: 10, bytesRead: 1500),
+            RankReport(rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], operations: [.forward: 3e9], bytesSent: 20, bytesRead: 500),
         ]
         var fallback = LinearReport(name: "layers.0.q", method: "gptq", bits: 4, group: 128, columns: 256)
         fallback.fallback = "no inputs"
@@ -33,11 +33,22 @@ import Testing
     @Test func phasesAreThoseThatTookTime() {
         let text = report.phaseTable()
         let lines = text.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
-        #expect(lines.contains("forward 1.00 s 2.00 s 3.00 s 50.0 %"))
+        #expect(lines.contains("forward 1.00 s 2.00 s 3.00 s 50.0 % 9.00 G 2.25 G/s"))
         #expect(lines.contains("solve 1.00 s 2.00 s 3.00 s 50.0 %"))
         #expect(!text.contains("merge"))
         #expect(text.contains("wall time 75.0 s on 2 ranks; tiles solved 3, reused 1"))
         #expect(text.contains("read 2.00 kB, sent 30 B"))
+        #expect(report.shareOfPeak == nil && !text.contains("peak would"))
+    }
+
+    /// 9e9 operations at 3e9 a second on each of 2 ranks take 1.5 s, of 75 s.
+    @Test func arithmeticIsHeldToThePeak() {
+        var report = report
+        report.peakRate = 3e9
+        #expect(report.shareOfPeak == 0.02)
+        let lines = report.phaseTable().split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(lines.contains("forward 1.00 s 2.00 s 3.00 s 50.0 % 9.00 G 2.25 G/s 75 %"))
+        #expect(lines.contains("arithmetic at the measured peak (3.00 G/s a rank) would take 2.0 % of the wall time"))
     }
 
     @Test func summaryNeedsASize() {

@@ -1,0 +1,84 @@
+// The rates of products, X^T X, the factorisation and the column loop, on operands of the sizes that large models have.
+
+internal import Compression
+internal import LinearAlgebra
+internal import Sharding
+public import Transformers
+
+extension Measurement {
+    /// Columns of a layer; rows of a weight.
+    private static let columns = 4096
+    private static let tokens = 1024
+
+    /// The rate of matrix products with operands of a type.
+    public func peak(_ compute: Compute) throws -> Double {
+        let (tokens, columns) = (Self.tokens, Self.columns / 2)
+        let x = random(tokens, columns), weight = random(columns, columns)
+        let output = Matrix<Float>(uninitialized: tokens, columns)
+        let operations = 2 * Double(tokens) * Double(columns) * Double(columns)
+        switch compute {
+        case .f32: return operations / (try watch.seconds { multiply(x, weight, transposeB: true, into: output) })
+        case .bf16:
+            let (x, weight) = (narrow(x), narrow(weight))
+            return operations / (try watch.seconds { multiply(x, weight, transposeB: true, into: output) })
+        }
+    }
+
+    func measureArithmetic(_ rates: inout MachineProfile.Rates) throws {
+        let (tokens, columns) = (Self.tokens, Self.columns)
+        let x = random(tokens, columns), weight = random(columns, columns)
+        let operations = 2 * Double(tokens) * Double(columns) * Double(columns)
+        let output = Matrix<Float>(uninitialized: tokens, columns)
+        rates.productFloat = operations / (try watch.seconds { multiply(x, weight, transposeB: true, into: output) })
+        rates.gramFloat = operations / 2 / (try gramSeconds { $0.add(x) })
+        // Where the CPU has no bf16 arithmetic, `compute: bf16` is fp32.
+        (rates.productBFloat16, rates.gramBFloat16) = (rates.productFloat, rates.gramFloat)
+        guard BFloat16.isAccelerated else { return }
+        let (xBF16, weightBF16) = (narrow(x), narrow(weight))
+        rates.productBFloat16 = operations / (try watch.seconds { multiply(xBF16, weightBF16, transposeB: true, into: output) })
+        rates.gramBFloat16 = operations / 2 / (try gramSeconds { $0.add(xBF16) })
+    }
+
+    private func gramSeconds(_ add: (GramSum) -> Void) throws -> Double {
+        let gram = GramSum(columns: Self.columns, tokens: 1 << 20, maxMagnitude: 1)
+        return try watch.seconds { add(gram) }
+    }
+
+    func measureSolving(_ rates: inout MachineProfile.Rates) throws {
+        let columns = Self.columns
+        let x = random(columns, columns)
+        let gram = GramSum(columns: columns, tokens: columns, maxMagnitude: 1)
+        gram.add(x)
+        var factored: Factor?
+        let factorSeconds = try watch.seconds {
+            factored = try Compression.factor(hessian: gram.sum, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
+        }
+        rates.factor = Double(columns) * Double(columns) * Double(columns) / 3 / factorSeconds
+        guard let factored else { return }
+        let options = QuantizationOptions(bits: 4, group: 128, symmetric: true, grid: .solved, actOrder: true, wholeGroups: true)
+        // As many tiles as threads: each is solved by one.
+        let (rows, tiles) = (256, Threads.count)
+        let weights = random(rows, columns)
+        let solveSeconds = try watch.seconds {
+            _ = try parallelMap(tiles) { _ in try gptq(weights: weights, factor: factored, options: options).loss }
+        }
+        rates.solve = Double(tiles * rows) * Double(columns) * Double(columns) / solveSeconds
+    }
+
+    /// Uniform numbers from -1 to 1, the same in every run.
+    private func random(_ rows: Int, _ columns: Int) -> Matrix<Float> {
+        let matrix = Matrix<Float>(uninitialized: rows, columns)
+        var state: UInt64 = 1
+        for index in 0..<matrix.count {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            matrix.base[index] = Float(Int32(truncatingIfNeeded: state >> 32)) * 0x1p-31
+        }
+        return matrix
+    }
+
+    private func narrow(_ matrix: Matrix<Float>) -> Matrix<BFloat16> {
+        let result = Matrix<BFloat16>(uninitialized: matrix.rows, matrix.columns)
+        convert(matrix, into: result)
+        return result
+    }
+}

@@ -24,15 +24,16 @@ void cleave_range(const float *values, size_t columns, size_t rows, int symmetri
 }
 
 CLEAVE_CLONES
-void cleave_scales(const float *low, const float *high, float shrink, float maxq, float *scales, size_t rows) {
-    for (size_t i = 0; i < rows; i++) scales[i] = (shrink * high[i] - shrink * low[i]) / maxq;
+void cleave_scales(const float *low, const float *high, const float *shrink, float maxq, float *scales, size_t rows) {
+    for (size_t i = 0; i < rows; i++) scales[i] = (shrink[i] * high[i] - shrink[i] * low[i]) / maxq;
 }
 
 CLEAVE_CLONES
-void cleave_zeros(const float *low, float shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows) {
+void cleave_zeros(
+    const float *low, const float *shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         lanes_f32 scale = __builtin_elementwise_min(__builtin_elementwise_max(LOAD(scales + row), splat(least)), splat(most));
-        lanes_f32 zero = __builtin_elementwise_rint(-shrink * LOAD(low + row) / scale);
+        lanes_f32 zero = __builtin_elementwise_rint(-LOAD(shrink + row) * LOAD(low + row) / scale);
         zero = __builtin_elementwise_min(__builtin_elementwise_max(zero, splat(0)), splat(maxq));
         STORE(scales + row, scale);
         STORE(zeros + row, symmetric ? splat((maxq + 1) / 2) : zero);
@@ -176,10 +177,12 @@ void cleave_solved_error(
 }
 
 void cleave_keep_better(
-    const double *errors, const float *scales, const float *zeros, double *best, float *kept_scales, float *kept_zeros, size_t rows) {
+    const double *errors, const float *shrink, const float *scales, const float *zeros, double *best, float *kept_shrink, float *kept_scales,
+    float *kept_zeros, size_t rows) {
     for (size_t i = 0; i < rows; i++) {
         if (!(errors[i] < best[i])) continue;
         best[i] = errors[i];
+        kept_shrink[i] = shrink[i];
         kept_scales[i] = scales[i];
         kept_zeros[i] = zeros[i];
     }

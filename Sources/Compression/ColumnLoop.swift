@@ -13,7 +13,9 @@ import LinearAlgebra
 /// and the output error of a row is ||e R||^2 = sum over j of ((v_j - q_j) R_jj)^2. The sums are gathered by one product for each block of
 /// columns, then by smaller ones for the ranges inside it, and by a kernel for the last few columns. Ranges depend on column numbers alone.
 package struct ColumnLoop {
-    /// Columns gathered by one product over everything before them.
+    /// Columns gathered by one product over everything before them: wide, since each such product packs all errors so far.
+    static let panelColumns = 512
+    /// Columns gathered by one product over those before them in the panel.
     static let blockColumns = 128
     /// Columns left to a kernel.
     package static let leafColumns = 32
@@ -76,10 +78,11 @@ protocol ColumnMethod {
 extension ColumnLoop {
     /// Widths for a method that looks at the updated weights of every `group` columns; nil for one that does not.
     package static func widths(group: Int?) -> [Int] {
-        guard let group else { return [blockColumns, leafColumns] }
-        // A block holds whole groups, and a group wider than a block is cut into blocks.
+        guard let group else { return [panelColumns, blockColumns, leafColumns] }
+        // Panels and blocks hold whole groups, and a group wider than a block is cut into blocks.
         let block = group > blockColumns ? blockColumns : blockColumns / group * group
-        return Set([max(group, block), min(group, block), group, min(group, leafColumns)]).sorted(by: >)
+        let panel = max(panelColumns / max(group, block), 1) * max(group, block)
+        return Set([panel, max(group, block), min(group, block), group, min(group, leafColumns)]).sorted(by: >)
     }
 
     /// The columns of a leaf as the kernels take them.

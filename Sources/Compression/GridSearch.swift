@@ -19,6 +19,9 @@ final class GridSearch {
     private let maxCode: Float
     private let low: Matrix<Float>
     private let high: Matrix<Float>
+    /// How far the ranges in hand are shrunken.
+    private let shrinks: Matrix<Float>
+    private let bestShrinks: Matrix<Float>
     private let scales: Matrix<Float>
     private let zeros: Matrix<Float>
     private let halves: Matrix<UInt16>
@@ -35,6 +38,8 @@ final class GridSearch {
         maxCode = Float(options.maxCode)
         low = Matrix(uninitialized: 1, rows)
         high = Matrix(uninitialized: 1, rows)
+        shrinks = Matrix(uninitialized: 1, rows)
+        bestShrinks = Matrix(uninitialized: 1, rows)
         scales = Matrix(uninitialized: 1, rows)
         zeros = Matrix(uninitialized: 1, rows)
         halves = Matrix(uninitialized: 1, rows)
@@ -50,9 +55,11 @@ final class GridSearch {
     func find(_ values: Matrix<Float>, factor: GroupFactor?, scales: Matrix<Float>, zeros: Matrix<Float>) {
         cleave_range(values.base, values.rows, rows, options.symmetric ? 1 : 0, low.base, high.base)
         switch (options.grid, factor) {
-        case (.minmax, _): makeGrid(shrink: 1, scales, zeros)
+        case (.minmax, _):
+            shrinks.base.update(repeating: 1, count: rows)
+            makeGrid(scales, zeros)
         case (.mse, _): search(steps: 80, scales, zeros) { addPowerErrors(values) }
-        case (_, .block(let transposed)): search(steps: 76, scales, zeros) { addBlockErrors(values, transposed) }
+        case (let grid, .block(let transposed)): search(steps: 76, refining: grid == .solved, scales, zeros) { addBlockErrors(values, transposed) }
         case (_, .diagonal(let diagonal)): search(steps: 76, scales, zeros) { addWeightedErrors(values, diagonal) }
         case (_, nil): preconditionFailure("a Hessian-aware grid without a factor")
         }
@@ -60,17 +67,34 @@ final class GridSearch {
 
     /// The best of the ranges shrunken by 1 - i/100; the widest where all are equally good, or where all errors overflow.
     ///
-    /// Every fourth range is tried first: it finds an error near the least one early, and most of the others are then left unfinished.
-    private func search(steps: Int, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
-        makeGrid(shrink: 1, bestScales, bestZeros)
+    /// Every fourth range is tried first: it finds an error near the least one early, and most of the others are then left unfinished. With
+    /// `refining`, only the three ranges on either side of each row's best are tried after that.
+    private func search(steps: Int, refining: Bool = false, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
+        shrinks.base.update(repeating: 1, count: rows)
+        bestShrinks.assign(shrinks)
+        makeGrid(bestScales, bestZeros)
         best.base.update(repeating: .infinity, count: rows)
-        for step in Array(stride(from: 0, to: steps, by: 4)) + (0..<steps).filter({ $0 % 4 != 0 }) {
-            makeGrid(shrink: Float(1 - Double(step) / 100), scales, zeros)
+        func tryShrinks() {
+            makeGrid(scales, zeros)
             errors.base.update(repeating: 0, count: rows)
             addErrors()
-            cleave_keep_better(errors.base, scales.base, zeros.base, best.base, bestScales.base, bestZeros.base, rows)
+            cleave_keep_better(
+                errors.base, shrinks.base, scales.base, zeros.base, best.base, bestShrinks.base, bestScales.base, bestZeros.base, rows)
+        }
+        let coarse = stride(from: 0, to: steps, by: 4)
+        for step in Array(coarse) + (refining ? [] : (0..<steps).filter { $0 % 4 != 0 }) {
+            shrinks.base.update(repeating: Self.shrink(step), count: rows)
+            tryShrinks()
+        }
+        guard refining else { return }
+        let centers = (0..<rows).map { Int((100 * (1 - bestShrinks.base[$0])).rounded()) }
+        for offset in [-2, 2, -1, 1, -3, 3] {
+            for (row, center) in centers.enumerated() { shrinks.base[row] = Self.shrink(min(max(center + offset, 0), steps - 1)) }
+            tryShrinks()
         }
     }
+
+    private static func shrink(_ step: Int) -> Float { Float(1 - Double(step) / 100) }
 
     private func addPowerErrors(_ values: Matrix<Float>) {
         cleave_power_error(values.base, values.rows, rows, scales.base, zeros.base, maxCode, best.base, errors.base)
@@ -86,11 +110,12 @@ final class GridSearch {
             values.base, values.rows, rows, transposed.base, scales.base, zeros.base, maxCode, best.base, errors.base, scratch.base)
     }
 
-    private func makeGrid(shrink: Float, _ scales: Matrix<Float>, _ zeros: Matrix<Float>) {
-        cleave_scales(low.base, high.base, shrink, maxCode, scales.base, rows)
+    /// The grids of the shrunken ranges.
+    private func makeGrid(_ scales: Matrix<Float>, _ zeros: Matrix<Float>) {
+        cleave_scales(low.base, high.base, shrinks.base, maxCode, scales.base, rows)
         round(scales)
         let (least, most) = options.scaleType.normalRange
-        cleave_zeros(low.base, shrink, maxCode, options.symmetric ? 1 : 0, least, most, scales.base, zeros.base, rows)
+        cleave_zeros(low.base, shrinks.base, maxCode, options.symmetric ? 1 : 0, least, most, scales.base, zeros.base, rows)
     }
 
     private func round(_ scales: Matrix<Float>) {

@@ -9,10 +9,11 @@
 void cleave_range(const float *values, size_t columns, size_t rows, int symmetric, float *low, float *high);
 
 /// scale = (shrink high - shrink low) / maxq.
-void cleave_scales(const float *low, const float *high, float shrink, float maxq, float *scales, size_t rows);
+void cleave_scales(const float *low, const float *high, const float *shrink, float maxq, float *scales, size_t rows);
 
 /// Clamps the scales to least ... most, then zero = round(-shrink low / scale) clamped to 0 ... maxq, or (maxq + 1) / 2 when symmetric.
-void cleave_zeros(const float *low, float shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows);
+void cleave_zeros(
+    const float *low, const float *shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows);
 
 /// errors += the sum over columns of |x - q(x)|^2.4.
 ///
@@ -37,6 +38,7 @@ void cleave_solved_error(
     const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch);
 
-/// Where errors < best: takes the error and the grid over.
+/// Where errors < best: takes the error, the shrinking and the grid over.
 void cleave_keep_better(
-    const double *errors, const float *scales, const float *zeros, double *best, float *kept_scales, float *kept_zeros, size_t rows);
+    const double *errors, const float *shrink, const float *scales, const float *zeros, double *best, float *kept_shrink, float *kept_scales,
+    float *kept_zeros, size_t rows);

@@ -53,22 +53,25 @@ start() {
     done
     echo "${inside% }" >"$LAB_DIR/pid"
     pass_signals_to "${inside% }"
-    exit_as "$command"
+    exit_with "$command"
 }
 
 # Background processes of a script ignore INT, so TERM is sent for it.
 pass_signals_to() {
     # shellcheck disable=SC2064  # the process is known now
-    trap "kill -TERM $1 2>/dev/null || true" INT TERM
+    trap "interrupted=1; kill -TERM $1 2>/dev/null || true" INT TERM
     # shellcheck disable=SC2064
-    trap "kill -USR1 $1 2>/dev/null || true" USR1
+    trap "interrupted=1; kill -USR1 $1 2>/dev/null || true" USR1
 }
 
-# Waits for a process, also when a trap interrupts the waiting, and exits with its code.
-exit_as() {
-    local code=0
-    while wait "$1" && code=0 || code=$?; kill -0 "$1" 2>/dev/null; do :; done
-    exit "$code"
+# Waits for a process, also where traps interrupt the waiting, and exits with its code.
+exit_with() {
+    local code
+    while :; do
+        interrupted=0 code=0
+        wait "$1" || code=$?
+        ((interrupted)) || exit "$code"
+    done
 }
 
 # Inside: this script is process 1, and its network namespace is the switch.
@@ -104,7 +107,7 @@ inside() {
     export LAB_HOSTFILE=$LAB_DIR/hostfile TMPDIR=$LAB_DIR/tmp OMPI_MCA_plm_rsh_agent=$LAB_DIR/agent
     enter host1 "$@" <&0 &
     pass_signals_to $!
-    exit_as $!
+    exit_with $!
 }
 
 address() { echo "10.77.$(($1 / 250)).$(($1 % 250 + 1))"; }

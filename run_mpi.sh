@@ -82,6 +82,11 @@ export CLEAVE_JOB_ID=${CLEAVE_JOB_ID:-${SLURM_JOB_ID:-$(hostname)-$$-$(date +%s)
 # Launchers put pipes between the ranks and the terminal, so cleave cannot see it by itself.
 [ -t 2 ] && export CLEAVE_PROGRESS=${CLEAVE_PROGRESS:-bar}
 
+# shellcheck source=Cluster/supervise.sh
+. "$root/Cluster/supervise.sh"
+# shellcheck source=Cluster/hosts.sh
+. "$root/Cluster/hosts.sh"
+
 # build_command RANKS HOSTFILE: sets `command`.
 build_command() {
     if [ -n "${SLURM_JOB_ID:-}" ] && [ -z "$2" ] && command -v srun >/dev/null; then
@@ -90,9 +95,11 @@ build_command() {
         command=(mpirun -n "$1" --quiet -x OMP_NUM_THREADS -x OPENBLAS_NUM_THREADS -x CLEAVE_JOB_ID)
         [ -z "${CLEAVE_PROGRESS:-}" ] || command+=(-x CLEAVE_PROGRESS)
         if [ -n "$2" ]; then
-            # Open MPI's own patience with a silent host is eight minutes.
+            # Open MPI's own patience with a silent host is eight minutes, and has no end while it starts.
             command+=(--hostfile "$2" --mca oob_tcp_keepalive_time $((host_timeout / 3)) --mca oob_tcp_keepalive_intvl $((host_timeout / 6))
-                --mca oob_tcp_keepalive_probes 4)
+                --mca oob_tcp_keepalive_probes 4 --mca orte_startup_timeout $((10 * host_timeout)))
+            [ -n "$(chosen_agent)" ] || command+=(--mca plm_rsh_args
+                "-o ConnectTimeout=$host_timeout -o ServerAliveInterval=$((host_timeout / 3)) -o ServerAliveCountMax=3")
         fi
         if [ -n "$2" ] || (($1 * threads <= cores)); then
             command+=(--map-by "slot:PE=$threads" --bind-to core)
@@ -104,18 +111,13 @@ build_command() {
         command+=(${MPIRUN_FLAGS:-})
     fi
     command+=("$binary" "${arguments[@]}")
-    echo "+ ${command[*]}" >&2
+    { printf '+' && printf ' %q' "${command[@]}" && echo; } >&2
 }
 
 if [ -z "$hostfile" ] && ((retries == 0)); then
     build_command "$ranks" ""
     exec "${command[@]}"
 fi
-
-# shellcheck source=Cluster/supervise.sh
-. "$root/Cluster/supervise.sh"
-# shellcheck source=Cluster/hosts.sh
-. "$root/Cluster/hosts.sh"
 
 # Another launch cannot mend these: what the user gave, the place of the output, and (75) a wish to stop.
 is_final() {

@@ -10,11 +10,11 @@ host_lines() {
     }'
 }
 
-# What mpirun reaches hosts with, by the flags and variables that it reads.
-launch_agent() {
+# What mpirun is told to reach hosts with, by its flags or its variable; nothing if it is left to choose ssh.
+chosen_agent() {
     local agent
     agent=$(sed -nE 's/.*-mca +plm_rsh_agent +([^ ]+).*/\1/p' <<<"${MPIRUN_FLAGS:-}")
-    echo "${agent:-${OMPI_MCA_plm_rsh_agent:-ssh -x -o BatchMode=yes -o ConnectTimeout=10}}"
+    echo "${agent:-${OMPI_MCA_plm_rsh_agent:-}}"
 }
 
 # mpirun needs no agent for the host on which it runs.
@@ -28,7 +28,8 @@ is_this_host() {
 # Asks the hosts of a hostfile, many at once; prints those that answer within 15 s, each with its number of cores.
 hosts_that_answer() {
     local host agent count=0
-    agent=$(launch_agent)
+    agent=$(chosen_agent)
+    agent=${agent:-ssh -x -o BatchMode=yes -o ConnectTimeout=10}
     while read -r host; do
         ask "$host" "$agent" &
         ((++count % 64)) || wait

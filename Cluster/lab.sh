@@ -81,7 +81,6 @@ inside() {
     shift 4
     readlink /proc/self/ns/pid >"$LAB_DIR/namespace"
     mkdir "$LAB_DIR/tmp"
-    mount -t tmpfs tmpfs /dev/shm # Open MPI's shared memory
     echo "127.0.0.1 localhost" >"$LAB_DIR/hosts"
     for ((k = 1; k <= hosts; k++)); do
         echo "$(address "$k") host$k" >>"$LAB_DIR/hosts"
@@ -95,7 +94,7 @@ inside() {
     ip link set switch up
     for ((k = 1; k <= hosts; k++)); do
         name=host$k
-        unshare --net --uts "$self" host "$name" "$(address "$k")" "$bandwidth" "$latency" </dev/null &
+        unshare --net --uts --mount "$self" host "$name" "$(address "$k")" "$bandwidth" "$latency" </dev/null &
         holder=$!
         until [ -e "$LAB_DIR/$name.pid" ]; do
             kill -0 "$holder" 2>/dev/null || fail "cannot make $name"
@@ -118,6 +117,7 @@ limit_bandwidth() { tc qdisc add dev "$1" root tbf rate "$2" burst 256kb latency
 host() {
     local name=$1 address=$2 bandwidth=$3 latency=$4
     hostname "$name"
+    mount -t tmpfs tmpfs /dev/shm
     ip link set lo up
     ip link add eth0 type veth peer name "$name" netns 1
     ip address add "$address/16" dev eth0
@@ -139,19 +139,27 @@ enter() {
     local pid
     pid=$(cat "$LAB_DIR/$1.pid")
     shift
-    exec nsenter --target "$pid" --net --uts -- "$@"
+    exec nsenter --target "$pid" --net --uts --mount --wdns="$PWD" -- "$@"
 }
 
-# connect HOST COMMAND...: what ssh is elsewhere. Like ssh it needs a working link, passes no environment on and starts at home.
+# connect HOST COMMAND...: what ssh is elsewhere. Like ssh it passes no environment on, starts at home, needs the link to begin, and over a cut link
+# it neither learns that the command has ended nor ends it.
 connect() {
-    local host=$1 answer
+    local host=$1 code=0
     shift
     [ -e "$LAB_DIR/$host.pid" ] || refuse "no host $host"
-    # Nobody listens on this port, so a host that can be reached refuses at once.
-    answer=$(LC_ALL=C timeout 5 bash -c "exec 3<>/dev/tcp/$host/22" 2>&1) || true
-    [[ $answer == *"Connection refused"* ]] || refuse "$host: no route to host"
+    reaches "$host" || refuse "$host: no route to host"
     cd "$HOME"
-    enter "$host" env -i HOME="$HOME" PATH="$PATH" TMPDIR="$LAB_DIR/tmp" bash -c "$*"
+    enter "$host" env -i HOME="$HOME" PATH="$PATH" TMPDIR="$LAB_DIR/tmp" bash -c "$*" <&0 &
+    wait $! || code=$?
+    until reaches "$host"; do sleep 1; done
+    exit "$code"
+}
+
+# Nobody listens on this port, so a host that can be reached refuses at once.
+reaches() {
+    local answer
+    answer=$(LC_ALL=C timeout 5 bash -c "exec 3<>/dev/tcp/$1/22" 2>&1) || [[ $answer == *"Connection refused"* ]]
 }
 
 refuse() {

@@ -6,17 +6,18 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
     cat <<'TEXT'
-usage: run_mpi.sh [--ranks N] [--threads T] [--hostfile F] [--retries R] [--host-timeout S] [--] CLEAVE-ARGUMENTS
+usage: run_mpi.sh [--ranks N] [--threads T] [--hostfile F] [--launcher L] [--retries R] [--host-timeout S] [--] CLEAVE-ARGUMENTS
        run_mpi.sh                     compress, verify and evaluate the embedded demo model on 2 ranks
 
   --ranks N         MPI ranks (default 2; under Slurm the number of tasks of the job)
   --threads T       threads of each rank (default 1)
   --hostfile F      Open MPI hostfile: lines such as `node1 slots=4`
+  --launcher L      srun or mpirun (default: srun in a Slurm job that speaks PMIx, unless a hostfile is given; else mpirun)
   --retries R       relaunch up to R times after a crash or the loss of a host (default 0); what is committed is kept
-  --host-timeout S  with a hostfile: a host that is silent for S seconds is lost, and the job ends (default 30, at least 6)
+  --host-timeout S  under mpirun: a host that is silent for S seconds is lost, and the job ends (default 30, at least 6)
   --help            this text; `run_mpi.sh -- --help` is the help of cleave itself
 
-Launches with srun inside a Slurm job (unless a hostfile is given), else with mpirun; binds every rank to T cores of its own where there are enough.
+Every rank is bound to T cores of its own where there are enough.
 
 A relaunch leaves out hosts of the hostfile that do not answer the launch agent (ssh, or what Open MPI is told to use) and, if their slots are needed,
 runs fewer ranks: the result does not depend on it. Nothing is relaunched after an error that it cannot mend (64, 65, 66, 69, 72, 73, 77, 78), after
@@ -35,13 +36,14 @@ fail() {
 
 is_count() { [[ $1 =~ ^[1-9][0-9]{0,8}$ ]]; }
 
-ranks="" threads=1 hostfile="" retries=0 host_timeout=30 demo=$(($# == 0))
+ranks="" threads=1 hostfile="" launcher="" retries=0 host_timeout=30 demo=$(($# == 0))
 while (($#)); do
     case $1 in
-        --ranks | --threads | --hostfile | --retries | --host-timeout) (($# > 1)) || fail "$1 needs a value" ;;&
+        --ranks | --threads | --hostfile | --launcher | --retries | --host-timeout) (($# > 1)) || fail "$1 needs a value" ;;&
         --ranks) ranks=$2 && shift 2 ;;
         --threads) threads=$2 && shift 2 ;;
         --hostfile) hostfile=$2 && shift 2 ;;
+        --launcher) launcher=$2 && shift 2 ;;
         --retries) retries=$2 && shift 2 ;;
         --host-timeout) host_timeout=$2 && shift 2 ;;
         --help | -h) usage && exit 0 ;;
@@ -56,6 +58,16 @@ is_count "$threads" || fail "--threads must be a whole number of at least 1, fou
 [ "$retries" = 0 ] || is_count "$retries" || fail "--retries must be a whole number of at least 0, found '$retries'"
 { is_count "$host_timeout" && ((host_timeout >= 6)); } || fail "--host-timeout must be a whole number of at least 6, found '$host_timeout'"
 [ -z "$hostfile" ] || [ -r "$hostfile" ] || fail "cannot read the hostfile $hostfile"
+
+if [ -z "$launcher" ]; then
+    launcher=mpirun
+    [ -z "${SLURM_JOB_ID:-}" ] || [ -n "$hostfile" ] || ! srun --mpi=list 2>&1 | grep -qw pmix || launcher=srun
+fi
+case $launcher in
+    mpirun) ;;
+    srun) [ -z "$hostfile" ] || fail "srun takes its hosts from the Slurm job, so --hostfile needs --launcher mpirun" ;;
+    *) fail "--launcher must be srun or mpirun, found '$launcher'" ;;
+esac
 
 binary=${CLEAVE_BINARY:-$root/.build/release/cleave}
 if [ -z "${CLEAVE_BINARY:-}" ]; then
@@ -89,19 +101,22 @@ export CLEAVE_JOB_ID=${CLEAVE_JOB_ID:-${SLURM_JOB_ID:-$(hostname)-$$-$(date +%s)
 
 # build_command RANKS HOSTFILE: sets `command`.
 build_command() {
-    if [ -n "${SLURM_JOB_ID:-}" ] && [ -z "$2" ] && command -v srun >/dev/null; then
+    if [ "$launcher" = srun ]; then
         command=(srun --mpi=pmix --kill-on-bad-exit=1 --ntasks="$1" --cpus-per-task="$threads" --cpu-bind=cores)
     else
         command=(mpirun -n "$1" --quiet -x OMP_NUM_THREADS -x OPENBLAS_NUM_THREADS -x CLEAVE_JOB_ID)
         [ -z "${CLEAVE_PROGRESS:-}" ] || command+=(-x CLEAVE_PROGRESS)
         if [ -n "$2" ]; then
-            # Open MPI's own patience with a silent host is eight minutes, and has no end while it starts.
-            command+=(--hostfile "$2" --mca oob_tcp_keepalive_time $((host_timeout / 3)) --mca oob_tcp_keepalive_intvl $((host_timeout / 6))
-                --mca oob_tcp_keepalive_probes 4 --mca orte_startup_timeout $((10 * host_timeout)))
+            command+=(--hostfile "$2")
             [ -n "$(chosen_agent)" ] || command+=(--mca plm_rsh_args
                 "-o ConnectTimeout=$host_timeout -o ServerAliveInterval=$((host_timeout / 3)) -o ServerAliveCountMax=3")
         fi
-        if [ -n "$2" ] || (($1 * threads <= cores)); then
+        if [ -n "$2${SLURM_JOB_ID:-}" ]; then
+            # Open MPI's own patience with a silent host is eight minutes, and has no end while it starts.
+            command+=(--mca oob_tcp_keepalive_time $((host_timeout / 3)) --mca oob_tcp_keepalive_intvl $((host_timeout / 6))
+                --mca oob_tcp_keepalive_probes 4 --mca orte_startup_timeout $((10 * host_timeout)))
+        fi
+        if [ -n "$2${SLURM_JOB_ID:-}" ] || (($1 * threads <= cores)); then
             command+=(--map-by "slot:PE=$threads" --bind-to core)
         else
             command+=(--oversubscribe --bind-to none)
@@ -162,7 +177,8 @@ for ((attempt = 0; ; attempt++)); do
         what="no host of $hostfile answers"
     fi
     slots=$ranks
-    [ -z "$hostfile" ] || look_for_hosts
+    # Inside a Slurm job Slurm reaches the hosts.
+    [ -z "$hostfile" ] || [ -n "${SLURM_JOB_ID:-}" ] || look_for_hosts
     ((attempt < retries)) || break
     say "$what; retry $((attempt + 1)) of $retries in 5 s on $((slots < ranks ? slots : ranks)) of $ranks ranks"
     pause 5

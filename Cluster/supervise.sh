@@ -1,7 +1,7 @@
 # For run_mpi.sh: starts a launcher, passes signals on to it, and ends it when a host has fallen silent. Sourced, not run.
 # shellcheck shell=bash
 
-launcher="" # the process that signals go to
+process="" # the process that signals go to
 # shellcheck disable=SC2034  # run_mpi.sh reads it
 stopping="" # the signal that asked for the end; nothing is relaunched after it
 interrupted=0
@@ -16,18 +16,18 @@ pass_signals_on() {
 # shellcheck disable=SC2317,SC2034  # the traps call it
 pass_on() {
     interrupted=1 stopping=$1
-    [ -z "$launcher" ] || kill "-$1" "$launcher" 2>/dev/null || true
+    [ -z "$process" ] || kill "-$1" "$process" 2>/dev/null || true
 }
 
-# Waits for the launcher, also where traps interrupt the waiting, and returns its exit code.
-await_launcher() {
+# Waits for the process, also where traps interrupt the waiting, and returns its exit code.
+await_process() {
     local code
     while :; do
         interrupted=0 code=0
-        wait "$launcher" || code=$?
+        wait "$process" || code=$?
         ((interrupted)) || break
     done
-    launcher=""
+    process=""
     return "$code"
 }
 
@@ -36,12 +36,12 @@ launch() {
     local watcher="" code=0 seconds=$1
     shift
     "$@" <&0 &
-    launcher=$!
+    process=$!
     if [ "$1" = mpirun ]; then
-        end_when_unheard "$launcher" "$seconds" &
+        end_when_unheard "$process" "$seconds" &
         watcher=$!
     fi
-    await_launcher || code=$?
+    await_process || code=$?
     if [ -n "$watcher" ]; then
         kill "$watcher" 2>/dev/null || true
         wait "$watcher" 2>/dev/null || true
@@ -51,8 +51,8 @@ launch() {
 
 pause() {
     sleep "$1" >/dev/null 2>&1 &
-    launcher=$!
-    await_launcher || true
+    process=$!
+    await_process || true
 }
 
 # mpirun notices a lost host by TCP keepalive, which rests while sent data waits for its acknowledgement: the kernel then repeats the data for a
@@ -78,10 +78,10 @@ family_of() {
 
 # Whether a TCP connection of mpirun's family has sent the same data four times (3 s at the least) without an answer.
 is_unheard() {
-    local process tables
+    local member tables
     tables=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null || true)
-    for process in $(family_of "$1"); do
-        find "/proc/$process/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null | tr -dc '0-9\n'
+    for member in $(family_of "$1"); do
+        find "/proc/$member/fd" -lname 'socket:*' -printf '%l\n' 2>/dev/null | tr -dc '0-9\n'
     done | awk 'FILENAME == "-" { own[$1]; next }
         # The columns: 6 timer (01 is retransmission) and when it fires, 7 retransmissions in hexadecimal, 10 inode.
         $6 ~ /^01:/ && $7 >= "00000004" && $10 in own { found = 1 }

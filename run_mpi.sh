@@ -153,10 +153,12 @@ look_for_hosts() {
     done < <(host_lines "$hostfile" | cut -d ' ' -f 1 | sort -u | grep -vxFf <(cut -d ' ' -f 1 "$scratch/answers"))
 }
 
-# USR1 kills ranks that have not yet set up their stop (138): that is an end in good order too.
+# What a signal did to the launcher comes back as this or that code; USR1 kills ranks that have not yet set up their stop (138).
 exit_stopped() {
     case $stopping:$1 in
+        *:0 | *:75) exit "$1" ;;
         USR1:138) exit 75 ;;
+        TERM:*) exit 143 ;;
         *) exit "$1" ;;
     esac
 }
@@ -182,10 +184,7 @@ for ((attempt = 0; ; attempt++)); do
     ((attempt < retries)) || break
     say "$what; retry $((attempt + 1)) of $retries in 5 s on $((slots < ranks ? slots : ranks)) of $ranks ranks"
     pause 5
-    case $stopping in
-        USR1) exit 75 ;;
-        TERM) exit 143 ;;
-    esac
+    [ -z "$stopping" ] || exit_stopped 138
 done
 ((retries == 0)) || say "$what; no retry is left"
 exit "$code"

@@ -18,10 +18,14 @@ enum CleaveProcess {
     /// Runs `cleave arguments` in the repository's root on some ranks; without a launcher when `ranks` is nil.
     static func run(_ arguments: [String], ranks: Int? = nil, threads: Int = 1) throws -> CleaveRun {
         let launcher = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300", "-n"]
-        let command = (ranks.map { launcher + ["\($0)"] } ?? []) + [binary] + arguments
+        return try run(command: ["OMP_NUM_THREADS=\(threads)"] + (ranks.map { launcher + ["\($0)"] } ?? []) + [binary] + arguments)
+    }
+
+    /// Runs a command, or a script of the repository, in the repository's root; variables may come before it, as for `env`.
+    static func run(command: [String]) throws -> CleaveRun {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["OMP_NUM_THREADS=\(threads)"] + command
+        process.arguments = ["CLEAVE_BINARY=\(binary)"] + command
         process.currentDirectoryURL = URL(fileURLWithPath: root)
         // Files instead of pipes: a pipe that nobody empties would stop the process.
         let directory = try TemporaryDirectory()

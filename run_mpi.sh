@@ -153,11 +153,12 @@ look_for_hosts() {
     done < <(host_lines "$hostfile" | cut -d ' ' -f 1 | sort -u | grep -vxFf <(cut -d ' ' -f 1 "$scratch/answers"))
 }
 
-# What a signal did to the launcher comes back as this or that code; USR1 kills ranks that have not yet set up their stop (138).
+# What a signal did to the ranks comes back as this or that code: USR1 kills those that cannot hear it yet (138), and srun may end a rank that is
+# about to exit with 75 because another one just has (137, 143).
 exit_stopped() {
     case $stopping:$1 in
         *:0 | *:75) exit "$1" ;;
-        USR1:138) exit 75 ;;
+        USR1:137 | USR1:138 | USR1:143) exit 75 ;;
         TERM:*) exit 143 ;;
         *) exit "$1" ;;
     esac

@@ -108,13 +108,14 @@ build_command() {
         [ -z "${CLEAVE_PROGRESS:-}" ] || command+=(-x CLEAVE_PROGRESS)
         if [ -n "$2" ]; then
             command+=(--hostfile "$2")
+            # A daemon that is lost before it has called back is missed by ssh alone.
             [ -n "$(chosen_agent)" ] || command+=(--mca plm_rsh_args
                 "-o ConnectTimeout=$host_timeout -o ServerAliveInterval=$((host_timeout / 3)) -o ServerAliveCountMax=3")
         fi
         if [ -n "$2${SLURM_JOB_ID:-}" ]; then
-            # Open MPI's own patience with a silent host is eight minutes, and has no end while it starts.
+            # Open MPI's own patience with a silent host is eight minutes.
             command+=(--mca oob_tcp_keepalive_time $((host_timeout / 3)) --mca oob_tcp_keepalive_intvl $((host_timeout / 6))
-                --mca oob_tcp_keepalive_probes 4 --mca orte_startup_timeout $((10 * host_timeout)))
+                --mca oob_tcp_keepalive_probes 4)
         fi
         if [ -n "$2${SLURM_JOB_ID:-}" ] || (($1 * threads <= cores)); then
             command+=(--map-by "slot:PE=$threads" --bind-to core)

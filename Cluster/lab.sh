@@ -56,12 +56,13 @@ start() {
     exit_with "$command"
 }
 
-# Background processes of a script ignore INT, so TERM is sent for it.
+# Background processes of a script ignore INT, so TERM is sent for it. Only the first is passed on: a shell that is told twice while the process ends
+# may wait for it forever.
 pass_signals_to() {
     # shellcheck disable=SC2064  # the process is known now
-    trap "interrupted=1; kill -TERM $1 2>/dev/null || true" INT TERM
+    trap "trap '' INT TERM; interrupted=1; kill -TERM $1 2>/dev/null || true" INT TERM
     # shellcheck disable=SC2064
-    trap "interrupted=1; kill -USR1 $1 2>/dev/null || true" USR1
+    trap "trap '' USR1; interrupted=1; kill -USR1 $1 2>/dev/null || true" USR1
 }
 
 # Waits for a process, also where traps interrupt the waiting, and exits with its code.
@@ -142,18 +143,33 @@ enter() {
     exec nsenter --target "$pid" --net --uts --mount --wdns="$PWD" -- "$@"
 }
 
-# connect HOST COMMAND...: what ssh is elsewhere. Like ssh it passes no environment on, starts at home, needs the link to begin, and over a cut link
-# it neither learns that the command has ended nor ends it.
+# connect HOST COMMAND...: what ssh is elsewhere, with `ServerAliveInterval=5`. It passes no environment on, starts at home and needs the link: without
+# it a session does not begin, neither learns that its command has ended nor ends it, and gives up after 15 s.
 connect() {
-    local host=$1 code=0
+    local host=$1 code=0 command heard=$SECONDS
     shift
     [ -e "$LAB_DIR/$host.pid" ] || refuse "no host $host"
     reaches "$host" || refuse "$host: no route to host"
     cd "$HOME"
     enter "$host" env -i HOME="$HOME" PATH="$PATH" TMPDIR="$LAB_DIR/tmp" bash -c "$*" <&0 &
-    wait $! || code=$?
-    until reaches "$host"; do sleep 1; done
+    command=$!
+    while kill -0 "$command" 2>/dev/null; do
+        ((SECONDS - heard < 5)) || hear || true
+        sleep 0.5
+    done
+    wait "$command" || code=$?
+    while ! hear; do sleep 1; done
     exit "$code"
+}
+
+# Asks a host that a session is open to.
+hear() {
+    if reaches "$host"; then
+        heard=$SECONDS
+    else
+        ((SECONDS - heard < 15)) || refuse "$host does not answer any more"
+        return 1
+    fi
 }
 
 # Nobody listens on this port, so a host that can be reached refuses at once.

@@ -8,9 +8,11 @@ interrupted=0
 
 say() { echo "run_mpi.sh: $*" >&2; }
 
+# Of a kind only the first is passed on: groups of processes and schedulers often send several, and a shell that is told twice while the launcher
+# ends may wait for it forever.
 pass_signals_on() {
-    trap 'pass_on TERM' TERM INT HUP
-    trap 'pass_on USR1' USR1
+    trap 'trap "" TERM INT HUP; pass_on TERM' TERM INT HUP
+    trap 'trap "" USR1; pass_on USR1' USR1
 }
 
 # shellcheck disable=SC2317,SC2034  # the traps call it
@@ -40,12 +42,11 @@ launch() {
     if [ "$1" = mpirun ]; then
         end_when_unheard "$process" "$seconds" &
         watcher=$!
+        disown "$watcher"
     fi
     await_process || code=$?
-    if [ -n "$watcher" ]; then
-        kill "$watcher" 2>/dev/null || true
-        wait "$watcher" 2>/dev/null || true
-    fi
+    # KILL, because whoever started this script may have blocked TERM.
+    [ -z "$watcher" ] || kill -KILL "$watcher" 2>/dev/null || true
     return "$code"
 }
 

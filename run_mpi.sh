@@ -174,7 +174,7 @@ for ((attempt = 0; ; attempt++)); do
         build_command $((slots < ranks ? slots : ranks)) "$hosts"
         code=0
         launch "$host_timeout" "${command[@]}" || code=$?
-        [ -z "$stopping" ] || exit_stopped "$code"
+        [ "$stopping" != TERM ] || exit_stopped "$code"
         ! is_final "$code" || exit "$code"
         what="exit code $code"
     else
@@ -183,6 +183,7 @@ for ((attempt = 0; ; attempt++)); do
     slots=$ranks
     # Inside a Slurm job Slurm reaches the hosts.
     [ -z "$hostfile" ] || [ -n "${SLURM_JOB_ID:-}" ] || look_for_hosts
+    [ -z "$stopping" ] || exit_stopped "$code"
     ((attempt < retries)) || break
     say "$what; retry $((attempt + 1)) of $retries in 5 s on $((slots < ranks ? slots : ranks)) of $ranks ranks"
     pause 5

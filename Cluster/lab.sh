@@ -97,6 +97,7 @@ inside() {
         name=host$k
         unshare --net --uts --mount "$self" host "$name" "$(address "$k")" "$bandwidth" "$latency" </dev/null &
         holder=$!
+        disown "$holder" # no word of it when the host is killed
         until [ -e "$LAB_DIR/$name.pid" ]; do
             kill -0 "$holder" 2>/dev/null || fail "cannot make $name"
             sleep 0.01

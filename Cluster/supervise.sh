@@ -26,7 +26,7 @@ await_process() {
     local code
     while :; do
         interrupted=0 code=0
-        wait "$process" || code=$?
+        { wait "$process" || code=$?; } 2>/dev/null # bash has something to say about killed processes
         ((interrupted)) || break
     done
     process=""

@@ -22,7 +22,7 @@ Every rank is bound to T cores of its own where there are enough.
 A relaunch leaves out hosts of the hostfile that do not answer the launch agent (ssh, or what Open MPI is told to use) and, if their slots are needed,
 runs fewer ranks: the result does not depend on it. Nothing is relaunched after an error that it cannot mend (64, 65, 66, 69, 72, 73, 77, 78), after
 75 (stopped in good order: somebody wished it; the same command resumes), or after INT, TERM, HUP or USR1. TERM ends the ranks at once; USR1 asks
-them to stop in good order. The exit code is that of the last launch; 205 or 137 after the loss of a host.
+them to stop in good order. The exit code is that of the last launch; 205, 255 or 137 after the loss of a host.
 
 Environment: CLEAVE_BINARY runs that program instead of building one; MPIRUN_FLAGS are passed to mpirun; CLEAVE_JOB_ID (default: the Slurm job, else
 a new one) names the job to all its launches.

@@ -22,25 +22,30 @@ final class CleaveProcess {
     private var output: String { directory.path + "/stdout" }
     private var errors: String { directory.path + "/stderr" }
 
-    /// Starts `cleave arguments` in the repository's root on some ranks; without a launcher when `ranks` is nil.
+    /// Starts `cleave arguments` on some ranks; without a launcher when `ranks` is nil.
     ///
     /// - Parameter environment: settings `NAME=value` for the ranks alone.
-    init(_ arguments: [String], ranks: Int? = nil, threads: Int = 1, environment: [String] = []) throws {
-        directory = try TemporaryDirectory()
+    convenience init(_ arguments: [String], ranks: Int? = nil, threads: Int = 1, environment: [String] = []) throws {
         let launcher = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300", "-n"]
-        let command = (ranks.map { launcher + ["\($0)"] } ?? []) + ["env"] + environment + [Self.binary] + arguments
+        try self.init(
+            command: ["OMP_NUM_THREADS=\(threads)"] + (ranks.map { launcher + ["\($0)"] } ?? []) + ["env"] + environment + [Self.binary] + arguments)
+    }
+
+    /// Starts a command, or a script of the repository, in the repository's root; variables may come before it, as for `env`.
+    init(command: [String]) throws {
+        directory = try TemporaryDirectory()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["OMP_NUM_THREADS=\(threads)"] + command
+        process.arguments = ["CLEAVE_BINARY=\(Self.binary)"] + command
         process.currentDirectoryURL = URL(fileURLWithPath: Self.root)
         for path in [output, errors] { _ = FileManager.default.createFile(atPath: path, contents: nil) }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle(forWritingAtPath: output)
         process.standardError = FileHandle(forWritingAtPath: errors)
-        // Threads of tests block signals, and processes inherit that: a launcher must hear them.
-        var (all, before) = (sigset_t(), sigset_t())
-        sigfillset(&all)
-        pthread_sigmask(SIG_UNBLOCK, &all, &before)
-        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        // The threads of tests block signals, and what they start would inherit that.
+        var (none, blocked) = (sigset_t(), sigset_t())
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &blocked)
+        defer { pthread_sigmask(SIG_SETMASK, &blocked, nil) }
         try process.run()
     }
 
@@ -64,6 +69,10 @@ final class CleaveProcess {
     /// Runs the command to its end.
     static func run(_ arguments: [String], ranks: Int? = nil, threads: Int = 1, environment: [String] = []) throws -> CleaveRun {
         try CleaveProcess(arguments, ranks: ranks, threads: threads, environment: environment).wait()
+    }
+
+    static func run(command: [String]) throws -> CleaveRun {
+        try CleaveProcess(command: command).wait()
     }
 }
 

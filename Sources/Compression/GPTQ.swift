@@ -10,8 +10,11 @@ public import LinearAlgebra
 ///   - weights: [rows, columns], in the original order of columns. Columns whose input was always zero become zero (as published) before
 ///     any grid is found.
 ///   - factor: made with the same act-order as `options`.
+///   - measuringEnergy: also computes `energy`, for which the factor is read once more.
 /// - Throws: `CompressionError`
-public func gptq(weights: Matrix<Float>, factor: Factor, options: QuantizationOptions) throws(CompressionError) -> QuantizedTile {
+public func gptq(
+    weights: Matrix<Float>, factor: Factor, options: QuantizationOptions, measuringEnergy: Bool = true
+) throws(CompressionError) -> QuantizedTile {
     try options.validate()
     try factor.check(weights, options)
     let tile = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
@@ -21,7 +24,7 @@ public func gptq(weights: Matrix<Float>, factor: Factor, options: QuantizationOp
     loop.run(method)
     return QuantizedTile(
         tile, codes: method.codes, grids: method.grids, options: options, loss: Array(method.loss.elements().prefix(tile.rows)),
-        energy: factor.energies(tile))
+        energy: measuringEnergy ? factor.energies(tile) : [])
 }
 
 private struct GPTQ: ColumnMethod {

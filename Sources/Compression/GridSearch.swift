@@ -65,10 +65,10 @@ final class GridSearch {
         }
     }
 
-    /// The best of the ranges shrunken by 1 - i/100; the widest where all are equally good, or where all errors overflow.
+    /// The best of the ranges shrunken by 1 - i/100; the first of equally good ones; the widest where all errors overflow.
     ///
-    /// Every fourth range is tried first: it finds an error near the least one early, and most of the others are then left unfinished. With
-    /// `refining`, only the three ranges on either side of each row's best are tried after that.
+    /// Every fourth range is tried first, from those that are most often the best: an error near the least one is found early, and most of the others
+    /// are then left unfinished. With `refining`, only the three ranges on either side of each row's best are tried after that.
     private func search(steps: Int, refining: Bool = false, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
         shrinks.base.update(repeating: 1, count: rows)
         bestShrinks.assign(shrinks)
@@ -81,8 +81,9 @@ final class GridSearch {
             cleave_keep_better(
                 errors.base, shrinks.base, scales.base, zeros.base, best.base, bestShrinks.base, bestScales.base, bestZeros.base, rows)
         }
-        let coarse = stride(from: 0, to: steps, by: 4)
-        for step in Array(coarse) + (refining ? [] : (0..<steps).filter { $0 % 4 != 0 }) {
+        let usual = 12  // hundredths, for weights of normal distribution in 4 bits
+        let coarse = stride(from: 0, to: steps, by: 4).sorted { (abs($0 - usual), $0) < (abs($1 - usual), $1) }
+        for step in coarse + (refining ? [] : (0..<steps).filter { $0 % 4 != 0 }) {
             shrinks.base.update(repeating: Self.shrink(step), count: rows)
             tryShrinks()
         }

@@ -82,7 +82,7 @@ private struct TileSolver: Sendable {
         do {
             switch (treatment.method, outcome) {
             case (.gptq, .factor(let factor)?):
-                return EncodedTile(try gptq(weights: weights, factor: factor, options: options), options: options)
+                return EncodedTile(try gptq(weights: weights, factor: factor, options: options, measuringEnergy: stage.isSampled(index)), options: options)
             case (.rtn, .factor(let factor)?):
                 return EncodedTile(try roundToNearest(weights: weights, options: options, factor: factor), options: options)
             case (.gptq, .singular?), (.rtn, .singular?), (.rtn, nil):

@@ -115,7 +115,7 @@ public struct LinearReport: Codable, Sendable {
     public var columns: Int
     /// ||(W - Q) R||^2, where R R^T is the damped Hessian; nil without a Hessian.
     public var loss: Double?
-    /// Square root of ||(W - Q) R||^2 / ||W R||^2 over the first 32 rows of each tile.
+    /// Square root of ||(W - Q) R||^2 / ||W R||^2 over the first 32 rows of every fourth tile.
     public var relativeOutputError: Double?
     /// The share of the Hessian's mean diagonal that was added to it.
     public var damping: Double?

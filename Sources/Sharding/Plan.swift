@@ -57,6 +57,12 @@ public struct Tile: Sendable, Hashable {
 }
 
 extension StagePlan {
+    /// Whether the relative output error is measured on this tile: the first of its linear, and every fourth after it.
+    public func isSampled(_ tile: Int) -> Bool {
+        let linear = tiles[tile].linear
+        return (tile - (tiles.firstIndex { $0.linear == linear } ?? tile)) % 4 == 0
+    }
+
     /// Rows of a tile when a stage's linears have `rows` rows together.
     ///
     /// At least about 16 tiles, so that a stage spreads over ranks; at least 64 rows, below which products lose speed; at most 256. A multiple of 32, so that

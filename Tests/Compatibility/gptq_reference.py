@@ -82,7 +82,7 @@ class Quantizer:
                 attempt(step)
             return scale, zero
         # Not published: every fourth range, then the neighbours of each row's best.
-        for step in range(0, 76, 4):
+        for step in sorted(range(0, 76, 4), key=lambda step: (abs(step - 12), step)):
             attempt(step)
         centers = best_step
         for offset in (-2, 2, -1, 1, -3, 3):

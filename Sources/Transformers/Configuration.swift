@@ -12,9 +12,12 @@ enum JSONValue: Equatable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// From what `JSONSerialization` gives. (Trying one type after the other with `Decodable` takes seconds for values nested deep.)
+    /// From what `JSONSerialization` gives. Trying one type after the other with `Decodable`, or a cast of an object to another kind of
+    /// value, would take seconds for values nested deep.
     init(_ value: Any) {
         switch value {
+        case let members as [String: Any]: self = .object(members.mapValues(JSONValue.init))
+        case let elements as [Any]: self = .array(elements.map(JSONValue.init))
         case let text as String: self = .string(text)
         case let number as NSNumber:
             // Foundation keeps booleans as numbers of C's type `char`.
@@ -25,8 +28,6 @@ enum JSONValue: Equatable {
             } else {
                 self = .number(number.doubleValue)
             }
-        case let elements as [Any]: self = .array(elements.map(JSONValue.init))
-        case let members as [String: Any]: self = .object(members.mapValues(JSONValue.init))
         default: self = .null
         }
     }

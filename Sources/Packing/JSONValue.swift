@@ -53,7 +53,11 @@ extension JSONValue {
     }
 
     private init(_ object: Any) {
+        // Objects and arrays first: a cast of one to another kind of value takes time that grows with all that is in it.
         switch object {
+        case let dictionary as [String: Any]:
+            self = .object(dictionary.sorted { $0.key < $1.key }.map { (key: $0.key, value: JSONValue($0.value)) })
+        case let array as [Any]: self = .array(array.map(JSONValue.init))
         case let text as String: self = .string(text)
         case let number as NSNumber:
             // Foundation keeps booleans as numbers of C's type `char`.
@@ -64,9 +68,6 @@ extension JSONValue {
             } else {
                 self = .number(number.doubleValue)
             }
-        case let array as [Any]: self = .array(array.map(JSONValue.init))
-        case let dictionary as [String: Any]:
-            self = .object(dictionary.sorted { $0.key < $1.key }.map { (key: $0.key, value: JSONValue($0.value)) })
         default: self = .null
         }
     }

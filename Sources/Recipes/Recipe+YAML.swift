@@ -15,7 +15,9 @@ extension Recipe {
     public init(yaml: String, file: String, overrides: [String] = [], model: String? = nil, output: String? = nil) throws(RecipeError) {
         var root: Node
         do {
-            root = try compose(yaml: yaml) ?? .mapping(Node.Mapping([]))
+            root = try composed(yaml) ?? .mapping(Node.Mapping([]))
+        } catch let error as TangledAliases {
+            throw RecipeError(place: file, message: error.description)
         } catch let error as YamlError {
             throw RecipeError(place: file, message: "not valid YAML: \(error)")
         } catch {

@@ -2,8 +2,8 @@
 
 internal import Yams
 
-/// Parts of a path and values inside a value, far beyond what recipes have; beyond them recursion and aliases of aliases would not end.
-private let (longestPath, largestValue) = (16, 10_000)
+/// Parts of a path, far beyond what recipes have: values nest as deep as their path is long.
+private let longestPath = 16
 
 /// Replaces the value at a dotted path (`compress.bits`, `rules.0.group`) by a value written in YAML.
 func applyOverride(_ text: String, to root: inout Node) throws(RecipeError) {
@@ -16,8 +16,7 @@ func applyOverride(_ text: String, to root: inout Node) throws(RecipeError) {
     let source = String(text[text.index(after: equals)...])
     let value: Node
     do {
-        var budget = largestValue
-        value = try unmarked(try compose(yaml: source) ?? Node(""), &budget)
+        value = unmarked(try composed(source) ?? Node(""))
     } catch {
         throw RecipeError(place: place, message: "the value is not valid YAML: \(error)")
     }
@@ -49,23 +48,11 @@ private func replace(_ path: ArraySlice<String>, in node: inout Node, by value: 
 }
 
 /// The node without line numbers, which would point into the recipe's file.
-private func unmarked(_ node: Node, _ budget: inout Int) throws(OversizedValue) -> Node {
-    budget -= 1
-    guard budget >= 0 else { throw OversizedValue() }
+private func unmarked(_ node: Node) -> Node {
     switch node {
-    case .scalar(let scalar): return .scalar(Node.Scalar(scalar.string, scalar.tag, scalar.style))
-    case .sequence(let sequence):
-        var items: [Node] = []
-        for item in sequence { items.append(try unmarked(item, &budget)) }
-        return .sequence(Node.Sequence(items, sequence.tag, sequence.style))
-    case .mapping(let mapping):
-        var pairs: [(Node, Node)] = []
-        for (key, value) in mapping { pairs.append((try unmarked(key, &budget), try unmarked(value, &budget))) }
-        return .mapping(Node.Mapping(pairs, mapping.tag, mapping.style))
-    case .alias: return node
+    case .scalar(let scalar): .scalar(Node.Scalar(scalar.string, scalar.tag, scalar.style))
+    case .sequence(let sequence): .sequence(Node.Sequence(sequence.map(unmarked), sequence.tag, sequence.style))
+    case .mapping(let mapping): .mapping(Node.Mapping(mapping.map { (unmarked($0.key), unmarked($0.value)) }, mapping.tag, mapping.style))
+    case .alias(let alias): .alias(alias)
     }
-}
-
-private struct OversizedValue: Error, CustomStringConvertible {
-    var description: String { "it has more than \(largestValue) parts" }
 }

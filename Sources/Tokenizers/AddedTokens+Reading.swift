@@ -40,6 +40,7 @@ extension AddedTokenSplitter {
     init(normalized tokens: [AddedToken], normalizer: Normalizer, at node: JSONNode) throws(TokenizerError) {
         let tokens = tokens.filter(\.isNormalized)
         var spellings: [[UInt8]] = []
+        var seen: Set<[UInt8]> = []
         for token in tokens {
             let name = String(decoding: token.content, as: UTF8.self)
             let spelling: [UInt8]
@@ -48,7 +49,7 @@ extension AddedTokenSplitter {
             } catch {
                 throw node.error("normalizing the added token \"\(name)\" failed: \(error.message).")
             }
-            guard !spelling.isEmpty, !spellings.contains(spelling) else {
+            guard !spelling.isEmpty, seen.insert(spelling).inserted else {
                 throw node.error("the added token \"\(name)\" is empty or equal to another one after normalization.")
             }
             spellings.append(spelling)

@@ -3,7 +3,7 @@
 internal import Foundation
 
 /// A JSON value as written.
-enum JSONValue: Equatable, Decodable {
+enum JSONValue: Equatable {
     case null
     case bool(Bool)
     case integer(Int)
@@ -12,22 +12,23 @@ enum JSONValue: Equatable, Decodable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let value = try? container.decode(Bool.self) {
-            self = .bool(value)
-        } else if let value = try? container.decode(Int.self) {
-            self = .integer(value)
-        } else if let value = try? container.decode(Double.self) {
-            self = .number(value)
-        } else if let value = try? container.decode(String.self) {
-            self = .string(value)
-        } else if let value = try? container.decode([JSONValue].self) {
-            self = .array(value)
-        } else {
-            self = .object(try container.decode([String: JSONValue].self))
+    /// From what `JSONSerialization` gives. Trying one type after the other with `Decodable`, or a cast of an object to another kind of
+    /// value, would take seconds for values nested deep.
+    init(_ value: Any) {
+        switch value {
+        case let members as [String: Any]: self = .object(members.mapValues(JSONValue.init))
+        case let elements as [Any]: self = .array(elements.map(JSONValue.init))
+        case let text as String: self = .string(text)
+        case let number as NSNumber:
+            // Foundation keeps booleans as numbers of C's type `char`.
+            if String(cString: number.objCType) == "c" {
+                self = .bool(number.boolValue)
+            } else if let integer = Int(exactly: number) ?? Int(exactly: number.doubleValue) {
+                self = .integer(integer)
+            } else {
+                self = .number(number.doubleValue)
+            }
+        default: self = .null
         }
     }
 
@@ -57,11 +58,14 @@ struct Configuration {
     private let values: [String: JSONValue]
 
     init(_ data: Data, source: String) throws(ArchitectureError) {
+        let found: Any
         do {
-            values = try JSONDecoder().decode([String: JSONValue].self, from: data)
+            found = try JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed)
         } catch {
             throw .malformed(source: source, reason: "\(error)")
         }
+        guard case .object(let members) = JSONValue(found) else { throw .malformed(source: source, reason: "it is another kind of value") }
+        values = members
         self.source = source
         prefix = ""
     }

@@ -22,6 +22,9 @@ struct PlanVerb: Verb {
     @Option(help: ArgumentHelp("Numbers of ranks to show, separated by commas.", valueName: "8,64,1024"))
     var ranks = "1,2,4,8,16"
 
+    @Option(help: "A profile that `cleave bench` wrote: predicts the time of each phase.", completion: .file(extensions: ["json"]))
+    var machine: String?
+
     @Flag(help: "List every linear with the treatment that it gets.")
     var linears = false
 
@@ -39,25 +42,31 @@ struct PlanVerb: Verb {
         var tiles: Int
         var batches: Int
         var costs: [Costs]
+        var predictions: [Prediction]
     }
 
     func run(_ world: Communicator) throws {
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
+        let profile = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try machine.map(MachineProfile.read) }
         let job = try Job(source, access: weights.access, world: world, clock: PhaseClock())
         guard world.isCoordinator else { return }
         let plan = job.plan
         let costs = rankCounts.map(plan.costs)
+        let predictions = profile.map { profile in
+            rankCounts.map { plan.prediction(ranks: $0, sourceBytes: job.model.checkpoint.index.totalByteCount, on: profile) }
+        }
         if common.json {
             let treatments = plan.compressedLinears.compactMap { linear in linear.treatment.map { (linear.linear.name, $0) } }
             Console.output(
                 try jsonLine(
                     Output(
                         plan: job.planHash, linears: Dictionary(uniqueKeysWithValues: treatments), tiles: plan.tileCount, batches: plan.batches.count,
-                        costs: costs)))
+                        costs: costs, predictions: (predictions ?? []).compactMap { $0 })))
         } else {
             Console.output(summary(job))
             if linears { Console.output(linearTable(plan)) }
             Console.output(costTable(costs))
+            if let profile, let predictions { Console.output("\n" + predictionTable(profile, predictions)) }
         }
     }
 
@@ -103,5 +112,15 @@ struct PlanVerb: Verb {
             ])
         }
         return "for the busiest rank (operations are multiplications and additions):\n" + table.text()
+    }
+
+    private func predictionTable(_ profile: MachineProfile, _ predictions: [Prediction?]) -> String {
+        var table = Table(header: ["ranks", "forward", "Hessian", "factor", "solve", "messages", "files", "total"])
+        for (ranks, prediction) in zip(rankCounts, predictions) {
+            let seconds = prediction.map { [$0.forward, $0.hessian, $0.factor, $0.solve, $0.messages, $0.files, $0.total].map(formatSeconds) }
+            table.add(["\(ranks)"] + (seconds ?? Array(repeating: "?", count: 7)))
+        }
+        let note = predictions.contains { $0 == nil } ? "?: `cleave bench` on 2 ranks or more measures messages\n" : ""
+        return "time on ranks of \(profile.threads) threads of \(profile.processor), without evaluation:\n" + table.text() + note
     }
 }

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct CommandTests {
-    @Test(arguments: ["plan", "compress", "merge", "verify", "eval", "inspect", "tokenize"])
+    @Test(arguments: ["plan", "compress", "merge", "verify", "eval", "inspect", "tokenize", "bench"])
     func everyVerbHasHelpPrintedOnce(verb: String) throws {
         let run = try CleaveProcess.run([verb, "--help"], ranks: 2)
         #expect(run.exitCode == 0)
@@ -45,6 +45,19 @@ import Testing
         #expect(run.exitCode == 0)
         #expect(run.output.contains("model.layers.7.mlp.down_proj"))
         #expect(!FileManager.default.fileExists(atPath: directory.path + "/out"))
+    }
+
+    /// What a machine is measured to do is what `plan` predicts from.
+    @Test func measuredRatesPredictTimes() throws {
+        let directory = try TemporaryDirectory()
+        let profile = directory.path + "/machine.json"
+        let bench = try CleaveProcess.run(["bench", "--seconds", "0.01", "--disk", directory.path, "--output", profile], ranks: 2)
+        #expect(bench.exitCode == 0 && bench.output.contains("solve (GPTQ, 4 bits, group 128)"), "\(bench.errors)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["machine.json"])
+        let plan = try CleaveProcess.run(["plan", "Configs/demo.yaml", "--ranks", "1,2", "--machine", profile, "--json"])
+        let object = try #require(JSONSerialization.jsonObject(with: Data(plan.output.utf8)) as? [String: Any])
+        let predictions = try #require(object["predictions"] as? [[String: Double]])
+        #expect(predictions.count == 2 && predictions.allSatisfy { $0.values.allSatisfy { $0 >= 0 && $0.isFinite } && $0["forward"]! > 0 })
     }
 
     @Test func verifyFindsAFlippedByte() throws {

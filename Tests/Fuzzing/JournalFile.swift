@@ -9,12 +9,12 @@ extension FuzzTarget {
     static let journal = FuzzTarget(name: "journal") { bytes in
         let work = work
         _ = Scratch.write(bytes, to: "cleave/journal/attempt-1.rank-0.jsonl")
-        let resealed = Scratch.write([], to: "cleave/journal/attempt-2.rank-0.jsonl")
+        unlink("\(work.journals)/attempt-2.rank-0.jsonl")
         let writer = JournalWriter(work, attempt: 2, rank: 0)
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
             guard var entry = try? JSONDecoder().decode(JournalEntry.self, from: Data(line)) else { continue }
             (entry.planHash, entry.sourceDigest) = (identity.planHash, identity.sourceDigest)
-            do { try writer.append(entry) } catch { fatalError("\(resealed): \(error)") }
+            do { try writer.append(entry) } catch { fatalError("\(error)") }
         }
         expecting(PipelineError.self) {
             let found = try Journal.read(work, identity, TinyPlan.plan)

@@ -38,6 +38,7 @@ private let head = "model: a\noutput: b\n"  // two lines
         ("compress:\n  grid: solved\n  static_groups: true", 4, ["grid: solved", "static"]),
         ("compress:\n  method: rtn\n  grid: solved", 4, ["grid: solved", "rtn"]),
         ("compress:\n  act_order: groups\n  group: -1", 4, ["act_order: groups"]),
+        ("calibration: &a {source: a}\nevaluation: *a\nignore: ['*', '*', '*']\nmax_shard_size: 0", 6, ["`max_shard_size` must be a size such as 5GB"]),
         ("max_shard_size: 0", 3, ["`max_shard_size` must be a size such as 5GB"]),
         ("max_shard_size: 5XB", 3, ["found `5XB`"]),
         ("format: gguf", 3, ["one of compressed-tensors, dense"]),

@@ -75,4 +75,14 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         #expect(try plan("compress: {method: rtn}").blocks.allSatisfy { $0.stages.allSatisfy { !$0.needsHessian } })
         #expect(try plan().blocks.allSatisfy { $0.stages.allSatisfy { $0.needsHessian } })
     }
+
+    /// Of each linear the first tile and every fourth after it, so that no linear goes unmeasured.
+    @Test func everyLinearIsSampled() throws {
+        for stage in try plan("", llama(hidden: 1024, intermediate: 2816)).blocks.flatMap(\.stages) {
+            for linear in stage.linears.indices {
+                let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linear }
+                #expect(tiles.map(stage.isSampled) == tiles.indices.map { $0 % 4 == 0 })
+            }
+        }
+    }
 }

@@ -1,0 +1,47 @@
+// How long a run will take: its costs at the rates that a machine was measured to have.
+
+internal import Recipes
+internal import Transformers
+
+/// Seconds by phase. A stage's phases follow each other, and so do stages: nothing overlaps.
+public struct Prediction: Codable, Sendable, Equatable {
+    public var ranks: Int
+    public var forward: Double
+    public var hessian: Double
+    /// One rank factors while the others wait, so the number of ranks does not matter.
+    public var factor: Double
+    public var solve: Double
+    /// Sums of Hessians, copies of factors and gathered tiles.
+    public var messages: Double
+    /// The source once for its checksums and once for solving, the result once written, each rank its share.
+    public var files: Double
+
+    public var total: Double { forward + hessian + factor + solve + messages + files }
+}
+
+extension Plan {
+    /// The time of a run on a number of ranks like those of the profile.
+    ///
+    /// - Parameter sourceBytes: of the whole checkpoint.
+    /// - Returns: nil for several ranks when the profile is that of a single one, which sends no messages.
+    public func prediction(ranks: Int, sourceBytes: Int, on profile: MachineProfile) -> Prediction? {
+        let costs = costs(ranks: ranks)
+        let rates = profile.rates
+        guard ranks == 1 || rates.reduce > 0 else { return nil }
+        let isBFloat16 = recipe.compute == .bf16
+        let hessians = blocks.flatMap(\.stages).filter(\.needsHessian).map { Double($0.columns) * Double($0.columns) }
+        let tileBytes = blocks.flatMap(\.stages).reduce(0.0) { sum, stage in
+            stage.linears.reduce(sum) { $0 + Double($1.treatment?.bits ?? 0) / 8 * Double($1.linear.rows) * Double($1.linear.columns) }
+        }
+        // Upper halves in fp64 to one rank, factors in fp32 to all.
+        let squares = hessians.reduce(0, +)
+        let messages = ranks == 1 ? 0 : 4 * squares / rates.reduce + 4 * squares / rates.broadcast + tileBytes / rates.broadcast
+            + Double(blocks.reduce(0) { $0 + $1.stages.count }) * 8 * rates.latency
+        let factors = hessians.reduce(0) { $0 + $1 * $1.squareRoot() / 3 }
+        return Prediction(
+            ranks: ranks, forward: costs.forwardOperations / (isBFloat16 ? rates.productBFloat16 : rates.productFloat),
+            hessian: costs.hessianOperations / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat), factor: factors / rates.factor,
+            solve: costs.solveOperations / rates.solve, messages: messages,
+            files: (2 * Double(sourceBytes) / rates.diskRead + tileBytes / rates.diskWrite) / Double(ranks))
+    }
+}

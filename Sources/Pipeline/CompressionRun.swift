@@ -35,7 +35,6 @@ final class CompressionRun {
     /// What the report says about stages, by block and stage.
     private(set) var facts: [Int: [Int: StageFacts]] = [:]
     private var counts = TileCounts(solved: 0, reused: 0)
-    private var fallbacks: [String] = []
     var outcome: [LinearReport] = []
 
     init(_ job: Job, _ identity: RunIdentity, stop: StopConditions, scratch: String?) throws {
@@ -168,13 +167,19 @@ final class CompressionRun {
         }
         let linears = stage.linears.map { linear in linear.treatment.flatMap { factors[FactorSettings($0)] }.map(LinearFacts.init) }
         facts[block, default: [:]][index] = StageFacts(linears: linears, tokens: count)
-        try noteFallbacks(stage, linears)
+        try checkFallbacks()
         return factors
     }
 
-    private func noteFallbacks(_ stage: StagePlan, _ facts: [LinearFacts?]) throws {
-        for (linear, fact) in zip(stage.linears, facts) where linear.treatment?.method.needsHessian == true {
-            if let reason = fact?.fallback { fallbacks.append("\(linear.linear.name): \(reason)") }
+    /// Holds the linears that had to be rounded to nearest, those of earlier attempts too, to the recipe's limit.
+    private func checkFallbacks() throws {
+        var fallbacks: [String] = []
+        for (block, stages) in facts.sorted(by: { $0.key < $1.key }) {
+            for (stage, found) in stages.sorted(by: { $0.key < $1.key }) {
+                for (linear, fact) in zip(plan.blocks[block].stages[stage].linears, found.linears) where linear.treatment?.method.needsHessian == true {
+                    if let reason = fact?.fallback { fallbacks.append("\(linear.linear.name): \(reason)") }
+                }
+            }
         }
         guard fallbacks.count > plan.recipe.maxFallbacks else { return }
         throw AgreedFailure(

@@ -159,4 +159,4 @@ struct Merge {
 }
 
 /// The version of this program, part of every plan's hash.
-public let cleaveVersion = "0.1.0"
+public let cleaveVersion = "0.2.0"

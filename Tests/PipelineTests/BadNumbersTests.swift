@@ -81,6 +81,18 @@ extension PipelineTests {
             try expectFinite(model)
         }
 
+        /// An interruption must not let more through than a run in one go.
+        @Test func fallbacksOfEarlierAttemptsCount() throws {
+            let model = try TinyModel()
+            let settings = [
+                "compress.damping=1e-8", "compress.max_damping=1e-8", "calibration.length=2", "calibration.sequences=1", "format=dense", "max_fallbacks=3",
+            ]
+            #expect(message { try model.compress(settings, maxHours: 1e-9) }?.contains("stopped in good order after block 1/2, qkv") == true)
+            let error = message { try model.compress(settings) }
+            #expect(error?.contains("4 linears had to be rounded to nearest") == true, "\(error ?? "none")")
+            #expect(error?.contains("layers.0.self_attn.q_proj: ") == true && error?.contains("layers.0.self_attn.o_proj: ") == true, "\(error ?? "none")")
+        }
+
         private func expectFinite(_ model: TinyModel) throws {
             let checkpoint = Checkpoint(index: try CheckpointIndex(directory: model.output))
             for name in checkpoint.names where checkpoint.description(name)?.type == .bf16 {

@@ -60,7 +60,7 @@ let package = Package(
 
         // MARK: - Runs
         room("Recipes", ["Compression", "Transformers", .product(name: "Yams", package: "Yams")]),
-        room("Sharding", ["Compression", "Recipes", "Transformers"]),
+        room("Sharding", ["Compression", "LinearAlgebra", "Recipes", "Transformers"]),
         room(
             "Pipeline",
             [

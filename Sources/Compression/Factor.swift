@@ -39,8 +39,7 @@ public struct Factor: @unchecked Sendable {
     }
 }
 
-/// Factors a Hessian. The steps are those of `gptq.py`, in its order: dead columns get a diagonal of 1, act-order sorts by descending diagonal
-/// (ties by lower index), the damping is a fraction of the mean of the diagonal.
+/// Factors a Hessian that lies in one place; see `FactorPlan` for the steps.
 ///
 /// A damping that is too small to make H positive definite is multiplied by ten (from 10^-6 at least) until it succeeds or `maximumFraction`
 /// has failed too. Works on one [c, c] matrix of doubles besides the input and the result; c^3 / 6 multiplications.
@@ -53,51 +52,28 @@ public func factor(
 ) throws(CompressionError) -> Factor {
     let columns = hessian.columns
     guard hessian.rows == columns else { throw .shape("a Hessian of \(hessian.rows) x \(columns) is not square") }
-    guard dampingFraction >= 0, maximumFraction.isFinite, dampingFraction <= maximumFraction else {
-        throw .options("the damping fraction \(dampingFraction) is not between 0 and \(maximumFraction)")
-    }
     try checkFinite(hessian)
-
-    var diagonal = (0..<columns).map { hessian[$0, $0] }
-    let dead = diagonal.indices.filter { diagonal[$0] == 0 }
-    for column in dead { diagonal[column] = 1 }
-    let permutation = actOrder ? orderOfActivations(diagonal, wholeGroups: wholeGroups) : nil
-    let mean = columns == 0 ? 0 : diagonal.reduce(0, +) / Double(columns)
-
+    var plan = try FactorPlan(
+        diagonal: (0..<columns).map { hessian[$0, $0] }, dampingFraction: dampingFraction, maximumFraction: maximumFraction, actOrder: actOrder,
+        wholeGroups: wholeGroups)
     let work = Matrix<Double>(uninitialized: columns, columns)
-    var (fraction, attempts) = (dampingFraction, 1)
+    let panels = choleskyPanels(order: columns)
+    func panel(_ range: Range<Int>) -> Matrix<Double> { work.rows(range.lowerBound..<columns).columns(range) }
     while true {
-        reverse(hessian, diagonal: diagonal.map { $0 + fraction * mean }, permutation: permutation, into: work)
+        for range in panels {
+            plan.copy(range, of: hessian, into: panel(range))
+            plan.damp(range, panel(range))
+        }
         do {
             try choleskyLower(work)
             break
         } catch {
-            guard fraction < maximumFraction else {
-                let position = columns - 1 - error.index
-                throw .notPositiveDefinite(column: permutation?[position] ?? position, dampingFraction: fraction, attempts: attempts)
-            }
-            fraction = min(max(fraction * 10, 1e-6), maximumFraction)
-            attempts += 1
+            try plan.raiseDamping(after: error)
         }
     }
-    return Factor(
-        r: try upperFactor(work), permutation: permutation, deadColumns: dead, damping: fraction * mean, dampingFraction: fraction,
-        attempts: attempts)
-}
-
-/// Columns by descending diagonal, ties by lower index.
-///
-/// With `wholeGroups` the groups are sorted by the sum of their diagonals, and the columns inside each, so that a group's grid can be found when
-/// the column loop reaches it and still belongs to neighbouring columns (GPTQModel's group-aware reordering has the same aim). A short last
-/// group stays last, so that every group begins at a multiple of the width.
-private func orderOfActivations(_ diagonal: [Double], wholeGroups: Int?) -> [Int] {
-    func descending(_ columns: Range<Int>) -> [Int] { columns.sorted { (-diagonal[$0], $0) < (-diagonal[$1], $1) } }
-    guard let width = wholeGroups else { return descending(diagonal.indices) }
-    let groups = diagonal.indices.cut(every: width)
-    let whole = groups.filter { $0.count == width }
-    let sums = whole.map { group in group.reduce(0) { $0 + diagonal[$1] } }
-    let order = whole.indices.sorted { (-sums[$0], $0) < (-sums[$1], $1) }
-    return order.flatMap { descending(whole[$0]) } + groups.filter { $0.count < width }.flatMap(descending)
+    let r = Matrix<Float>(repeating: 0, columns, columns)
+    for range in panels { try plan.store(range, panel(range), into: r) }
+    return plan.factor(r)
 }
 
 private func checkFinite(_ hessian: Matrix<Double>) throws(CompressionError) {
@@ -108,40 +84,4 @@ private func checkFinite(_ hessian: Matrix<Double>) throws(CompressionError) {
         let column = values.firstIndex { !$0.isFinite } ?? 0
         throw .hessianNotFinite(row: row, column: row + column)
     }
-}
-
-/// The lower triangle of the damped Hessian with its rows and columns permuted and then reversed: its Cholesky factor, reversed, is R.
-private func reverse(_ hessian: Matrix<Double>, diagonal: [Double], permutation: [Int]?, into work: Matrix<Double>) {
-    let last = hessian.columns - 1
-    parallelFor(hessian.columns) { i in
-        let target = work.row(i)
-        if let permutation {
-            let row = permutation[last - i]
-            for j in 0...i {
-                let column = permutation[last - j]
-                target[j] = hessian.base[min(row, column) * hessian.stride + max(row, column)]
-            }
-            target[i] = diagonal[row]
-        } else {
-            let source = hessian.row(last - i)
-            for j in 0...i { target[j] = source[last - j] }
-            target[i] = diagonal[last - i]
-        }
-    }
-}
-
-/// R from the Cholesky factor L of the reversed matrix: R_ij = L_(c-1-i)(c-1-j).
-private func upperFactor(_ lower: Matrix<Double>) throws(CompressionError) -> Matrix<Float> {
-    let last = lower.columns - 1
-    for position in 0..<lower.columns {
-        let value = lower[last - position, last - position]
-        guard Float(value).isNormal else { throw .factorOutOfRange(column: position, value: value) }
-    }
-    let r = Matrix<Float>(uninitialized: lower.columns, lower.columns)
-    parallelFor(lower.columns) { i in
-        let (source, target) = (lower.row(last - i), r.row(i))
-        for j in 0..<i { target[j] = 0 }
-        for j in i...last { target[j] = Float(source[last - j]) }
-    }
-    return r
 }

@@ -50,7 +50,7 @@ final class CompressionRun {
         self.forward = forward
         self.assignment = assignment
         solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
-        hessian = StageHessian(world: world, clock: clock)
+        hessian = StageHessian(world: world, assignment: assignment, clock: clock)
         journal = try Journal(work, identity, plan, world: world)
         let committed = CommittedTiles(journal.entries, plan, work)
         self.committed = committed
@@ -157,13 +157,12 @@ final class CompressionRun {
 
     private func makeFactors(_ stage: StagePlan, block: Int, index: Int) throws -> [FactorSettings: FactorOutcome] {
         guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
-        let owner = assignment.factorOwner(block: block, stage: index)
         let count = tokens.sequences.reduce(0) { $0 + $1.count }
         let gram = try hessian.accumulate(
-            batches, stage.stage, tokens: count, owner: owner, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
+            batches, stage.stage, tokens: count, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
         var factors: [FactorSettings: FactorOutcome] = [:]
         for treatment in stage.linears.compactMap(\.treatment) where factors[FactorSettings(treatment)] == nil {
-            factors[FactorSettings(treatment)] = try hessian.factor(gram, settings: FactorSettings(treatment), owner: owner)
+            factors[FactorSettings(treatment)] = try hessian.factor(gram, settings: FactorSettings(treatment))
         }
         let linears = stage.linears.map { linear in linear.treatment.flatMap { factors[FactorSettings($0)] }.map(LinearFacts.init) }
         facts[block, default: [:]][index] = StageFacts(linears: linears, tokens: count)

@@ -1,7 +1,6 @@
-// The Hessian of a stage: summed over all ranks exactly, and factored by one of them for all.
+// The Hessian of a stage: each rank's share of the sum, and the factor of the whole.
 
 internal import Compression
-internal import Foundation
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Recipes
@@ -31,18 +30,19 @@ enum FactorOutcome: Sendable {
     case singular(String)
 }
 
-/// The reduction of a stage's Hessian and its factorisation.
+/// The accumulation of a stage's Hessian and its factorisation.
 struct StageHessian {
     let world: Communicator
+    let assignment: Assignment
     let clock: PhaseClock
 
-    /// The sum of X^T X over the batches of all ranks: complete on rank `owner` alone.
+    /// The sum of X^T X over the batches of this rank; the sum over ranks is exact, too.
     ///
     /// - Parameters:
     ///   - batches: those of this rank, at the stage.
     ///   - tokens: rows of all batches of all ranks.
     ///   - name: of block and stage, for messages.
-    func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, owner: Int, name: String) throws -> GramSum {
+    func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, name: String) throws -> GramSum {
         let largest = try agreedMaximum(batches, stage, name: name)
         let gram = GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: largest)
         try world.together(exitCode: exitCode) {
@@ -56,7 +56,6 @@ struct StageHessian {
                 }
             }
         }
-        try clock.measure(.reduce) { () throws in try reduce(gram.sum, to: owner) }
         return gram
     }
 
@@ -78,52 +77,15 @@ struct StageHessian {
         return largest[0]
     }
 
-    /// Adds the ranks' sums, a band of upper blocks at a time, so that no second matrix is needed.
-    private func reduce(_ sum: Matrix<Double>, to owner: Int) throws {
-        guard world.size > 1 else { return }
-        for top in stride(from: 0, to: sum.rows, by: GramSum.blockColumns) {
-            let band = sum.rows(top..<min(top + GramSum.blockColumns, sum.rows)).columns(top..<sum.columns)
-            let message = band.copy()
-            try world.reduceSum(UnsafeMutableBufferPointer(start: message.base, count: message.count), to: owner)
-            if world.rank == owner { band.assign(message) }
+    /// The factor of the sum over all ranks, on every rank.
+    ///
+    /// - Parameter gram: what `accumulate` gave this rank.
+    func factor(_ gram: GramSum, settings: FactorSettings) throws -> FactorOutcome {
+        do {
+            return .factor(try SharedFactor(world: world, assignment: assignment, clock: clock, sum: gram.sum, settings: settings).make())
+        } catch let error as CompressionError {
+            return .singular("\(error)")
         }
-    }
-
-    /// Factors on the owner and gives the result to every rank.
-    func factor(_ gram: GramSum, settings: FactorSettings, owner: Int) throws -> FactorOutcome {
-        var outcome: FactorOutcome?
-        if world.rank == owner {
-            let columns = Double(gram.sum.columns)
-            clock.count(.factor, operations: columns * columns * columns / 3)
-            outcome = clock.measure(.factor) {
-                do {
-                    return .factor(
-                        try Compression.factor(
-                            hessian: gram.sum, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
-                            wholeGroups: settings.wholeGroups))
-                } catch {
-                    return .singular(String(describing: error))
-                }
-            }
-        }
-        return try clock.measure(.reduce) { () throws in try share(outcome, from: owner) }
-    }
-
-    private func share(_ outcome: FactorOutcome?, from owner: Int) throws -> FactorOutcome {
-        guard world.size > 1 else { return outcome! }
-        var failure: [UInt8] = []
-        var factor: Factor?
-        switch outcome {
-        case .singular(let reason): failure = Array(reason.utf8)
-        case .factor(let found): factor = found
-        case nil: break
-        }
-        failure = try world.broadcast(failure, from: owner)
-        guard failure.isEmpty else { return .singular(String(decoding: failure, as: UTF8.self)) }
-        let header = try world.broadcast(factor.map { Array(try JSONEncoder().encode($0.header)) } ?? [], from: owner)
-        let shared = try factor ?? Factor(header: JSONDecoder().decode(Factor.Header.self, from: Data(header)))
-        try world.broadcast(UnsafeMutableBufferPointer(start: shared.r.base, count: shared.r.count), from: owner)
-        return .factor(shared)
     }
 }
 

@@ -1,5 +1,7 @@
 // Who does what: the plan cut for a number of ranks.
 
+internal import LinearAlgebra
+
 /// The owners of batches, tiles, Hessians and output files for a number of ranks.
 public struct Assignment: Sendable {
     public let ranks: Int
@@ -26,10 +28,18 @@ public struct Assignment: Sendable {
         }
     }
 
-    /// The rank that factors the Hessian of a stage: in turn, and one further every round, so that no rank always gets a block's widest stage.
-    public func factorOwner(block: Int, stage: Int) -> Int {
-        let turn = block * 4 + stage
-        return (turn + turn / ranks) % ranks
+    /// The rank that keeps a panel of columns of a Hessian: in turn, so that all have work while the matrix that is left gets smaller.
+    public func panelOwner(_ panel: Int) -> Int {
+        panel % ranks
+    }
+
+    /// Multiplications and additions of a rank's part in a factorisation: updates of its panels by all earlier ones, and factoring them.
+    public func factorOperations(columns: Int, of rank: Int) -> Double {
+        choleskyPanels(order: columns).enumerated().filter { panelOwner($0.offset) == rank }.reduce(0) { sum, panel in
+            let (before, width) = (Double(panel.element.lowerBound), Double(panel.element.count))
+            let rows = Double(columns) - before
+            return sum + 2 * before * width * (rows - width / 2) + width * width * (rows - width) + width * width * width / 3
+        }
     }
 
     /// The rank that writes an output file.

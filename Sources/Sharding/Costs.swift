@@ -31,10 +31,9 @@ extension Plan {
         let tokens = sequences * length
         let activation = recipe.compute == .bf16 ? 2 : 4
         let residual = tokens * architecture.hiddenSize * 4 * (recipe.propagation == .block ? 2 : 1)
-        var factors = [Double](repeating: 0, count: ranks)
-        for (blockIndex, block) in blocks.enumerated() {
+        for block in blocks {
             var owners = Set<Int>()
-            for (stageIndex, stage) in block.stages.enumerated() {
+            for stage in block.stages {
                 let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
                 let weights = rows * columns
                 costs.forwardOperations += stage.stage.operations(lengths: Array(repeating: length, count: sequences)) * (recipe.propagation == .block ? 2 : 1)
@@ -43,8 +42,10 @@ extension Plan {
                 if stage.needsHessian {
                     costs.hessianOperations += Double(tokens) * Double(columns) * Double(columns)
                     costs.bytesSent += 4 * Double(columns) * Double(columns)
-                    factors[assignment.factorOwner(block: blockIndex, stage: stageIndex)] += Double(columns) * Double(columns) * Double(columns) / 3
-                    hessian = columns * columns * (8 + 8 + 4)
+                    // Every rank waits for the busiest one of each stage.
+                    costs.factorOperations += (0..<ranks).map { assignment.factorOperations(columns: columns, of: $0) }.max() ?? 0
+                    // The rank's own sum, its panels of the whole one, R.
+                    hessian = columns * columns * (8 + 4) + columns * columns * 8 / ranks
                 }
                 let stageOwners = assignment.owners(of: stage.tiles)
                 owners.formUnion(stageOwners)
@@ -57,7 +58,6 @@ extension Plan {
             }
             costs.partialFiles += owners.count
         }
-        costs.factorOperations = factors.max() ?? 0
         if ranks == 1 { costs.bytesSent = 0 }
         return costs
     }

@@ -8,7 +8,6 @@ public struct Prediction: Codable, Sendable, Equatable {
     public var ranks: Int
     public var forward: Double
     public var hessian: Double
-    /// One rank factors while the others wait, so the number of ranks does not matter.
     public var factor: Double
     public var solve: Double
     /// Sums of Hessians, copies of factors and gathered tiles.
@@ -33,14 +32,13 @@ extension Plan {
         let tileBytes = blocks.flatMap(\.stages).reduce(0.0) { sum, stage in
             stage.linears.reduce(sum) { $0 + Double($1.treatment?.bits ?? 0) / 8 * Double($1.linear.rows) * Double($1.linear.columns) }
         }
-        // Upper halves in fp64 to one rank, factors in fp32 to all.
+        // Halves of Hessians in fp64 to their owners, and of factors to all.
         let squares = hessians.reduce(0, +)
         let messages = ranks == 1 ? 0 : 4 * squares / rates.reduce + 4 * squares / rates.broadcast + tileBytes / rates.broadcast
             + Double(blocks.reduce(0) { $0 + $1.stages.count }) * 8 * rates.latency
-        let factors = hessians.reduce(0) { $0 + $1 * $1.squareRoot() / 3 }
         return Prediction(
             ranks: ranks, forward: costs.forwardOperations / (isBFloat16 ? rates.productBFloat16 : rates.productFloat),
-            hessian: costs.hessianOperations / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat), factor: factors / rates.factor,
+            hessian: costs.hessianOperations / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat), factor: costs.factorOperations / rates.factor,
             solve: costs.solveOperations / rates.solve, messages: messages,
             files: (2 * Double(sourceBytes) / rates.diskRead + tileBytes / rates.diskWrite) / Double(ranks))
     }

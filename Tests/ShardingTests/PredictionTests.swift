@@ -39,12 +39,12 @@ import Testing
         #expect(long.messages * 1e6 > hessians)
     }
 
-    @Test func factorsDoNotScaleAndTheRestDoes() throws {
+    @Test func moreRanksTakeLessTime() throws {
         let plan = try plan("", llama(hidden: 1024, intermediate: 2816))
         let machine = profile { ($0.reduce, $0.broadcast, $0.latency) = (1e9, 1e9, 1e-6) }
         // 10 batches: the busiest of 4 ranks has 3.
         let (one, four) = (try #require(plan.prediction(ranks: 1, sourceBytes: 1, on: machine)), try #require(plan.prediction(ranks: 4, sourceBytes: 1, on: machine)))
-        #expect(one.factor == four.factor && four.forward < 0.4 * one.forward && four.solve < 0.3 * one.solve)
+        #expect(four.factor < one.factor && four.forward < 0.4 * one.forward && four.solve < 0.3 * one.solve)
     }
 
     @Test func profilesComeBackAndDamagedOnesAreRefused() throws {

@@ -1,0 +1,120 @@
+// What is decided about a Hessian before it is factored, from its diagonal alone: dead columns, order, damping.
+
+public import LinearAlgebra
+
+/// How a Hessian becomes the matrix whose Cholesky factor is R.
+///
+/// The steps are those of `gptq.py`, in its order: dead columns get a diagonal of 1, act-order sorts by descending diagonal (ties by lower index),
+/// the damping is a fraction of the mean of the diagonal. The matrix is the damped Hessian with its rows and columns permuted and then reversed: its
+/// lower Cholesky factor, reversed, is R. It may be made and factored panel by panel, on several ranks.
+public struct FactorPlan: Sendable {
+    /// Columns whose input was always zero.
+    public let deadColumns: [Int]
+    /// Position in the order of quantization -> column; nil when they are the same.
+    public let permutation: [Int]?
+    /// The Hessian's diagonal by column, 1 for dead columns.
+    private let diagonal: [Double]
+    /// The mean of the diagonal: the damping is a fraction of it.
+    private let mean: Double
+    private let maximumFraction: Double
+    /// The damping as a fraction of the mean of the diagonal; raised by `raiseDamping`.
+    public private(set) var dampingFraction: Double
+    /// Factorisations tried, this one included.
+    public private(set) var attempts = 1
+
+    /// - Parameters:
+    ///   - diagonal: of the whole Hessian.
+    ///   - maximumFraction: the largest damping that is tried.
+    ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
+    /// - Throws: `CompressionError` for numbers that are not finite, and for a damping out of range.
+    public init(
+        diagonal: [Double], dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil
+    ) throws(CompressionError) {
+        guard dampingFraction >= 0, maximumFraction.isFinite, dampingFraction <= maximumFraction else {
+            throw .options("the damping fraction \(dampingFraction) is not between 0 and \(maximumFraction)")
+        }
+        // No element of a sum of x x^T is larger than the larger of its two diagonal ones.
+        if let column = diagonal.firstIndex(where: { !$0.isFinite }) { throw .hessianNotFinite(row: column, column: column) }
+        var diagonal = diagonal
+        deadColumns = diagonal.indices.filter { diagonal[$0] == 0 }
+        for column in deadColumns { diagonal[column] = 1 }
+        permutation = actOrder ? orderOfActivations(diagonal, wholeGroups: wholeGroups) : nil
+        mean = diagonal.isEmpty ? 0 : diagonal.reduce(0, +) / Double(diagonal.count)
+        self.diagonal = diagonal
+        self.maximumFraction = maximumFraction
+        self.dampingFraction = dampingFraction
+    }
+
+    public var columns: Int { diagonal.count }
+
+    /// After a failed factorisation: multiplies the damping by ten (10^-6 at least).
+    /// - Throws: `CompressionError.notPositiveDefinite` when the largest has been tried.
+    public mutating func raiseDamping(after failure: NotPositiveDefinite) throws(CompressionError) {
+        guard dampingFraction < maximumFraction else {
+            throw .notPositiveDefinite(column: column(of: failure.index), dampingFraction: dampingFraction, attempts: attempts)
+        }
+        dampingFraction = min(max(dampingFraction * 10, 1e-6), maximumFraction)
+        attempts += 1
+    }
+
+    /// The Hessian's column at a row or column of the matrix.
+    private func column(of index: Int) -> Int {
+        let position = columns - 1 - index
+        return permutation?[position] ?? position
+    }
+
+    /// Copies a panel of the matrix without its damping.
+    /// - Parameters:
+    ///   - range: columns of the matrix.
+    ///   - hessian: [c, c]; only elements on and above the diagonal are read.
+    ///   - panel: [rows from the diagonal on, range.count]; what lies above the diagonal is undefined.
+    public func copy(_ range: Range<Int>, of hessian: Matrix<Double>, into panel: Matrix<Double>) {
+        parallelFor(panel.rows) { i in
+            let (target, row) = (panel.row(i), column(of: range.lowerBound + i))
+            for j in 0..<min(i + 1, range.count) {
+                let column = column(of: range.lowerBound + j)
+                target[j] = hessian.base[min(row, column) * hessian.stride + max(row, column)]
+            }
+        }
+    }
+
+    /// Sets the diagonal of a panel: the Hessian's own, damped.
+    public func damp(_ range: Range<Int>, _ panel: Matrix<Double>) {
+        for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = diagonal[column(of: j)] + dampingFraction * mean }
+    }
+
+    /// The factor, once its R is complete.
+    public func factor(_ r: Matrix<Float>) -> Factor {
+        Factor(
+            r: r, permutation: permutation, deadColumns: deadColumns, damping: dampingFraction * mean, dampingFraction: dampingFraction, attempts: attempts)
+    }
+
+    /// Puts a factored panel into R: R_ij = L_(c-1-i)(c-1-j). Panels together fill the upper triangle, not what lies below it.
+    /// - Throws: `CompressionError` for a diagonal that fp32 cannot hold.
+    public func store(_ range: Range<Int>, _ panel: Matrix<Double>, into r: Matrix<Float>) throws(CompressionError) {
+        let last = columns - 1
+        for j in range.indices {
+            let value = panel[j - range.lowerBound, j - range.lowerBound]
+            guard Float(value).isNormal else { throw .factorOutOfRange(column: last - j, value: value) }
+        }
+        parallelFor(panel.rows) { i in
+            let (source, target) = (panel.row(i), r.row(last - range.lowerBound - i))
+            for j in 0..<min(i + 1, range.count) { target[last - range.lowerBound - j] = Float(source[j]) }
+        }
+    }
+}
+
+/// Columns by descending diagonal, ties by lower index.
+///
+/// With `wholeGroups` the groups are sorted by the sum of their diagonals, and the columns inside each, so that a group's grid can be found when
+/// the column loop reaches it and still belongs to neighbouring columns (GPTQModel's group-aware reordering has the same aim). A short last
+/// group stays last, so that every group begins at a multiple of the width.
+private func orderOfActivations(_ diagonal: [Double], wholeGroups: Int?) -> [Int] {
+    func descending(_ columns: Range<Int>) -> [Int] { columns.sorted { (-diagonal[$0], $0) < (-diagonal[$1], $1) } }
+    guard let width = wholeGroups else { return descending(diagonal.indices) }
+    let groups = diagonal.indices.cut(every: width)
+    let whole = groups.filter { $0.count == width }
+    let sums = whole.map { group in group.reduce(0) { $0 + diagonal[$1] } }
+    let order = whole.indices.sorted { (-sums[$0], $0) < (-sums[$1], $1) }
+    return order.flatMap { descending(whole[$0]) } + groups.filter { $0.count < width }.flatMap(descending)
+}

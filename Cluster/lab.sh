@@ -145,7 +145,7 @@ enter() {
 }
 
 # connect HOST COMMAND...: what ssh is elsewhere, with `ServerAliveInterval=5`. It passes no environment on, starts at home and needs the link: without
-# it a session does not begin, neither learns that its command has ended nor ends it, and gives up after 15 s.
+# it a connection does not begin, neither end learns that its command has ended nor ends it, and gives up after 15 s.
 connect() {
     local host=$1 code=0 command heard=$SECONDS
     shift
@@ -163,7 +163,7 @@ connect() {
     exit "$code"
 }
 
-# Asks a host that a session is open to.
+# Asks a host that a connection is open to.
 hear() {
     if reaches "$host"; then
         heard=$SECONDS

@@ -145,7 +145,7 @@ enter() {
 }
 
 # connect HOST COMMAND...: what ssh is elsewhere, with `ServerAliveInterval=5`. It passes no environment on, starts at home and needs the link: without
-# it a connection does not begin, neither end learns that its command has ended nor ends it, and gives up after 15 s.
+# it a connection does not begin; one that has begun hears nothing of its command, cannot end it, and gives up after 15 s.
 connect() {
     local host=$1 code=0 command heard=$SECONDS
     shift

@@ -1,4 +1,4 @@
-# For run_mpi.sh: starts a launcher, passes signals on to it, and ends it when a host has fallen silent. Sourced, not run.
+# For run_mpi.sh: starts a launcher, passes signals on to it, and ends it when a host has fallen silent or nobody is left. Sourced, not run.
 # shellcheck shell=bash
 
 process="" # the process that signals go to
@@ -58,12 +58,21 @@ pause() {
 
 # mpirun notices a lost host by TCP keepalive, which rests while sent data waits for its acknowledgement: the kernel then repeats the data for a
 # quarter of an hour, and mpirun stays as long. This ends it after SECONDS without an answer; its daemons on the other hosts end with it.
+# It also ends an mpirun whose processes have all ended: when a rank dies while it connects, PMIx 4.2 may lock itself out as it shuts down.
 end_when_unheard() {
-    local mpirun=$1 seconds=$2 silent=0 family
+    local mpirun=$1 seconds=$2 silent=0 why="" family
     while sleep 2 >/dev/null 2>&1; do
-        if is_unheard "$mpirun"; then ((silent += 2)); else silent=0; fi
+        if is_unheard "$mpirun"; then
+            why="a connection to another host has been silent for $seconds s"
+        elif has_nobody "$mpirun"; then
+            why="mpirun has not ended within $seconds s of its processes"
+        else
+            silent=0
+            continue
+        fi
+        ((silent += 2))
         ((silent < seconds)) && continue
-        say "a connection to another host has been silent for $seconds s; ending mpirun"
+        say "$why; ending mpirun"
         family=$(family_of "$mpirun")
         # shellcheck disable=SC2086  # process ids
         kill -KILL $family 2>/dev/null || true
@@ -75,6 +84,13 @@ end_when_unheard() {
 family_of() {
     echo "$1"
     ps -o pid= --ppid "$1" || true
+}
+
+# Whether mpirun had processes and all of them have ended.
+has_nobody() {
+    local states
+    states=$(ps -o stat= --ppid "$1" || true)
+    [ -n "$states" ] && ! grep -qv '^Z' <<<"$states"
 }
 
 # Whether a TCP connection of mpirun's family has sent the same data four times (3 s at the least) without an answer.

@@ -82,7 +82,11 @@ def test_weights_and_losses(options, hessians, tmp_path):
             # Where one number of a row falls to the other side of a tie, the rest of the row and its loss go another way.
             tolerance = 1e-4 if equal.all() else 2e-3
             assert losses[BLOCK + name]["loss"] == pytest.approx(loss.sum(), rel=tolerance), name
-            # Measured on the first 32 rows of every fourth tile; the demo model's layers are cut into tiles of 64.
-            sampled = numpy.arange(len(loss)) % 256 < 32
+            # Measured on the first 32 rows of every fourth tile, whose height follows from the rows of the whole stage.
+            stage_rows = sum(len(source[f"{BLOCK}{other}.weight"]) for other in names)
+            height = min(max((stage_rows // 16 + 31) // 32 * 32, 64), 256)
+            sampled = numpy.arange(len(loss)) % (4 * height) < 32
             relative = numpy.sqrt(loss[sampled].sum() / energy[sampled].sum())
-            assert losses[BLOCK + name]["relativeOutputError"] == pytest.approx(relative, rel=tolerance), name
+            # A row that went another way weighs more among fewer rows.
+            weight = 1 if equal.all() else len(loss) / sampled.sum()
+            assert losses[BLOCK + name]["relativeOutputError"] == pytest.approx(relative, rel=tolerance * weight), name

@@ -59,7 +59,22 @@ final class CleaveProcess {
         return text.split(separator: " ").compactMap { pid_t($0) }
     }
 
+    /// Whether ranks have been started and all of them have ended.
+    private var hasNobody: Bool {
+        let states = ranks.map { rank in
+            (try? String(contentsOfFile: "/proc/\(rank)/stat", encoding: .utf8))?.split(separator: ")").last?.split(separator: " ").first ?? "Z"
+        }
+        return !states.isEmpty && states.allSatisfy { $0 == "Z" }
+    }
+
+    /// Waits for the end. An mpirun that stays 20 s longer than its ranks is killed: PMIx may lock itself out when a rank dies while it connects.
     func wait() throws -> CleaveRun {
+        var lonely = 0
+        while process.isRunning {
+            Thread.sleep(forTimeInterval: 0.02)
+            lonely = hasNobody ? lonely + 1 : 0
+            if lonely > 1000 { kill(identifier, SIGKILL) }
+        }
         process.waitUntilExit()
         return CleaveRun(
             exitCode: process.terminationStatus, output: try String(contentsOfFile: output, encoding: .utf8),

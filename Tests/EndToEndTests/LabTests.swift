@@ -70,6 +70,19 @@ private let reference = Result {
         #expect(try SmallRun.files(directory.path + "/out") == reference.get())
     }
 
+    /// An mpirun that does not notice the end of its processes, as happens when PMIx locks itself out.
+    @Test func anMpirunWithoutProcessesIsEnded() throws {
+        let directory = try TemporaryDirectory()
+        let stuck = "#!/usr/bin/env python3\nimport os, time\nif os.fork() == 0: os._exit(0)\ntime.sleep(120)\n"
+        try Data(stuck.utf8).write(to: URL(fileURLWithPath: directory.path + "/mpirun"))
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: directory.path + "/mpirun")
+        let path = directory.path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")
+        let run = try CleaveProcess.run(command: ["PATH=\(path)", "./run_mpi.sh", "--retries", "1", "--host-timeout", "6", "--", "plan", "no-such.yaml"])
+        #expect(run.exitCode == 137)
+        #expect(run.errors.components(separatedBy: "mpirun has not ended within 6 s of its processes").count == 3, "\(run.errors)")
+        #expect(run.errors.contains("exit code 137; retry 1 of 1"), "\(run.errors)")
+    }
+
     @Test func aWishToStopReachesTheRanksAndIsNotRetried() throws {
         let directory = try TemporaryDirectory()
         let run = try disturb(

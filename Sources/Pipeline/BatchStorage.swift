@@ -1,6 +1,5 @@
 // Where batches rest between stages: in memory, or in a scratch file when memory is short.
 
-internal import Foundation
 internal import LinearAlgebra
 internal import Safetensors
 internal import Sharding

@@ -1,7 +1,6 @@
 // The factor of a Hessian whose terms lie on all ranks: reduced panel by panel to owners, factored together, complete on every rank.
 
 internal import Compression
-internal import Glibc
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Reporting

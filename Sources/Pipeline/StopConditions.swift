@@ -1,6 +1,5 @@
 // Asking a run to stop in good order: a signal, a time limit, or a file; whatever comes first.
 
-internal import Foundation
 internal import Glibc
 public import MessagePassing
 internal import Reporting

@@ -64,7 +64,8 @@ extension RunReport {
     private func deviations(_ linear: LinearReport) -> [String] {
         if let fallback = linear.fallback { return ["\(linear.name): rounded to nearest: \(fallback)"] }
         var lines: [String] = []
-        if let dead = linear.deadColumns, dead > 0 {
+        // Rounding to nearest keeps the weights of such columns.
+        if let dead = linear.deadColumns, dead > 0, linear.method != "rtn" {
             lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are zero now")
         }
         if let attempts = linear.attempts, attempts > 1, let damping = linear.damping {

@@ -65,6 +65,7 @@ import Testing
         var report = report
         report.linears[1].deadColumns = 3
         report.linears[1].tokens = 255
+        report.linears[2].deadColumns = 5
         #expect(
             report.deviations() == [
                 "layers.0.q: rounded to nearest: no inputs", "layers.0.k: 3 of 256 columns saw nothing but zeros; their weights are zero now",

@@ -67,8 +67,8 @@ final class GridSearch {
 
     /// The best of the ranges shrunken by 1 - i/100; the first of equally good ones; the widest where all errors overflow.
     ///
-    /// Every fourth range is tried first, from those that are most often the best: an error near the least one is found early, and most of the others
-    /// are then left unfinished. With `refining`, only the three ranges on either side of each row's best are tried after that.
+    /// Ranges are tried from those that are most often the best: an error near the least one is found early, and most of the others are then left
+    /// unfinished. With `refining`, every eighth range is tried, then in turn those 4, 2 and 1 hundredths on either side of each row's best so far.
     private func search(steps: Int, refining: Bool = false, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
         shrinks.base.update(repeating: 1, count: rows)
         bestShrinks.assign(shrinks)
@@ -82,16 +82,18 @@ final class GridSearch {
                 errors.base, shrinks.base, scales.base, zeros.base, best.base, bestShrinks.base, bestScales.base, bestZeros.base, rows)
         }
         let usual = 12  // hundredths, for weights of normal distribution in 4 bits
-        let coarse = stride(from: 0, to: steps, by: 4).sorted { (abs($0 - usual), $0) < (abs($1 - usual), $1) }
+        let coarse = stride(from: refining ? usual % 8 : 0, to: steps, by: refining ? 8 : 4).sorted { (abs($0 - usual), $0) < (abs($1 - usual), $1) }
         for step in coarse + (refining ? [] : (0..<steps).filter { $0 % 4 != 0 }) {
             shrinks.base.update(repeating: Self.shrink(step), count: rows)
             tryShrinks()
         }
         guard refining else { return }
-        let centers = (0..<rows).map { Int((100 * (1 - bestShrinks.base[$0])).rounded()) }
-        for offset in [-2, 2, -1, 1, -3, 3] {
-            for (row, center) in centers.enumerated() { shrinks.base[row] = Self.shrink(min(max(center + offset, 0), steps - 1)) }
-            tryShrinks()
+        for distance in [4, 2, 1] {
+            let centers = (0..<rows).map { Int((100 * (1 - bestShrinks.base[$0])).rounded()) }
+            for offset in [-distance, distance] {
+                for (row, center) in centers.enumerated() { shrinks.base[row] = Self.shrink(min(max(center + offset, 0), steps - 1)) }
+                tryShrinks()
+            }
         }
     }
 

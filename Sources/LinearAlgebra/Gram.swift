@@ -8,8 +8,10 @@ internal import CKernels
 /// enough that all partial sums are integer multiples of it below 2^53, so no addition rounds. Only the blocks on and above the diagonal are
 /// computed and kept up to date; the rest of the matrix is zero.
 public final class GramSum: @unchecked Sendable {
-    /// Columns of a block of the upper triangle. A fixed number, since the shape of a product decides its bits.
+    /// The most columns of a block of the upper triangle. A fixed number, since the shape of a product decides its bits.
     public static let blockColumns = 512
+    /// Blocks on the diagonal are cut down to so many columns: half of what they compute lies below it.
+    package static let diagonalColumns = 128
 
     /// The sum: [columns, columns], upper blocks.
     public let sum: Matrix<Double>
@@ -51,16 +53,32 @@ public final class GramSum: @unchecked Sendable {
     }
 
     private func addBlocks(_ multiplyBlock: (Range<Int>, Range<Int>, Matrix<Float>) -> Void) {
-        let size = sum.columns
-        for top in stride(from: 0, to: size, by: Self.blockColumns) {
-            let rows = top..<min(top + Self.blockColumns, size)
-            for left in stride(from: top, to: size, by: Self.blockColumns) {
-                let columns = left..<min(left + Self.blockColumns, size)
-                let block = product.rows(0..<rows.count).columns(0..<columns.count)
-                multiplyBlock(rows, columns, block)
-                accumulate(block, rows, columns)
-            }
+        Self.forEachBlock(of: sum.columns) { rows, columns in
+            let block = product.rows(0..<rows.count).columns(0..<columns.count)
+            multiplyBlock(rows, columns, block)
+            accumulate(block, rows, columns)
         }
+    }
+
+    /// Visits blocks that together cover the upper triangle, in an order and of sizes that follow from the number of columns alone.
+    package static func forEachBlock(of size: Int, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
+        // Blocks of nearly equal width, in whole cache lines.
+        let count = max((size + blockColumns - 1) / blockColumns, 1)
+        let width = max((size + count * 32 - 1) / (count * 32) * 32, 1)
+        let blocks = stride(from: 0, to: size, by: width).map { $0..<min($0 + width, size) }
+        for (index, rows) in blocks.enumerated() {
+            forEachBlock(onDiagonal: rows, body)
+            for columns in blocks[(index + 1)...] { body(rows, columns) }
+        }
+    }
+
+    private static func forEachBlock(onDiagonal range: Range<Int>, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
+        let half = (range.count / 2 + 31) / 32 * 32
+        guard range.count > diagonalColumns, half < range.count else { return body(range, range) }
+        let (first, second) = (range.lowerBound..<range.lowerBound + half, range.lowerBound + half..<range.upperBound)
+        forEachBlock(onDiagonal: first, body)
+        body(first, second)
+        forEachBlock(onDiagonal: second, body)
     }
 
     private func accumulate(_ block: Matrix<Float>, _ rows: Range<Int>, _ columns: Range<Int>) {

@@ -81,12 +81,13 @@ class Quantizer:
             for step in range(80 if self.options["grid"] == "mse" else 76):
                 attempt(step)
             return scale, zero
-        # Not published: every fourth range, then the neighbours of each row's best.
-        for step in sorted(range(0, 76, 4), key=lambda step: (abs(step - 12), step)):
+        # Not published: every eighth range, then ever nearer neighbours of each row's best.
+        for step in sorted(range(4, 76, 8), key=lambda step: (abs(step - 12), step)):
             attempt(step)
-        centers = best_step
-        for offset in (-2, 2, -1, 1, -3, 3):
-            attempt(np.clip(centers + offset, 0, 75))
+        for distance in (4, 2, 1):
+            centers = best_step
+            for offset in (-distance, distance):
+                attempt(np.clip(centers + offset, 0, 75))
         return scale, zero
 
     def solved_error(self, x, U, scale, zero):

@@ -75,10 +75,30 @@ import Testing
         }
     }
 
+    @Test(arguments: [1, 31, 128, 129, 576, 1536, 4096 + 7])
+    func blocksCoverTheUpperTriangleOnce(columns: Int) {
+        var covered = [[Bool]](repeating: [Bool](repeating: false, count: columns), count: columns)
+        var (isOnce, area) = (true, 0)
+        GramSum.forEachBlock(of: columns) { rows, columns in
+            area += rows.count * columns.count
+            #expect(max(rows.count, columns.count) <= GramSum.blockColumns)
+            for row in rows {
+                for column in columns {
+                    isOnce = isOnce && !covered[row][column]
+                    covered[row][column] = true
+                }
+            }
+        }
+        #expect(isOnce)
+        #expect((0..<columns).allSatisfy { row in (row..<columns).allSatisfy { covered[row][$0] } })
+        // Little is computed below the diagonal.
+        #expect(area <= columns * (columns + GramSum.diagonalColumns) / 2 + columns)
+    }
+
     @Test func blocksBelowTheDiagonalStayZero() {
         let columns = GramSum.blockColumns + 3
         let found = sum(batches(columns))
-        #expect((GramSum.blockColumns..<columns).allSatisfy { row in (0..<GramSum.blockColumns).allSatisfy { found[row, $0] == 0 } })
+        #expect((columns / 2 + 32..<columns).allSatisfy { row in (0..<columns / 2).allSatisfy { found[row, $0] == 0 } })
     }
 
     @Test func activationsOfZero() {

@@ -1,0 +1,18 @@
+"""GPTQ by GPTQModel on ids from a file: MODEL IDS SEQUENCES LENGTH BITS GROUP OUTPUT; prints the seconds of calibration, solving and saving."""
+import sys
+import time
+
+import numpy
+import torch
+from gptqmodel import GPTQModel, QuantizeConfig
+
+model_path, ids_path, sequences, length, bits, group, output = sys.argv[1:]
+sequences, length = int(sequences), int(length)
+ids = numpy.load(ids_path)[: sequences * length].reshape(sequences, length)
+calibration = [{"input_ids": row.tolist(), "attention_mask": [1] * length} for row in ids]
+config = QuantizeConfig(bits=int(bits), group_size=int(group), sym=True, desc_act=False, device="cpu")
+model = GPTQModel.load(model_path, config, dtype=torch.bfloat16, device="cpu")
+start = time.perf_counter()
+model.quantize(calibration, batch_size=1)
+model.save(output)
+print(f"seconds {time.perf_counter() - start:.1f}")

@@ -5,9 +5,11 @@
     Benchmarks/peers/compare.py --model DIR --ids IDS.npy --venvs VENVS [--sequences 32 --length 512 --group 64] [--only NAME ...] [--repeat 1]
 
 Every tool gets --threads cores: Cleave as so many ranks of 1 thread, the peers as threads of one process. For the peers the time is that of
-quantizing and saving, without imports and loading the model; for Cleave it is the whole command. `cleave tokenize` makes ids of a text.
+quantizing and saving, without imports and loading the model; for Cleave it is the whole command. `cleave tokenize` makes ids of a text. With
+--evaluation each result's perplexity is measured by `cleave eval` on the first 20 x 2048 tokens of a text.
 """
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -39,7 +41,9 @@ def run(command, environment):
 
 def peer(arguments, name, output):
     command = [arguments.venvs / name / "bin/python", HERE / PEERS[name], arguments.model, arguments.ids, arguments.sequences, arguments.length, arguments.bits, arguments.group, output]
-    _, text = run(list(map(str, command)), {"OMP_NUM_THREADS": str(arguments.threads)})
+    # GPTQModel does not start with fewer than 2 workers.
+    threads = str(arguments.threads)
+    _, text = run(list(map(str, command)), {"OMP_NUM_THREADS": threads, "GPTQMODEL_CPU_WORKERS": threads})
     return float(re.search(r"^seconds ([0-9.]+)$", text, re.MULTILINE).group(1))
 
 
@@ -54,6 +58,12 @@ def cleave(arguments, output):
     return seconds
 
 
+def perplexity(arguments, output):
+    command = ["mpirun", "--quiet", "--allow-run-as-root", "-n", str(arguments.threads), arguments.binary, "eval", str(output)]
+    _, text = run([*command, "--data", arguments.evaluation, "--sequences", "20", "--json"], {"OMP_NUM_THREADS": "1"})
+    return json.loads(text)["perplexity"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
@@ -66,10 +76,11 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=["cleave", *PEERS], choices=["cleave", *PEERS])
+    parser.add_argument("--evaluation", help="text or ids on which each result's perplexity is measured")
     parser.add_argument("--busy", action="store_true", help="do not wait for an idle machine")
     parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/release/cleave"))
     arguments = parser.parse_args()
-    seconds = {name: [] for name in arguments.only}
+    seconds, perplexities = {name: [] for name in arguments.only}, {}
     for _ in range(arguments.repeat):
         for name in arguments.only:
             if not arguments.busy:
@@ -77,11 +88,14 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 output = pathlib.Path(folder) / "out"
                 seconds[name].append(cleave(arguments, output) if name == "cleave" else peer(arguments, name, output))
+                if arguments.evaluation:
+                    perplexities[name] = perplexity(arguments, output)
             print(f"{name}: {seconds[name][-1]:.1f} s", file=sys.stderr, flush=True)
     own = min(seconds["cleave"]) if "cleave" in seconds else None
-    print("| tool | seconds (least) | times Cleave's |\n|---|---|---|")
+    print("| tool | seconds (least) | times Cleave's | perplexity |\n|---|---|---|---|")
     for name, values in seconds.items():
-        print(f"| {name} | {min(values):.1f} | {f'{min(values) / own:.1f}' if own else '-'} |")
+        quality = f"{perplexities[name]:.2f}" if name in perplexities else "-"
+        print(f"| {name} | {min(values):.1f} | {f'{min(values) / own:.1f}' if own else '-'} | {quality} |")
 
 
 if __name__ == "__main__":

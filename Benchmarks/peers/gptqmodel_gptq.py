@@ -11,7 +11,7 @@ sequences, length = int(sequences), int(length)
 ids = numpy.load(ids_path)[: sequences * length].reshape(sequences, length)
 calibration = [{"input_ids": row.tolist(), "attention_mask": [1] * length} for row in ids]
 config = QuantizeConfig(bits=int(bits), group_size=int(group), sym=True, desc_act=False, device="cpu")
-model = GPTQModel.load(model_path, config, dtype=torch.bfloat16, device="cpu")
+model = GPTQModel.load(model_path, config, dtype=torch.bfloat16)
 start = time.perf_counter()
 model.quantize(calibration, batch_size=1)
 model.save(output)

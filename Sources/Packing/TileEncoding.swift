@@ -43,7 +43,7 @@ public struct EncodedTile: Sendable {
 
     private func write(_ tile: QuantizedTile) {
         let options = layout.options
-        let words = pointer(layout.weights, UInt32.self)
+        let words = pointer(layout.codes, UInt32.self)
         for row in 0..<layout.rows {
             BitStream.pack(tile.codes.row(row), count: layout.columns, bits: options.bits, into: words + row * layout.wordsPerRow)
         }
@@ -58,12 +58,12 @@ public struct EncodedTile: Sendable {
 
     private func write(_ values: Matrix<Float>) {
         switch layout.valueType {
-        case .f32?: copy(values, to: pointer(layout.weights, Float.self))
+        case .f32?: copy(values, to: pointer(layout.values, Float.self))
         case .f16?:
-            let halves = pointer(layout.weights, UInt16.self)
+            let halves = pointer(layout.values, UInt16.self)
             for row in 0..<values.rows { Numbers.narrow(values.row(row), intoFloat16: halves + row * values.columns, count: values.columns) }
         case .bf16?:
-            let halves = pointer(layout.weights, UInt16.self)
+            let halves = pointer(layout.values, UInt16.self)
             for row in 0..<values.rows { Numbers.narrow(values.row(row), intoBFloat16: halves + row * values.columns, count: values.columns) }
         case nil: preconditionFailure("values for a tile of codes")
         }
@@ -71,7 +71,7 @@ public struct EncodedTile: Sendable {
 
     /// Runs `body` on the packed codes.
     func withCodeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-        try bytes.columns(layout.weights).withBytes { try body(UnsafeRawBufferPointer($0)) }
+        try bytes.columns(layout.codes).withBytes { try body(UnsafeRawBufferPointer($0)) }
     }
 
     /// The scales: [rows, groups]
@@ -129,9 +129,9 @@ public struct EncodedTile: Sendable {
             for row in 0..<layout.rows {
                 let start = row * layout.columns
                 switch type {
-                case .f32: weights.row(row).update(from: pointer(layout.weights, Float.self) + start, count: layout.columns)
-                case .f16: Numbers.widen(float16: pointer(layout.weights, UInt16.self) + start, into: weights.row(row), count: layout.columns)
-                case .bf16: Numbers.widen(bfloat16: pointer(layout.weights, UInt16.self) + start, into: weights.row(row), count: layout.columns)
+                case .f32: weights.row(row).update(from: pointer(layout.values, Float.self) + start, count: layout.columns)
+                case .f16: Numbers.widen(float16: pointer(layout.values, UInt16.self) + start, into: weights.row(row), count: layout.columns)
+                case .bf16: Numbers.widen(bfloat16: pointer(layout.values, UInt16.self) + start, into: weights.row(row), count: layout.columns)
                 }
             }
         }
@@ -141,7 +141,7 @@ public struct EncodedTile: Sendable {
     public func decoded() -> QuantizedTile {
         let codes = Matrix<UInt8>(uninitialized: layout.rows, layout.columns)
         let groups = withExtendedLifetime(bytes) {
-            let words = pointer(layout.weights, UInt32.self)
+            let words = pointer(layout.codes, UInt32.self)
             for row in 0..<layout.rows {
                 BitStream.unpack(words + row * layout.wordsPerRow, count: layout.columns, bits: layout.options.bits, into: codes.row(row))
             }

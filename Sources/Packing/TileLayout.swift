@@ -41,12 +41,11 @@ public struct TileLayout: Sendable, Equatable {
     /// 32-bit words of a row's codes.
     public var wordsPerRow: Int { holdsValues ? 0 : BitStream.wordCount(columns, bits: options.bits) }
 
-    /// The parts, one after the other, each beginning at a multiple of 8 bytes. Codes, or values [rows, columns] in their type.
-    public var weights: Range<Int> {
-        if let valueType { return 0..<rows * columns * (valueType == .f32 ? 4 : 2) }
-        return 0..<rows * wordsPerRow * 4
-    }
-    public var scales: Range<Int> { after(weights, rows * groups * MemoryLayout<Float>.size) }
+    /// The parts, one after the other, each beginning at a multiple of 8 bytes.
+    public var codes: Range<Int> { 0..<rows * wordsPerRow * 4 }
+    /// [rows, columns] in their type; empty when the tile holds codes.
+    public var values: Range<Int> { after(codes, valueType.map { rows * columns * ($0 == .f32 ? 4 : 2) } ?? 0) }
+    public var scales: Range<Int> { after(values, rows * groups * MemoryLayout<Float>.size) }
     /// Empty when symmetric.
     public var zeros: Range<Int> { after(scales, holdsValues || options.symmetric ? 0 : rows * groups) }
     /// Empty unless groups are made of permuted columns.

@@ -16,9 +16,10 @@ CLEAVE_INLINE void push(const cleave_columns *tile, size_t row, size_t j, lanes_
     }
 }
 
-CLEAVE_CLONES
-void cleave_quantize_columns(
-    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, uint8_t *codes, double *loss) {
+/// kept: where 0, the weight becomes exactly zero; NULL keeps all.
+CLEAVE_INLINE void quantize(
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, const uint8_t *kept, uint8_t *codes,
+    double *loss) {
     const cleave_columns t = *tile;
     for (size_t row = 0; row < t.rows; row += CLEAVE_LANES) {
         lanes_f64 total = LOAD_F64(loss + row);
@@ -28,6 +29,7 @@ void cleave_quantize_columns(
             lanes_f32 w = LOAD(t.weights + at), scale = LOAD(scales + grid), zero = LOAD(zeros + grid);
             lanes_f32 v = w + LOAD(t.errors + at) / diagonal;
             lanes_f32 code = code_of(v, scale, zero, maxq);
+            if (kept) code = choose(kept_lanes(kept + at), code, zero);
             lanes_f32 q = scale * (code - zero);
             lanes_f64 z = __builtin_convertvector((v - q) * diagonal, lanes_f64);
             total += z * z;
@@ -36,6 +38,61 @@ void cleave_quantize_columns(
             push(&t, row, j, w - q);
         }
         STORE_F64(loss + row, total);
+    }
+}
+
+CLEAVE_CLONES
+void cleave_quantize_columns(
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, uint8_t *codes, double *loss) {
+    quantize(tile, scales, zeros, group, maxq, NULL, codes, loss);
+}
+
+CLEAVE_CLONES
+void cleave_quantize_kept_columns(
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, const uint8_t *kept, uint8_t *codes,
+    double *loss) {
+    quantize(tile, scales, zeros, group, maxq, kept, codes, loss);
+}
+
+/// v rounded to a 16-bit format, half to even. See Conversion.c for the steps of f16.
+CLEAVE_INLINE lanes_f32 rounded(lanes_f32 v, int type) {
+    lanes_i32 bits = (lanes_i32)v, magnitude = bits & 0x7fffffff, sign = bits ^ magnitude;
+    if (type == cleave_bf16) return (lanes_f32)(sign | ((magnitude + 0x7fff + ((magnitude >> 16) & 1)) & 0x7fff0000));
+    if (type == cleave_f16) {
+        lanes_f32 normal = (lanes_f32)((magnitude + 0xfff + ((magnitude >> 13) & 1)) & 0x7fffe000);
+        // The last bit of 0.5 is the least subnormal number, so the addition rounds to multiples of it.
+        lanes_f32 result = choose(magnitude < 0x38800000, ((lanes_f32)magnitude + 0.5f) - 0.5f, normal);
+        return (lanes_f32)(sign | (lanes_i32)choose(magnitude >= 0x477ff000, splat(__builtin_inff()), result));
+    }
+    return v;
+}
+
+CLEAVE_INLINE void prune(const cleave_columns *tile, const uint8_t *kept, int type, float *values, double *loss) {
+    const cleave_columns t = *tile;
+    for (size_t row = 0; row < t.rows; row += CLEAVE_LANES) {
+        lanes_f64 total = LOAD_F64(loss + row);
+        for (size_t j = 0; j < t.columns; j++) {
+            float diagonal = t.factor[j * t.factor_stride + j];
+            size_t at = j * t.rows + row;
+            lanes_f32 w = LOAD(t.weights + at);
+            lanes_f32 v = w + LOAD(t.errors + at) / diagonal;
+            lanes_f32 q = choose(kept_lanes(kept + at), rounded(v, type), splat(0));
+            lanes_f64 z = __builtin_convertvector((v - q) * diagonal, lanes_f64);
+            total += z * z;
+            STORE(values + at, q);
+            STORE(t.errors + at, w - q);
+            push(&t, row, j, w - q);
+        }
+        STORE_F64(loss + row, total);
+    }
+}
+
+CLEAVE_CLONES
+void cleave_prune_columns(const cleave_columns *tile, const uint8_t *kept, int type, float *values, double *loss) {
+    switch (type) {
+    case cleave_bf16: prune(tile, kept, cleave_bf16, values, loss); break;
+    case cleave_f16: prune(tile, kept, cleave_f16, values, loss); break;
+    default: prune(tile, kept, cleave_f32, values, loss); break;
     }
 }
 

@@ -129,9 +129,9 @@ CLEAVE_INLINE lanes_f32 gather_one(const float *errors, const float *transposed,
     return sum;
 }
 
-/// The error of one set of rows, four columns at a time. solved: a column sees the errors of those before it.
+/// The error of one set of rows, four columns at a time. kept: where 0, q is 0; NULL keeps all. solved: a column sees the errors of those before it.
 CLEAVE_INLINE void block_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch, int solved) {
     lanes_f32 scale = LOAD(scales), zero = LOAD(zeros);
     lanes_f64 limit = LOAD_F64(best), total = LOAD_F64(errors);
@@ -146,6 +146,7 @@ CLEAVE_INLINE void block_error(
             for (size_t i = first; i < j; i++) sum += LOAD(scratch + i * CLEAVE_LANES) * r[i];
             lanes_f32 v = solved ? x + sum / r[j] : x;
             lanes_f32 q = scale * (code_of(v, scale, zero, maxq) - zero);
+            if (kept) q = choose(kept_lanes(kept + j * rows), q, splat(0));
             lanes_f32 z = solved ? (v - q) * r[j] : sum + (x - q) * r[j];
             STORE(scratch + j * CLEAVE_LANES, x - q);
             squares += z * z;
@@ -162,7 +163,7 @@ void cleave_rounded_error(
     const double *best, double *errors, float *scratch) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         block_error(
-            values + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 0);
+            values + row, /* kept */ NULL, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 0);
     }
 }
 
@@ -172,7 +173,27 @@ void cleave_solved_error(
     const double *best, double *errors, float *scratch) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         block_error(
-            values + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 1);
+            values + row, /* kept */ NULL, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 1);
+    }
+}
+
+CLEAVE_CLONES
+void cleave_rounded_kept_error(
+    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        block_error(
+            values + row, kept + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 0);
+    }
+}
+
+CLEAVE_CLONES
+void cleave_solved_kept_error(
+    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        block_error(
+            values + row, kept + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 1);
     }
 }
 

@@ -30,6 +30,11 @@ CLEAVE_INLINE lanes_f32 choose(lanes_i32 mask, lanes_f32 a, lanes_f32 b) {
     return (lanes_f32)(((lanes_i32)a & mask) | ((lanes_i32)b & ~mask));
 }
 
+/// The mask of lanes whose byte is not 0.
+CLEAVE_INLINE lanes_i32 kept_lanes(const uint8_t *kept) {
+    return __builtin_convertvector(*(const lanes_u8 *)kept, lanes_i32) != 0;
+}
+
 /// The code of v on a grid, as a float: round half to even, then clamp to 0 ... maxq.
 CLEAVE_INLINE lanes_f32 code_of(lanes_f32 v, lanes_f32 scale, lanes_f32 zero, float maxq) {
     lanes_f32 code = __builtin_elementwise_rint(v / scale) + zero;

@@ -31,6 +31,19 @@ package struct ColumnLoop {
         visit(0..<weights.rows, method.widths[...], method)
     }
 
+    /// Completes the sums of `range` up to its first column, for a loop that is taken range by range in order; those that begin a panel gather for all
+    /// of it. Panels must be made of whole ranges.
+    func reach(_ range: Range<Int>) {
+        let start = range.lowerBound / Self.panelColumns * Self.panelColumns
+        if start == range.lowerBound { gather(0..<start, into: start..<min(start + Self.panelColumns, weights.rows)) }
+        gather(start..<range.lowerBound, into: range)
+    }
+
+    /// Solves a range that has been reached.
+    func run(_ method: some ColumnMethod, over range: Range<Int>) {
+        visit(range, method.widths[...], method)
+    }
+
     /// Precondition: the sums of `range` hold all errors before it.
     private func visit(_ range: Range<Int>, _ widths: ArraySlice<Int>, _ method: some ColumnMethod) {
         guard let width = widths.first else {
@@ -83,6 +96,16 @@ extension ColumnLoop {
         let block = group > blockColumns ? blockColumns : blockColumns / group * group
         let panel = max(panelColumns / max(group, block), 1) * max(group, block)
         return Set([panel, max(group, block), min(group, block), group, min(group, leafColumns)]).sorted(by: >)
+    }
+
+    /// Widths for a method that also looks at the updated weights of every `pattern` columns, of which a group holds whole ones.
+    static func widths(group: Int?, pattern: Int) -> [Int] {
+        let leaf = max(leafColumns / pattern, 1) * pattern
+        guard let group else {
+            let block = max(blockColumns / leaf, 1) * leaf
+            return Set([max(panelColumns / block, 1) * block, block, leaf, pattern]).sorted(by: >)
+        }
+        return Set(widths(group: group).filter { $0 >= group } + (leaf < group ? [leaf, pattern] : [pattern])).sorted(by: >)
     }
 
     /// The columns of a leaf as the kernels take them.

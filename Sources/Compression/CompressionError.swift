@@ -9,6 +9,8 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
     case notPositiveDefinite(column: Int, dampingFraction: Double, attempts: Int)
     case factorOutOfRange(column: Int, value: Double)
     case missingFactor(String)
+    /// A weight became larger than its type can hold.
+    case valueOutOfRange(row: Int, column: Int, ScaleType)
 
     public var description: String {
         switch self {
@@ -23,6 +25,8 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
                 + "use more calibration text, or allow more damping."
         case .factorOutOfRange(let column, let value):
             "The factor's diagonal at column \(column) is \(value), which fp32 cannot hold: the activations of this layer are far out of range."
+        case .valueOutOfRange(let row, let column, let type):
+            "The weight at [\(row), \(column)] of the tile became larger than \(type.rawValue) can hold when it made up for pruned ones: allow more damping."
         case .missingFactor(let problem): "The factor does not fit the options: \(problem)."
         }
     }

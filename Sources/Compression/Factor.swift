@@ -12,6 +12,8 @@ public struct Factor: @unchecked Sendable {
     public let permutation: [Int]?
     /// Columns whose input was always zero.
     public let deadColumns: [Int]
+    /// The Hessian's diagonal by column, without damping.
+    public let diagonal: [Double]
     /// What was added to the diagonal.
     public let damping: Double
     /// `damping` as a fraction of the mean of the diagonal.
@@ -20,10 +22,13 @@ public struct Factor: @unchecked Sendable {
     public let attempts: Int
 
     /// A factor that was made elsewhere: in pieces over ranks, or by `factor` in another process.
-    public init(r: Matrix<Float>, permutation: [Int]?, deadColumns: [Int], damping: Double, dampingFraction: Double, attempts: Int) {
+    public init(
+        r: Matrix<Float>, permutation: [Int]?, deadColumns: [Int], diagonal: [Double], damping: Double, dampingFraction: Double, attempts: Int
+    ) {
         self.r = r
         self.permutation = permutation
         self.deadColumns = deadColumns
+        self.diagonal = diagonal
         self.damping = damping
         self.dampingFraction = dampingFraction
         self.attempts = attempts

@@ -85,8 +85,11 @@ public struct FactorPlan: Sendable {
 
     /// The factor, once its R is complete.
     public func factor(_ r: Matrix<Float>) -> Factor {
-        Factor(
-            r: r, permutation: permutation, deadColumns: deadColumns, damping: dampingFraction * mean, dampingFraction: dampingFraction, attempts: attempts)
+        var undamped = diagonal
+        for column in deadColumns { undamped[column] = 0 }
+        return Factor(
+            r: r, permutation: permutation, deadColumns: deadColumns, diagonal: undamped, damping: dampingFraction * mean,
+            dampingFraction: dampingFraction, attempts: attempts)
     }
 
     /// Puts a factored panel into R: R_ij = L_(c-1-i)(c-1-j). Panels together fill the upper triangle, not what lies below it.

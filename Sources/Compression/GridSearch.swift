@@ -50,16 +50,19 @@ final class GridSearch {
 
     /// - Parameters:
     ///   - values: [columns, rows], the group's weights in the order of quantization.
+    ///   - kept: [columns, rows], 0 for weights that become zero whatever the grid, which then only has to fit the others; nil keeps all.
     ///   - factor: what the Hessian-aware searches score with; the others need none.
     ///   - scales, zeros: [1, rows], the result.
-    func find(_ values: Matrix<Float>, factor: GroupFactor?, scales: Matrix<Float>, zeros: Matrix<Float>) {
-        cleave_range(values.base, values.rows, rows, options.symmetric ? 1 : 0, low.base, high.base)
+    func find(_ values: Matrix<Float>, kept: Matrix<UInt8>?, factor: GroupFactor?, scales: Matrix<Float>, zeros: Matrix<Float>) {
+        let fitted = kept.map { zeroed(values, $0) } ?? values
+        cleave_range(fitted.base, fitted.rows, rows, options.symmetric ? 1 : 0, low.base, high.base)
         switch (options.grid, factor) {
         case (.minmax, _):
             shrinks.base.update(repeating: 1, count: rows)
             makeGrid(scales, zeros)
-        case (.mse, _): search(steps: 80, scales, zeros) { addPowerErrors(values) }
-        case (let grid, .block(let transposed)): search(steps: 76, refining: grid == .solved, scales, zeros) { addBlockErrors(values, transposed) }
+        case (.mse, _): search(steps: 80, scales, zeros) { addPowerErrors(fitted) }
+        case (let grid, .block(let transposed)):
+            search(steps: 76, refining: grid == .solved, scales, zeros) { addBlockErrors(values, kept, transposed) }
         case (_, .diagonal(let diagonal)): search(steps: 76, scales, zeros) { addWeightedErrors(values, diagonal) }
         case (_, nil): preconditionFailure("a Hessian-aware grid without a factor")
         }
@@ -107,7 +110,13 @@ final class GridSearch {
         cleave_weighted_error(values.base, values.rows, rows, diagonal, scales.base, zeros.base, maxCode, best.base, errors.base)
     }
 
-    private func addBlockErrors(_ values: Matrix<Float>, _ transposed: Matrix<Float>) {
+    private func addBlockErrors(_ values: Matrix<Float>, _ kept: Matrix<UInt8>?, _ transposed: Matrix<Float>) {
+        if let kept {
+            let addErrors = options.grid == .solved ? cleave_solved_kept_error : cleave_rounded_kept_error
+            addErrors(
+                values.base, kept.base, values.rows, rows, transposed.base, scales.base, zeros.base, maxCode, best.base, errors.base, scratch.base)
+            return
+        }
         let addErrors = options.grid == .solved ? cleave_solved_error : cleave_rounded_error
         addErrors(
             values.base, values.rows, rows, transposed.base, scales.base, zeros.base, maxCode, best.base, errors.base, scratch.base)
@@ -132,6 +141,13 @@ final class GridSearch {
             Numbers.widen(bfloat16: halves.base, into: scales.base, count: rows)
         }
     }
+}
+
+/// The values that are kept, and zeros.
+private func zeroed(_ values: Matrix<Float>, _ kept: Matrix<UInt8>) -> Matrix<Float> {
+    let result = values.copy()
+    for index in 0..<result.count where kept.base[index] == 0 { result.base[index] = 0 }
+    return result
 }
 
 /// What the factor says of a group's rounding errors.

@@ -23,8 +23,9 @@ struct GroupGrids {
     }
 
     /// The grid of the group that begins at `columns`, in its updated weights.
-    func find(_ columns: Range<Int>, updated: Matrix<Float>, r: Matrix<Float>) {
-        find(Int(groupOfPosition[columns.lowerBound]), updated) { .block(transposedBlock(r, columns)) }
+    /// - Parameter kept: [columns, lanes], 0 for weights that become zero whatever the grid; nil keeps all.
+    func find(_ columns: Range<Int>, updated: Matrix<Float>, kept: Matrix<UInt8>? = nil, r: Matrix<Float>) {
+        find(Int(groupOfPosition[columns.lowerBound]), updated, kept) { .block(transposedBlock(r, columns)) }
     }
 
     /// The grids of all groups, in the original weights.
@@ -35,7 +36,7 @@ struct GroupGrids {
         for (group, positions) in positionsOfGroups().enumerated() {
             let values = Matrix<Float>(uninitialized: positions.count, tile.lanes)
             for (index, position) in positions.enumerated() { values.row(index).update(from: tile.weights.row(position), count: tile.lanes) }
-            find(group, values) { factor.map { factor in .diagonal(positions.map { factor.r[$0, $0] }) } }
+            find(group, values, nil) { factor.map { factor in .diagonal(positions.map { factor.r[$0, $0] }) } }
         }
     }
 
@@ -45,9 +46,9 @@ struct GroupGrids {
         return result
     }
 
-    private func find(_ group: Int, _ values: Matrix<Float>, factor: () -> GroupFactor?) {
+    private func find(_ group: Int, _ values: Matrix<Float>, _ kept: Matrix<UInt8>?, factor: () -> GroupFactor?) {
         search.find(
-            values, factor: options.grid.isHessianAware ? factor() : nil, scales: scales.rows(group..<group + 1),
+            values, kept: kept, factor: options.grid.isHessianAware ? factor() : nil, scales: scales.rows(group..<group + 1),
             zeros: zeros.rows(group..<group + 1))
     }
 }

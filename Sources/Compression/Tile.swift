@@ -37,11 +37,11 @@ struct Tile {
         }
     }
 
-    /// Codes of the real rows in the original order of columns: [columns, lanes] -> [rows, columns].
-    func original(_ codes: Matrix<UInt8>) -> Matrix<UInt8> {
-        let result = Matrix<UInt8>(uninitialized: rows, columns)
+    /// Codes or values of the real rows in the original order of columns: [columns, lanes] -> [rows, columns].
+    func original<Element>(_ elements: Matrix<Element>) -> Matrix<Element> {
+        let result = Matrix<Element>(uninitialized: rows, columns)
         forEachBlock { row, columns in
-            for column in columns { result.base[row * result.stride + column] = codes.base[positions[column] * lanes + row] }
+            for column in columns { result.base[row * result.stride + column] = elements.base[positions[column] * lanes + row] }
         }
         return result
     }

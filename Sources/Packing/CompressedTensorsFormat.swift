@@ -7,11 +7,16 @@ internal import LinearAlgebra
 /// Per linear: weight_packed [rows, words] I32, weight_scale [rows, groups], weight_shape [2] I64, and when asymmetric weight_zero_point
 /// [words of rows, groups] I32, packed along the rows.
 ///
+/// Linears that hold values are plain tensors, and modules that clients must not take for packed.
+///
 /// Source: compressed-tensors, `compressors/quantized_compressors/pack_quantized.py`.
 public struct CompressedTensorsFormat: WeightFormat {
     public init() {}
 
+    public var carriesValues: Bool { true }
+
     public func refusal(_ linear: PackedLinear) -> String? {
+        if linear.holdsValues { return nil }
         let options = linear.tiles[0].options
         if linear.isTransposed {
             return "its layer is no Linear in transformers (Conv1D), which compressed-tensors cannot replace; use `format: dense`"
@@ -29,6 +34,7 @@ public struct CompressedTensorsFormat: WeightFormat {
     }
 
     public func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {
+        if linear.holdsValues { return try DenseFormat().tensors(linear) }
         let options = linear.tiles[0].options
         var result = [
             try TensorDescription(
@@ -45,6 +51,7 @@ public struct CompressedTensorsFormat: WeightFormat {
     }
 
     public func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
+        if linear.holdsValues { return try DenseFormat().write(tensor, of: linear, tile: tile, to: sink) }
         switch tensor.dropFirst(linear.name.count) {
         case ".weight_packed":
             for index in linear.tiles.indices { try tile(index).withCodeBytes(sink) }
@@ -81,6 +88,8 @@ public struct CompressedTensorsFormat: WeightFormat {
     }
 
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {
+        let ignored = linears.filter(\.holdsValues).map(\.name) + ignored
+        let linears = linears.filter { !$0.holdsValues }
         guard !linears.isEmpty else { return nil }
         var groups: [(options: QuantizationOptions, names: [String])] = []
         for linear in linears {

@@ -3,39 +3,6 @@
 public import Compression
 public import LinearAlgebra
 
-/// Where the parts of an encoded tile lie; follows from its shape and options alone, so messages need no headers.
-public struct TileLayout: Sendable, Equatable {
-    public let rows: Int
-    public let columns: Int
-    public let options: QuantizationOptions
-
-    public init(rows: Int, columns: Int, options: QuantizationOptions) {
-        self.rows = rows
-        self.columns = columns
-        self.options = options
-    }
-
-    public var groups: Int { options.groupCount(columns: columns) }
-    /// 32-bit words of a row's codes.
-    public var wordsPerRow: Int { BitStream.wordCount(columns, bits: options.bits) }
-
-    /// The parts, one after the other, each beginning at a multiple of 8 bytes.
-    public var codes: Range<Int> { 0..<rows * wordsPerRow * 4 }
-    public var scales: Range<Int> { after(codes, rows * groups * MemoryLayout<Float>.size) }
-    /// Empty when symmetric.
-    public var zeros: Range<Int> { after(scales, options.symmetric ? 0 : rows * groups) }
-    /// Empty unless groups are made of permuted columns.
-    public var groupOfColumn: Range<Int> { after(zeros, options.hasPermutedGroups ? columns * 4 : 0) }
-    /// Loss and energy of each row.
-    public var losses: Range<Int> { after(groupOfColumn, rows * 2 * MemoryLayout<Double>.size) }
-    public var byteCount: Int { losses.upperBound }
-
-    private func after(_ part: Range<Int>, _ length: Int) -> Range<Int> {
-        let start = (part.upperBound + 7) / 8 * 8
-        return start..<start + length
-    }
-}
-
 /// A solved tile as bytes.
 public struct EncodedTile: Sendable {
     public let layout: TileLayout
@@ -50,8 +17,32 @@ public struct EncodedTile: Sendable {
     }
 
     public init(_ tile: QuantizedTile, options: QuantizationOptions) {
-        let layout = TileLayout(rows: tile.codes.rows, columns: tile.codes.columns, options: options)
+        self.init(.codes(tile), layout: TileLayout(rows: tile.codes.rows, columns: tile.codes.columns, options: options))
+    }
+
+    /// - Parameter thresholds: those of the layout's pruning.
+    public init(_ tile: SolvedTile, layout: TileLayout, thresholds: [Float] = []) {
         self.init(layout: layout, bytes: Matrix(repeating: 0, 1, layout.byteCount))
+        switch tile {
+        case .codes(let tile): write(tile)
+        case .values(let tile): write(tile.values)
+        }
+        // Not a number where nothing was measured.
+        let losses = pointer(layout.losses, Double.self)
+        losses.update(repeating: .nan, count: 2 * layout.rows)
+        losses.update(from: tile.loss, count: tile.loss.count)
+        (losses + layout.rows).update(from: tile.energy, count: tile.energy.count)
+        precondition(thresholds.count * 4 == layout.thresholds.count, "\(thresholds.count) thresholds for \(layout.thresholds.count / 4) comparisons")
+        pointer(layout.thresholds, Float.self).update(from: thresholds, count: thresholds.count)
+        if !layout.zeroCount.isEmpty {
+            let weights = Matrix<Float>(uninitialized: layout.rows, layout.columns)
+            tile.dequantize(into: weights)
+            pointer(layout.zeroCount, Int.self).pointee = UnsafeBufferPointer(start: weights.base, count: weights.count).count { $0 == 0 }
+        }
+    }
+
+    private func write(_ tile: QuantizedTile) {
+        let options = layout.options
         let words = pointer(layout.codes, UInt32.self)
         for row in 0..<layout.rows {
             BitStream.pack(tile.codes.row(row), count: layout.columns, bits: options.bits, into: words + row * layout.wordsPerRow)
@@ -63,11 +54,19 @@ public struct EncodedTile: Sendable {
             let groups = tile.groupOfColumn ?? (0..<layout.columns).map { Int32($0 / options.group) }
             pointer(layout.groupOfColumn, Int32.self).update(from: groups, count: groups.count)
         }
-        // Not a number where nothing was measured.
-        let losses = pointer(layout.losses, Double.self)
-        losses.update(repeating: .nan, count: 2 * layout.rows)
-        losses.update(from: tile.loss, count: tile.loss.count)
-        (losses + layout.rows).update(from: tile.energy, count: tile.energy.count)
+    }
+
+    private func write(_ values: Matrix<Float>) {
+        switch layout.valueType {
+        case .f32?: copy(values, to: pointer(layout.values, Float.self))
+        case .f16?:
+            let halves = pointer(layout.values, UInt16.self)
+            for row in 0..<values.rows { Numbers.narrow(values.row(row), intoFloat16: halves + row * values.columns, count: values.columns) }
+        case .bf16?:
+            let halves = pointer(layout.values, UInt16.self)
+            for row in 0..<values.rows { Numbers.narrow(values.row(row), intoBFloat16: halves + row * values.columns, count: values.columns) }
+        case nil: preconditionFailure("values for a tile of codes")
+        }
     }
 
     /// Runs `body` on the packed codes.
@@ -84,6 +83,7 @@ public struct EncodedTile: Sendable {
 
     /// Zero points as unsigned codes [rows, groups]; 2^(bits - 1) when symmetric.
     public func zeros() -> [UInt8] {
+        guard !layout.holdsValues else { return [] }
         guard !layout.options.symmetric else {
             return [UInt8](repeating: UInt8(1 << (layout.options.bits - 1)), count: layout.rows * layout.groups)
         }
@@ -101,6 +101,17 @@ public struct EncodedTile: Sendable {
         }
     }
 
+    /// The thresholds of the comparisons that went through all rows of the linear.
+    public var thresholds: [Float] {
+        withExtendedLifetime(bytes) { Array(UnsafeBufferPointer(start: pointer(layout.thresholds, Float.self), count: layout.thresholds.count / 4)) }
+    }
+
+    /// The number of weights that are zero; nil unless the tile was pruned. Bytes that came from a file may say more than there are.
+    public var zeroCount: Int? {
+        guard !layout.zeroCount.isEmpty else { return nil }
+        return withExtendedLifetime(bytes) { min(max(pointer(layout.zeroCount, Int.self).pointee, 0), layout.rows * layout.columns) }
+    }
+
     /// Whether every column belongs to a group that the tile has; bytes that came from a file may say otherwise.
     public var hasValidGroups: Bool {
         withExtendedLifetime(bytes) {
@@ -109,13 +120,24 @@ public struct EncodedTile: Sendable {
         }
     }
 
-    /// The tile's weights, scale * (code - zero).
+    /// The tile's weights: scale * (code - zero), or the values.
     /// - Parameter weights: [rows, columns]
     public func dequantize(into weights: Matrix<Float>) {
-        decoded().dequantize(into: weights)
+        guard let type = layout.valueType else { return decoded().dequantize(into: weights) }
+        precondition(weights.rows == layout.rows && weights.columns == layout.columns, "\(layout.rows) x \(layout.columns) into another shape")
+        withExtendedLifetime(bytes) {
+            for row in 0..<layout.rows {
+                let start = row * layout.columns
+                switch type {
+                case .f32: weights.row(row).update(from: pointer(layout.values, Float.self) + start, count: layout.columns)
+                case .f16: Numbers.widen(float16: pointer(layout.values, UInt16.self) + start, into: weights.row(row), count: layout.columns)
+                case .bf16: Numbers.widen(bfloat16: pointer(layout.values, UInt16.self) + start, into: weights.row(row), count: layout.columns)
+                }
+            }
+        }
     }
 
-    /// The tile as the solver left it.
+    /// A tile of codes as the solver left it.
     public func decoded() -> QuantizedTile {
         let codes = Matrix<UInt8>(uninitialized: layout.rows, layout.columns)
         let groups = withExtendedLifetime(bytes) {

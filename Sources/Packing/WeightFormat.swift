@@ -24,6 +24,8 @@ public struct PackedLinear: Sendable {
 
     public var rows: Int { tiles.reduce(0) { $0 + $1.rows } }
     public var columns: Int { tiles[0].columns }
+    /// Whether it is stored as weights themselves (pruned, not quantized): without bits, groups or quantization options.
+    public var holdsValues: Bool { tiles[0].holdsValues }
     public var bits: Int { tiles[0].options.bits }
     public var groups: Int { tiles[0].groups }
 }
@@ -33,6 +35,10 @@ public typealias TensorSink = (UnsafeRawBufferPointer) throws -> Void
 
 /// An on-disk format of compressed linears.
 public protocol WeightFormat: Sendable {
+    /// Whether linears that hold values can stand beside the others, as plain `<name>.weight` tensors. Without it they are refused, and no other method
+    /// gets to see them.
+    var carriesValues: Bool { get }
+
     /// Why this format, or the clients that read it, cannot carry a linear; nil when they can.
     func refusal(_ linear: PackedLinear) -> String?
 
@@ -52,4 +58,8 @@ public protocol WeightFormat: Sendable {
     ///   - linears: the compressed linears.
     ///   - ignored: names of the modules that clients would otherwise take for compressed.
     func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue?
+}
+
+extension WeightFormat {
+    public var carriesValues: Bool { false }
 }

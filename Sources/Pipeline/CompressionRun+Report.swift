@@ -28,7 +28,7 @@ extension CompressionRun {
                 outcome.append(entry)
             }
         }
-        progress?.finish(block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "rounded to nearest")
+        progress?.finish(block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "solved without a Hessian")
     }
 }
 
@@ -46,7 +46,10 @@ extension LinearFacts {
 extension LinearReport {
     init(_ linear: Linear, _ treatment: Treatment, _ tiles: [EncodedTile], _ facts: LinearFacts?, tokens: Int?) {
         self.init(
-            name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.group, columns: linear.columns)
+            name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.bits.map { _ in treatment.group },
+            columns: linear.columns)
+        let zeros = tiles.compactMap(\.zeroCount)
+        if !zeros.isEmpty { sparsity = Double(zeros.reduce(0, +)) / Double(linear.rows * linear.columns) }
         let loss = tiles.reduce(0) { $0 + $1.loss }
         if loss.isFinite { self.loss = loss }
         let sampled = tiles.map(\.sampled).reduce((loss: 0.0, energy: 0.0)) { ($0.loss + $1.loss, $0.energy + $1.energy) }

@@ -173,17 +173,20 @@ final class CompressionRun {
     /// Holds the linears that had to be rounded to nearest, those of earlier attempts too, to the recipe's limit.
     private func checkFallbacks() throws {
         var fallbacks: [String] = []
+        var remedies: Set<String> = []
         for (block, stages) in facts.sorted(by: { $0.key < $1.key }) {
             for (stage, found) in stages.sorted(by: { $0.key < $1.key }) {
                 for (linear, fact) in zip(plan.blocks[block].stages[stage].linears, found.linears) where linear.treatment?.method.needsHessian == true {
-                    if let reason = fact?.fallback { fallbacks.append("\(linear.linear.name): \(reason)") }
+                    guard let reason = fact?.fallback else { continue }
+                    fallbacks.append("\(linear.linear.name): \(reason)")
+                    remedies.insert(linear.treatment?.method.prunes == true ? "pruned by magnitude" : "rounded to nearest")
                 }
             }
         }
         guard fallbacks.count > plan.recipe.maxFallbacks else { return }
         throw AgreedFailure(
             rank: 0, exitCode: PipelineError.Kind.badInput.rawValue,
-            description: "\(fallbacks.count) linears had to be rounded to nearest, more than `max_fallbacks: \(plan.recipe.maxFallbacks)` allows:\n  "
+            description: "\(fallbacks.count) linears had to be \(remedies.sorted().joined(separator: " or ")), more than `max_fallbacks: \(plan.recipe.maxFallbacks)` allows:\n  "
                 + fallbacks.joined(separator: "\n  "))
     }
 

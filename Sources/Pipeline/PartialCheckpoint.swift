@@ -85,7 +85,8 @@ extension StagePlan {
     /// The layout of an encoded tile.
     func layout(of tile: Int) -> TileLayout {
         let tile = tiles[tile]
-        guard let options = linears[tile.linear].options else { preconditionFailure("a tile of a linear that keeps its weights") }
-        return TileLayout(rows: tile.rows.count, columns: columns, options: options)
+        let linear = linears[tile.linear]
+        guard let content = linear.content else { preconditionFailure("a tile of a linear that keeps its weights") }
+        return TileLayout(rows: tile.rows.count, columns: columns, content: content, pruning: linear.pruning)
     }
 }

@@ -20,7 +20,7 @@ struct FactorSettings: Hashable {
         damping = treatment.damping
         maxDamping = treatment.maxDamping
         actOrder = treatment.actOrder != .off
-        wholeGroups = treatment.options(scaleType: .f32).widthOfWholeGroups
+        wholeGroups = treatment.options(scaleType: .f32)?.widthOfWholeGroups
     }
 }
 

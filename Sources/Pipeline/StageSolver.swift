@@ -38,69 +38,53 @@ struct StageSolver {
         let own = owners.indices.filter { owners[$0] == world.rank }
         let missing = own.filter { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
 
+        let linears = stage.linears.indices.map { linear in
+            LinearState(stage, linear) { committed.contains(TileKey(block: block, stage: index, tile: $0)) }
+        }
         let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
-        let encoded = try world.together(exitCode: exitCode) {
+        // Where thresholds are still to be found, all ranks find them together.
+        let comparing = missing.filter { linears[stage.tiles[$0].linear].needsThresholds }
+        var encoded = try SharedMasks(world: world, clock: clock, stage: stage, linears: linears.indices.filter { linears[$0].needsThresholds })
+            .solve(comparing, begin: tileSolver.begin) { try tileSolver.encode($0, $1, thresholds: $2) }
+        let alone = own.filter { encoded[$0] == nil }
+        let tiles = try world.together(exitCode: exitCode) {
             try clock.measure(.solve) { () throws in
-                try parallelMap(own.count) { position in
-                    let key = TileKey(block: block, stage: index, tile: own[position])
-                    return try committed.contains(key) ? committed.read(key) : tileSolver.solve(key.tile)
+                try parallelMap(alone.count) { position in
+                    let key = TileKey(block: block, stage: index, tile: alone[position])
+                    guard !committed.contains(key) else { return try committed.read(key) }
+                    let witness = linears[stage.tiles[key.tile].linear].committedTile
+                    let thresholds = try witness.map { try committed.read(TileKey(block: block, stage: index, tile: $0)).thresholds }
+                    return try tileSolver.solve(key.tile, thresholds: thresholds)
                 }
             }
         }
-        for tile in missing where stage.linears[stage.tiles[tile].linear].treatment?.method.needsHessian == true {
+        for (tile, solved) in zip(alone, tiles) { encoded[tile] = solved }
+        for tile in missing where [.gptq, .sparsegpt].contains(stage.linears[stage.tiles[tile].linear].treatment?.method) {
             clock.count(.solve, operations: Double(stage.tiles[tile].rows.count) * Double(stage.columns) * Double(stage.columns))
         }
-        for (position, tile) in own.enumerated() {
-            message.columns(starts[tile]..<starts[tile + 1]).assign(encoded[position].bytes)
-        }
+        for (tile, solved) in encoded { message.columns(starts[tile]..<starts[tile + 1]).assign(solved.bytes) }
         try clock.measure(.gather) { () throws in
             // Tiles lie in the order of their owners, so each rank's part is one run of bytes.
             var counts = [Int](repeating: 0, count: world.size)
             for (tile, owner) in owners.enumerated() { counts[owner] += layouts[tile].byteCount }
             try world.allGather(UnsafeMutableBufferPointer(start: message.base, count: message.count), counts: counts)
         }
-        let tiles = layouts.indices.map { EncodedTile(layout: layouts[$0], bytes: message.columns(starts[$0]..<starts[$0 + 1])) }
-        return SolvedStage(tiles: tiles, solvedHere: missing)
-    }
-
-}
-
-/// Solves single tiles of a stage; its tiles may be solved at the same time.
-private struct TileSolver: Sendable {
-    let model: Model
-    let stage: StagePlan
-    let factors: [FactorSettings: FactorOutcome]
-
-    func solve(_ index: Int) throws -> EncodedTile {
-        let tile = stage.tiles[index]
-        let linear = stage.linears[tile.linear]
-        guard let treatment = linear.treatment, let options = linear.options else {
-            throw PipelineError(.internalError, "a tile of \(linear.linear.name), which is not to be compressed")
-        }
-        let weights = try model.weightRows(linear.linear, tile.rows)
-        let outcome = factors[FactorSettings(treatment)]
-        do {
-            switch (treatment.method, outcome) {
-            case (.gptq, .factor(let factor)?):
-                return EncodedTile(try gptq(weights: weights, factor: factor, options: options, measuringEnergy: stage.isSampled(index)), options: options)
-            case (.rtn, .factor(let factor)?):
-                return EncodedTile(try roundToNearest(weights: weights, options: options, factor: factor), options: options)
-            case (.gptq, .singular?), (.rtn, .singular?), (.rtn, nil):
-                return EncodedTile(try roundToNearest(weights: weights, options: options.withoutHessian), options: options)
-            case (.gptq, nil):
-                throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
-            }
-        } catch let error as CompressionError {
-            throw PipelineError(.badInput, "\(linear.linear.name), rows \(tile.rows): \(error)")
-        }
+        let all = layouts.indices.map { EncodedTile(layout: layouts[$0], bytes: message.columns(starts[$0]..<starts[$0 + 1])) }
+        return SolvedStage(tiles: all, solvedHere: missing)
     }
 }
 
-extension QuantizationOptions {
-    /// The same codes' shape with what can be found without a Hessian.
-    var withoutHessian: QuantizationOptions {
-        var options = self
-        if grid == .hessian || grid == .solved { options.grid = .mse }
-        return options
+/// What is known of a linear's tiles before a stage is solved, the same on every rank.
+private struct LinearState {
+    /// Any committed tile: it holds the thresholds with which the others were, or will be, solved.
+    let committedTile: Int?
+    /// Whether masks that go through all rows are still to be found.
+    let needsThresholds: Bool
+
+    init(_ stage: StagePlan, _ linear: Int, isCommitted: (Int) -> Bool) {
+        let comparisons = stage.linears[linear].pruning?.comparisons(columns: stage.columns) ?? []
+        committedTile = comparisons.isEmpty ? nil : stage.tiles.indices.first { stage.tiles[$0].linear == linear && isCommitted($0) }
+        needsThresholds = !comparisons.isEmpty && committedTile == nil
     }
 }
+

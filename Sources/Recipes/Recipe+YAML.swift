@@ -46,7 +46,7 @@ extension Recipe {
         calibration = try top.mapping("calibration", keys: Calibration.keys).map(Calibration.init)
         evaluation = try top.mapping("evaluation", keys: Evaluation.keys).map(Evaluation.init)
         guard calibration != nil || !rules.contains(where: { $0.treatment.method.needsHessian }) else {
-            throw RecipeError(place: file, message: "key `calibration` is missing; only recipes of rounding to nearest (`method: rtn`) do without it")
+            throw RecipeError(place: file, message: "key `calibration` is missing; only `method: rtn` and `method: magnitude` do without it")
         }
     }
 
@@ -84,7 +84,7 @@ extension Recipe {
 }
 
 extension TreatmentSettings {
-    static let keys = ["method", "bits", "group", "symmetric", "act_order", "static_groups", "grid", "damping", "max_damping"]
+    static let keys = ["method", "bits", "group", "symmetric", "act_order", "static_groups", "grid", "damping", "max_damping", "sparsity", "mask_block"]
 
     /// The settings of a mapping; what it leaves out is taken from `base`.
     init(_ mapping: YAMLMapping, base: TreatmentSettings) throws(RecipeError) {
@@ -98,6 +98,10 @@ extension TreatmentSettings {
         grid = try mapping.choice("grid") ?? base.grid
         damping = try mapping.number("damping", in: 1e-8...10) ?? base.damping
         maxDamping = try mapping.number("max_damping", in: 1e-8...100) ?? base.maxDamping
+        // A rule with another kind of method of its own does not take over how much the others prune.
+        let inheritsPruning = try mapping.choice("method", Method.self)?.prunes ?? true
+        sparsity = try mapping.sparsity("sparsity") ?? (inheritsPruning ? base.sparsity : nil)
+        maskBlock = try mapping.integer("mask_block", of: [32, 64, 128, 256, 512]) ?? (inheritsPruning ? base.maskBlock : nil)
     }
 }
 

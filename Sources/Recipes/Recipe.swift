@@ -96,8 +96,15 @@ public enum Method: String, Sendable, Codable, CaseIterable {
     case gptq
     /// Rounding to nearest.
     case rtn
+    case sparsegpt
+    /// Pruning by magnitude.
+    case magnitude
+    case wanda
 
-    public var needsHessian: Bool { self == .gptq }
+    public var needsHessian: Bool { [.gptq, .sparsegpt, .wanda].contains(self) }
+
+    /// Whether weights become zero.
+    public var prunes: Bool { [.sparsegpt, .magnitude, .wanda].contains(self) }
 }
 
 /// The format of the result.
@@ -128,7 +135,8 @@ public enum ActOrder: String, Sendable, Codable, CaseIterable {
 /// One method with its settings.
 public struct Treatment: Sendable, Equatable, Codable {
     public var method: Method
-    public var bits: Int
+    /// nil: weights that are kept are not quantized, and group, grid and symmetry mean nothing.
+    public var bits: Int?
     /// Columns of a group; -1: the whole row.
     public var group: Int
     public var symmetric: Bool
@@ -139,9 +147,14 @@ public struct Treatment: Sendable, Equatable, Codable {
     public var damping: Double
     /// The damping at which a linear whose Hessian is still singular falls back.
     public var maxDamping: Double
+    /// Of methods that prune.
+    public var sparsity: Sparsity?
+    /// Columns for which SparseGPT chooses a mask at a time, over all rows; nil for patterns and other methods.
+    public var maskBlock: Int?
 
     package init(
-        method: Method, bits: Int, group: Int, symmetric: Bool, actOrder: ActOrder, staticGroups: Bool, grid: Grid, damping: Double, maxDamping: Double
+        method: Method, bits: Int?, group: Int, symmetric: Bool, actOrder: ActOrder, staticGroups: Bool, grid: Grid, damping: Double, maxDamping: Double,
+        sparsity: Sparsity? = nil, maskBlock: Int? = nil
     ) {
         self.method = method
         self.bits = bits
@@ -152,11 +165,26 @@ public struct Treatment: Sendable, Equatable, Codable {
         self.grid = grid
         self.damping = damping
         self.maxDamping = maxDamping
+        self.sparsity = sparsity
+        self.maskBlock = maskBlock
     }
 
-    /// What the solver takes. The model's type decides in which type scales are stored.
-    public func options(scaleType: ScaleType) -> QuantizationOptions {
-        QuantizationOptions(
+    /// What the solver is to make of a weight that the model stores in `type`, in which scales are stored, too.
+    public func content(type: ScaleType) -> TileContent {
+        options(scaleType: type).map(TileContent.codes) ?? .values(type)
+    }
+
+    /// Which weights are compared when some become zero; nil when none do.
+    public var pruning: PruningOptions? {
+        sparsity.map { sparsity in
+            PruningOptions(sparsity: sparsity, scope: method == .wanda ? .rows : maskBlock.map(PruningOptions.Scope.blocks) ?? .layer)
+        }
+    }
+
+    /// How the solver quantizes; nil when it does not.
+    public func options(scaleType: ScaleType) -> QuantizationOptions? {
+        guard let bits else { return nil }
+        return QuantizationOptions(
             bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0,
             staticGroups: staticGroups, scaleType: scaleType)
     }

@@ -13,23 +13,31 @@ struct TreatmentSettings {
     var grid: Grid?
     var damping: Double?
     var maxDamping: Double?
+    var sparsity: Sparsity?
+    var maskBlock: Int?
 
     /// The whole treatment. What is left out becomes the best that goes with the rest: see `docs/recipes.md` for the measurements.
     func resolved() -> Result<Treatment, Contradiction> {
         let method = method ?? .gptq
-        let group = group ?? 128
-        let isGPTQ = method == .gptq
+        if let contradiction = contradictionOfSparsity(method) { return .failure(Contradiction(contradiction)) }
+        // Methods that prune quantize only when `bits` says so.
+        let bits = bits ?? (method.prunes ? nil : 4)
+        let group = bits == nil ? -1 : group ?? 128
+        let isGPTQ = method == .gptq || method == .sparsegpt && bits != nil
         let staticGroups = staticGroups ?? (actOrder == .columns && group > 0)
         let hasDynamicGroups = group > 0 && !staticGroups
-        let actOrder = isGPTQ ? actOrder ?? (hasDynamicGroups ? .groups : .columns) : .off
+        let actOrder = isGPTQ && !method.prunes ? actOrder ?? (hasDynamicGroups ? .groups : .columns) : .off
         let grid = grid ?? (isGPTQ ? (hasDynamicGroups ? .solved : .hessian) : .minmax)
         let damping = damping ?? 0.01
         let maxDamping = maxDamping ?? max(1, damping)
+        if let contradiction = contradictionOfGroups(method, group: hasDynamicGroups && bits != nil ? group : nil) {
+            return .failure(Contradiction(contradiction))
+        }
         if actOrder == .groups, !hasDynamicGroups {
             return .failure(Contradiction("`act_order: groups` is for groups of 16 columns or more that are not static; use `act_order: true`"))
         }
         if !isGPTQ, grid == .hessian || grid == .solved {
-            return .failure(Contradiction("`grid: \(grid.rawValue)` needs a Hessian, which `method: rtn` does not use; use minmax or mse"))
+            return .failure(Contradiction("`grid: \(grid.rawValue)` needs a Hessian, which `method: \(method.rawValue)` does not round with; use minmax or mse"))
         }
         if grid == .solved, !hasDynamicGroups {
             return .failure(Contradiction("`grid: solved` is for groups of 16 columns or more that are not static; use `grid: hessian`"))
@@ -37,8 +45,45 @@ struct TreatmentSettings {
         if damping > maxDamping { return .failure(Contradiction("`damping` \(damping) is above `max_damping` \(maxDamping)")) }
         return .success(
             Treatment(
-                method: method, bits: bits ?? 4, group: group, symmetric: symmetric ?? true, actOrder: actOrder,
-                staticGroups: isGPTQ && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping))
+                method: method, bits: bits, group: group, symmetric: symmetric ?? true, actOrder: actOrder,
+                staticGroups: isGPTQ && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
+                sparsity: sparsity, maskBlock: blockOfMask(method)))
+    }
+
+    /// The published block size is 128 (`sparsegpt.py`).
+    private func blockOfMask(_ method: Method) -> Int? {
+        guard method == .sparsegpt, case .share? = sparsity else { return nil }
+        return maskBlock ?? 128
+    }
+
+    /// What does not go with the method's way of pruning; nil when all does.
+    private func contradictionOfSparsity(_ method: Method) -> String? {
+        let name = "`method: \(method.rawValue)`"
+        guard method.prunes else {
+            if sparsity != nil { return "`sparsity` goes with `method: sparsegpt`, magnitude or wanda, not with \(name)" }
+            return maskBlock == nil ? nil : "`mask_block` goes with `method: sparsegpt`, not with \(name)"
+        }
+        guard let sparsity else { return "\(name) needs `sparsity`: a share such as 0.5, or a pattern such as 2:4" }
+        if let actOrder, actOrder != .off { return "\(name) takes columns as they stand: leave out `act_order`, or make it false" }
+        if maskBlock != nil {
+            if method != .sparsegpt { return "`mask_block` goes with `method: sparsegpt`, not with \(name)" }
+            if case .pattern = sparsity { return "`mask_block` goes with a share, not with the pattern \(sparsity)" }
+        }
+        guard bits == nil else { return nil }
+        let ofGrids = [("group", group != nil), ("symmetric", symmetric != nil), ("static_groups", staticGroups != nil), ("grid", grid != nil)]
+        return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: give `bits` too, or leave it out" }
+    }
+
+    /// - Parameter group: the width of groups whose grids are found as the column loop reaches them.
+    private func contradictionOfGroups(_ method: Method, group: Int?) -> String? {
+        guard method == .sparsegpt, let group else { return nil }
+        if case .pattern(_, let of)? = sparsity, group % of != 0 {
+            return "a group of \(group) columns does not hold whole patterns of \(of): use another `group`, or `static_groups: true`"
+        }
+        if let block = blockOfMask(method), block % group != 0 {
+            return "`mask_block: \(block)` does not cover whole groups of \(group): use a smaller `group`, or `static_groups: true`"
+        }
+        return nil
     }
 }
 

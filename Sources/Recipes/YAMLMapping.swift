@@ -1,5 +1,6 @@
 // Strict reading of a YAML mapping: typed values, and an error for every key that nobody asked for.
 
+internal import Compression
 internal import Yams
 
 /// One YAML mapping of a recipe, with its place for messages.
@@ -75,6 +76,13 @@ struct YAMLMapping {
         return try value(key, "one of \(names.joined(separator: ", "))") { node in
             // A choice between true, false and more takes every spelling of YAML's booleans.
             node.scalar.flatMap { C(rawValue: $0.string) } ?? node.bool.flatMap { C(rawValue: "\($0)") }
+        }
+    }
+
+    /// A share such as 0.5, or a pattern such as 2:4, which YAML 1.1 would read as a number to the base 60.
+    func sparsity(_ key: String) throws(RecipeError) -> Sparsity? {
+        try value(key, "a share above 0 and below 1 such as 0.5, or n:m such as 2:4 for n zeros among m neighbours") { node in
+            node.scalar.flatMap { Sparsity($0.string) }
         }
     }
 

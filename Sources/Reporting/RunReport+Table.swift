@@ -40,6 +40,11 @@ extension RunReport {
         let ratio = Double(size.sourceBytes) / Double(max(size.outputBytes, 1))
         table.add(["size", formatBytes(size.sourceBytes), formatBytes(size.outputBytes), "\(format(ratio, digits: 2)) times smaller"])
         table.add(["bits per compressed weight", format(size.sourceBitsPerWeight, digits: 2), format(size.bitsPerWeight, digits: 2), ""])
+        let sparsities = linears.compactMap(\.sparsity)
+        if let least = sparsities.min(), let most = sparsities.max() {
+            let (least, most) = (format(100 * least, digits: 2), format(100 * most, digits: 2))
+            table.add(["zeros in pruned linears", "", least == most ? "\(least) %" : "\(least) to \(most) %", "\(sparsities.count) linears"])
+        }
         if let before, let after {
             let change = 100 * (after.perplexity / before.perplexity - 1)
             table.add([
@@ -62,10 +67,12 @@ extension RunReport {
     }
 
     private func deviations(_ linear: LinearReport) -> [String] {
-        if let fallback = linear.fallback { return ["\(linear.name): rounded to nearest: \(fallback)"] }
+        if let fallback = linear.fallback {
+            return ["\(linear.name): \(linear.sparsity == nil ? "rounded to nearest" : "pruned by magnitude"): \(fallback)"]
+        }
         var lines: [String] = []
-        // Rounding to nearest keeps the weights of such columns.
-        if let dead = linear.deadColumns, dead > 0, linear.method != "rtn" {
+        // Methods without updates keep the weights of such columns.
+        if let dead = linear.deadColumns, dead > 0, ["gptq", "sparsegpt"].contains(linear.method) {
             lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are zero now")
         }
         if let attempts = linear.attempts, attempts > 1, let damping = linear.damping {

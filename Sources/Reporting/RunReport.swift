@@ -109,10 +109,13 @@ public struct EvaluationReport: Codable, Sendable {
 public struct LinearReport: Codable, Sendable {
     public var name: String
     public var method: String
-    public var bits: Int
-    public var group: Int
+    /// nil for weights that were pruned, but not quantized.
+    public var bits: Int?
+    public var group: Int?
     /// Inputs.
     public var columns: Int
+    /// The share of its weights that are zero; nil when none were pruned.
+    public var sparsity: Double?
     /// ||(W - Q) R||^2, where R R^T is the damped Hessian; nil without a Hessian.
     public var loss: Double?
     /// Square root of ||(W - Q) R||^2 / ||W R||^2 over the first 32 rows of every fourth tile.
@@ -123,12 +126,12 @@ public struct LinearReport: Codable, Sendable {
     public var attempts: Int?
     /// Columns whose inputs were always zero.
     public var deadColumns: Int?
-    /// Why it was rounded to nearest instead; nil when it was not.
+    /// Why it was rounded to nearest, or pruned by magnitude, instead; nil when it was not.
     public var fallback: String?
     /// Calibration tokens that entered its Hessian.
     public var tokens: Int?
 
-    public init(name: String, method: String, bits: Int, group: Int, columns: Int) {
+    public init(name: String, method: String, bits: Int?, group: Int?, columns: Int) {
         self.name = name
         self.method = method
         self.bits = bits

@@ -54,7 +54,9 @@ extension Plan {
                 costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
                 costs.bytesSent += Double(solved * columns)
                 let forward = weights * (4 + activation) + tokens * columns * activation
-                costs.memory = max(costs.memory, residual + max(forward, tokens * columns * activation + hessian + solved * columns * 8))
+                // Weights and errors; where masks go through all rows, all tiles of a rank are at work at once, with their values and masks.
+                let solving = solved * columns * (stage.linears.contains { $0.pruning != nil } ? 13 : 8)
+                costs.memory = max(costs.memory, residual + max(forward, tokens * columns * activation + hessian + solving))
             }
             costs.partialFiles += owners.count
         }

@@ -10,8 +10,8 @@ extension Plan {
 
     /// Derives the plan.
     ///
-    /// - Parameter scaleType: the type in which a linear's scales will be stored, by its weight's tensor name.
-    /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear.
+    /// - Parameter scaleType: the type in which a linear's scales or values will be stored, by its weight's tensor name.
+    /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear, and for a sparsity pattern that does not divide the columns.
     public init(recipe: Recipe, architecture: Architecture, scaleType: (String) throws -> ScaleType) throws {
         var usedRules = Set<Int>()
         var usedPatterns = Set<Int>()
@@ -30,9 +30,10 @@ extension Plan {
                     let rule = recipe.rules.firstIndex { $0.match.matches(linear.name) }
                     if let rule { usedRules.insert(rule) }
                     let treatment = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
-                    linears.append(
-                        LinearPlan(
-                            linear: linear, treatment: treatment, options: try treatment?.options(scaleType: scaleType(linear.weight))))
+                    if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
+                        throw PlanError.pattern("\(sparsity)", columns: linear.columns, linear: linear.name)
+                    }
+                    linears.append(LinearPlan(linear: linear, treatment: treatment, content: try treatment?.content(type: scaleType(linear.weight))))
                 }
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears)))
             }
@@ -68,6 +69,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case unusedRule(pattern: String, line: Int?, example: String)
     case unusedIgnore(pattern: String, example: String)
     case nothingToDo
+    case pattern(String, columns: Int, linear: String)
 
     public var description: String {
         switch self {
@@ -76,6 +78,9 @@ public enum PlanError: Error, CustomStringConvertible {
                 + "if earlier rules are meant to take all (a linear is named like `\(example)`)"
         case .unusedIgnore(let pattern, let example):
             "the ignore pattern `\(pattern)` matches no linear of this model (a linear is named like `\(example)`)"
+        case .pattern(let pattern, let columns, let linear):
+            "`sparsity: \(pattern)` needs a number of columns that \(pattern.split(separator: ":").last ?? "") divides, but \(linear) has \(columns); "
+                + "give it a rule of its own, or another pattern"
         case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
         }
     }

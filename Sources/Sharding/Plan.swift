@@ -45,8 +45,16 @@ public struct LinearPlan: Sendable {
     public let linear: Linear
     /// nil: the linear keeps its weights.
     public let treatment: Treatment?
-    /// The solver's options; nil when the linear keeps its weights.
-    public let options: QuantizationOptions?
+    /// What its tiles hold after solving; nil when the linear keeps its weights.
+    public let content: TileContent?
+
+    /// How it is quantized; nil when it is not.
+    public var options: QuantizationOptions? {
+        if case .codes(let options)? = content { options } else { nil }
+    }
+
+    /// Which weights are compared when some become zero; nil when none do.
+    public var pruning: PruningOptions? { treatment?.pruning }
 }
 
 /// A fixed range of output rows of one linear.

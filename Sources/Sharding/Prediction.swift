@@ -1,5 +1,6 @@
 // How long a run will take: its costs at the rates that a machine was measured to have.
 
+internal import Compression
 internal import Recipes
 internal import Transformers
 
@@ -30,16 +31,35 @@ extension Plan {
         let isBFloat16 = recipe.compute == .bf16
         let hessians = blocks.flatMap(\.stages).filter(\.needsHessian).map { Double($0.columns) * Double($0.columns) }
         let tileBytes = blocks.flatMap(\.stages).reduce(0.0) { sum, stage in
-            stage.linears.reduce(sum) { $0 + Double($1.treatment?.bits ?? 0) / 8 * Double($1.linear.rows) * Double($1.linear.columns) }
+            stage.linears.reduce(sum) { $0 + $1.bytesPerWeight * Double($1.linear.rows) * Double($1.linear.columns) }
         }
         // Halves of Hessians in fp64 to their owners, and of factors to all.
         let squares = hessians.reduce(0, +)
         let messages = ranks == 1 ? 0 : 4 * squares / rates.reduce + 4 * squares / rates.broadcast + tileBytes / rates.broadcast
-            + Double(blocks.reduce(0) { $0 + $1.stages.count }) * 8 * rates.latency
+            + Double(blocks.flatMap(\.stages).reduce(0) { $0 + 8 + $1.selections }) * rates.latency
         return Prediction(
             ranks: ranks, forward: costs.forwardOperations / (isBFloat16 ? rates.productBFloat16 : rates.productFloat),
             hessian: costs.hessianOperations / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat), factor: costs.factorOperations / rates.factor,
             solve: costs.solveOperations / rates.solve, messages: messages,
             files: (2 * Double(sourceBytes) / rates.diskRead + tileBytes / rates.diskWrite) / Double(ranks))
+    }
+}
+
+extension LinearPlan {
+    /// About what its tiles take; 0 when it keeps its weights.
+    fileprivate var bytesPerWeight: Double {
+        switch content {
+        case .codes(let options)?: Double(options.bits) / 8
+        case .values(.f32)?: 4
+        case .values?: 2
+        case nil: 0
+        }
+    }
+}
+
+extension StagePlan {
+    /// All-reduces that find the thresholds of masks, three digits each; the linears of a stage share them.
+    fileprivate var selections: Int {
+        3 * (linears.map { $0.pruning?.comparisons(columns: columns).count ?? 0 }.max() ?? 0)
     }
 }

@@ -84,17 +84,18 @@ struct PlanVerb: Verb {
     }
 
     private func linearTable(_ plan: Plan) -> String {
-        var table = Table(header: ["linear", "shape", "method", "bits", "group", "grid", "act-order", "rule"])
+        var table = Table(header: ["linear", "shape", "method", "sparsity", "bits", "group", "grid", "act-order", "rule"])
         for block in plan.blocks {
             for linear in block.stages.flatMap(\.linears) {
                 let shape = "\(linear.linear.rows) x \(linear.linear.columns)"
                 guard let treatment = linear.treatment else {
-                    table.add([linear.linear.name, shape, "kept", "", "", "", "", ""])
+                    table.add([linear.linear.name, shape, "kept", "", "", "", "", "", ""])
                     continue
                 }
                 let rule = plan.recipe.rules.first { $0.match.matches(linear.linear.name) }
-                table.add([
-                    linear.linear.name, shape, treatment.method.rawValue, "\(treatment.bits)", "\(treatment.group)", treatment.grid.rawValue,
+                let quantization = treatment.bits.map { ["\($0)", "\(treatment.group)", treatment.grid.rawValue] } ?? ["", "", ""]
+                let sparsity = treatment.sparsity.map { sparsity in "\(sparsity)" + (treatment.maskBlock.map { " by \($0)" } ?? "") } ?? ""
+                table.add([linear.linear.name, shape, treatment.method.rawValue, sparsity] + quantization + [
                     treatment.actOrder.rawValue, rule.map { $0.line.map { "line \($0)" } ?? $0.match.text } ?? "",
                 ])
             }

@@ -48,9 +48,14 @@ class Quantizer:
             return scale, np.full_like(scale, (self.maxq + 1) / 2)
         return scale, np.clip(np.round(-low / scale.astype(np.float32)), 0, self.maxq).astype(np.float64)
 
-    def find(self, x, U):
-        """x: [rows, columns of a group]; U: its block of U, or the diagonal of that where the original weights are searched."""
-        low, high = np.minimum(x.min(1), 0), np.maximum(x.max(1), 0)
+    def find(self, x, U, kept=None):
+        """x: [rows, columns of a group]; U: its block of U, or the diagonal of that where the original weights are searched.
+
+        kept: which weights are kept, for grids beside pruning: the others become zero on any grid.
+        """
+        kept = np.ones(x.shape, dtype=bool) if kept is None else kept
+        fitted = x * kept
+        low, high = np.minimum(fitted.min(1), 0), np.maximum(fitted.max(1), 0)
         if self.options["symmetric"]:
             high = np.maximum(-low, high)
             low = -high
@@ -66,13 +71,13 @@ class Quantizer:
             """step: the shrinking of each row's range in hundredths."""
             nonlocal best, best_step, scale, zero
             new_scale, new_zero = self.grid(low, high, np.broadcast_to(1 - step / 100, len(x)))
-            delta = x - self.dequantized(x, new_scale, new_zero)
+            delta = x - self.dequantized(x, new_scale, new_zero) * kept
             if self.options["grid"] == "mse":
-                error = (np.abs(delta) ** 2.4).sum(1)
+                error = (np.abs(delta * kept) ** 2.4).sum(1)
             elif self.options["grid"] == "hessian":
                 error = (np.linalg.solve(U.T, delta.T) ** 2).sum(0)
             else:
-                error = self.solved_error(x, U, new_scale, new_zero)
+                error = self.solved_error(x, U, new_scale, new_zero, kept)
             better = error < best
             best, best_step = np.where(better, error, best), np.where(better, step, best_step)
             scale, zero = np.where(better, new_scale, scale), np.where(better, new_zero, zero)
@@ -90,11 +95,11 @@ class Quantizer:
                 attempt(np.clip(centers + offset, 0, 75))
         return scale, zero
 
-    def solved_error(self, x, U, scale, zero):
+    def solved_error(self, x, U, scale, zero, kept):
         """What the columns cost when each makes up for the errors of those before it."""
         x, error = x.copy(), 0
         for j in range(x.shape[1]):
-            e = (x[:, j] - self.dequantized(x[:, j : j + 1], scale, zero)[:, 0]) / U[j, j]
+            e = (x[:, j] - self.dequantized(x[:, j : j + 1], scale, zero)[:, 0] * kept[:, j]) / U[j, j]
             error = error + e**2
             x[:, j:] -= np.outer(e, U[j, j:])
         return error

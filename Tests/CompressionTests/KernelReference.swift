@@ -1,5 +1,8 @@
 // The kernels in plain Swift, one row at a time: the same operations in the same order, so the bits must be equal.
 
+import CKernels
+import LinearAlgebra
+
 /// The arguments shared by the kernels: arrays [columns, rows], row-major.
 struct KernelInput {
     let columns: Int
@@ -14,8 +17,11 @@ struct KernelInput {
     let scales: [Float]
     let zeros: [Float]
     let maxCode: Float
+    /// [columns, rows], two of three are 1.
+    let kept: [UInt8]
 
-    init(columns: Int, rows: Int, bits: Int) {
+    /// - Parameter scale: of weights and sums.
+    init(columns: Int, rows: Int, bits: Int, scale: Float = 1) {
         var generator = SplitMix(seed: UInt64(columns * 1000 + rows))
         func values(_ count: Int, _ range: ClosedRange<Float>) -> [Float] { (0..<count).map { _ in .random(in: range, using: &generator) } }
         self.columns = columns
@@ -26,11 +32,12 @@ struct KernelInput {
             for j in 0..<i { factor[i * columns + j] = 0 }
         }
         self.factor = factor
-        weights = values(columns * rows, -1...1)
-        sums = values(columns * rows, -0.3...0.3)
+        weights = values(columns * rows, -1...1).map { $0 * scale }
+        sums = values(columns * rows, -0.3...0.3).map { $0 * scale }
         scales = values(columns * rows, 0.05...0.2)
         maxCode = Float((1 << bits) - 1)
         zeros = values(columns * rows, 0...maxCode).map { $0.rounded() }
+        kept = (0..<columns * rows).map { _ in UInt8.random(in: 0..<3, using: &generator) > 0 ? 1 : 0 }
     }
 
     func code(_ v: Float, _ scale: Float, _ zero: Float) -> Float {
@@ -39,7 +46,7 @@ struct KernelInput {
 }
 
 enum KernelReference {
-    static func quantizeColumns(_ input: KernelInput) -> (errors: [Float], codes: [UInt8], loss: [Double]) {
+    static func quantizeColumns(_ input: KernelInput, kept: [UInt8]? = nil) -> (errors: [Float], codes: [UInt8], loss: [Double]) {
         var (errors, codes) = (input.sums, [UInt8](repeating: 0, count: input.sums.count))
         var loss = [Double](repeating: 0, count: input.rows)
         for row in 0..<input.rows {
@@ -49,7 +56,7 @@ enum KernelReference {
                 for i in 0..<j { sum += errors[i * input.rows + row] * input.factor[i * input.columns + j] }
                 let diagonal = input.factor[j * input.columns + j]
                 let v = input.weights[at] + sum / diagonal
-                let code = input.code(v, input.scales[at], input.zeros[at])
+                let code = kept?[at] == 0 ? input.zeros[at] : input.code(v, input.scales[at], input.zeros[at])
                 let q = input.scales[at] * (code - input.zeros[at])
                 let z = Double((v - q) * diagonal)
                 loss[row] += z * z
@@ -58,6 +65,40 @@ enum KernelReference {
             }
         }
         return (errors, codes, loss)
+    }
+
+    static func pruneColumns(_ input: KernelInput, type: Int) -> (errors: [Float], values: [Float], loss: [Double]) {
+        var (errors, values) = (input.sums, [Float](repeating: 0, count: input.sums.count))
+        var loss = [Double](repeating: 0, count: input.rows)
+        for row in 0..<input.rows {
+            for j in 0..<input.columns {
+                let at = j * input.rows + row
+                var sum = input.sums[at]
+                for i in 0..<j { sum += errors[i * input.rows + row] * input.factor[i * input.columns + j] }
+                let diagonal = input.factor[j * input.columns + j]
+                let v = input.weights[at] + sum / diagonal
+                if input.kept[at] == 1 { values[at] = rounded(v, type: type) }
+                let z = Double((v - values[at]) * diagonal)
+                loss[row] += z * z
+                errors[at] = input.weights[at] - values[at]
+            }
+        }
+        return (errors, values, loss)
+    }
+
+    /// By way of the conversions with which checkpoints are written.
+    private static func rounded(_ v: Float, type: Int) -> Float {
+        var (half, result): (UInt16, Float) = (0, v)
+        switch type {
+        case cleave_f16:
+            Numbers.narrow([v], intoFloat16: &half, count: 1)
+            Numbers.widen(float16: &half, into: &result, count: 1)
+        case cleave_bf16:
+            Numbers.narrow([v], intoBFloat16: &half, count: 1)
+            Numbers.widen(bfloat16: &half, into: &result, count: 1)
+        default: break
+        }
+        return result
     }
 
     static func updateColumns(_ input: KernelInput) -> [Float] {
@@ -82,7 +123,8 @@ enum KernelReference {
     }
 
     /// ||(x - q) R||^2 of one row on the grid of column 0; solved: each column sees the errors of those before it.
-    static func blockError(_ input: KernelInput, row: Int, solved: Bool) -> Double {
+    /// - Parameter kept: where 0, q is 0.
+    static func blockError(_ input: KernelInput, row: Int, solved: Bool, kept: [UInt8]? = nil) -> Double {
         let (scale, zero) = (input.scales[row], input.zeros[row])
         var errors: [Float] = []
         func square(_ j: Int) -> Float {
@@ -90,7 +132,7 @@ enum KernelReference {
             var sum: Float = 0
             for i in 0..<j { sum += errors[i] * input.factor[i * input.columns + j] }
             let v = solved ? x + sum / diagonal : x
-            let q = scale * (input.code(v, scale, zero) - zero)
+            let q = kept?[j * input.rows + row] == 0 ? 0 : scale * (input.code(v, scale, zero) - zero)
             errors.append(x - q)
             let z = solved ? (v - q) * diagonal : sum + (x - q) * diagonal
             return z * z

@@ -41,6 +41,59 @@ import Testing
         #expect(errors == KernelReference.updateColumns(input))
     }
 
+    @Test(arguments: [1, 2, 3, 5, 8, 17, 31, 32], [2, 4, 8])
+    func quantizedColumnsWithAMaskAreTheReferences(columns: Int, bits: Int) {
+        let input = KernelInput(columns: columns, rows: 64, bits: bits)
+        let expected = KernelReference.quantizeColumns(input, kept: input.kept)
+        var (errors, codes) = (input.sums, [UInt8](repeating: 0, count: columns * 64))
+        var loss = [Double](repeating: 0, count: 64)
+        var tile = cleave_columns(columns: columns, rows: 64, factor: nil, factor_stride: columns, weights: nil, errors: nil)
+        withPointers(input, &errors) { factor, weights, errors in
+            (tile.factor, tile.weights, tile.errors) = (factor, weights, errors)
+            cleave_quantize_kept_columns(&tile, input.scales, input.zeros, (0..<Int32(columns)).map { $0 }, input.maxCode, input.kept, &codes, &loss)
+        }
+        #expect(errors == expected.errors && codes == expected.codes && loss == expected.loss)
+        #expect(zip(input.kept, zip(codes, input.zeros)).allSatisfy { $0 == 1 || Float($1.0) == $1.1 })
+    }
+
+    /// Types as the kernel counts them, one with a scale that brings values to its subnormal numbers.
+    @Test(arguments: [1, 2, 3, 5, 8, 17, 31, 32], [(cleave_f32, 1), (cleave_f16, 1), (cleave_f16, 0x1p-16), (cleave_bf16, 1)] as [(Int, Float)])
+    func prunedColumnsAreTheReferences(columns: Int, type: (number: Int, scale: Float)) {
+        expectPruned(KernelInput(columns: columns, rows: 64, bits: 4, scale: type.scale), type: type.number)
+    }
+
+    /// Numbers on either side of the largest of f16.
+    @Test func prunedColumnsMayOverflow() {
+        let input = KernelInput(columns: 1, rows: 64, bits: 4, scale: 80000)
+        expectPruned(input, type: cleave_f16)
+        #expect(KernelReference.pruneColumns(input, type: cleave_f16).values.contains(.infinity))
+    }
+
+    private func expectPruned(_ input: KernelInput, type: Int) {
+        let columns = input.columns
+        let expected = KernelReference.pruneColumns(input, type: type)
+        var (errors, values) = (input.sums, [Float](repeating: .nan, count: columns * 64))
+        var loss = [Double](repeating: 0, count: 64)
+        var tile = cleave_columns(columns: columns, rows: 64, factor: nil, factor_stride: columns, weights: nil, errors: nil)
+        withPointers(input, &errors) { factor, weights, errors in
+            (tile.factor, tile.weights, tile.errors) = (factor, weights, errors)
+            cleave_prune_columns(&tile, input.kept, Int32(type), &values, &loss)
+        }
+        #expect(errors == expected.errors && values == expected.values && loss == expected.loss)
+    }
+
+    @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 16, 31, 100, 128], [false, true])
+    func blockErrorsWithAMaskAreTheReferences(columns: Int, solved: Bool) {
+        let input = KernelInput(columns: columns, rows: 64, bits: 3)
+        let expected = (0..<64).map { KernelReference.blockError(input, row: $0, solved: solved, kept: input.kept) }
+        var (errors, scratch) = ([Double](repeating: 0, count: 64), [Float](repeating: 0, count: columns * Int(cleave_lanes)))
+        let kernel = solved ? cleave_solved_kept_error : cleave_rounded_kept_error
+        kernel(
+            input.weights, input.kept, columns, 64, transposed(input), input.scales, input.zeros, input.maxCode, [Double](repeating: .infinity, count: 64),
+            &errors, &scratch)
+        #expect(errors == expected)
+    }
+
     @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 16, 31, 100, 128], [false, true])
     func blockErrorsAreTheReferences(columns: Int, solved: Bool) {
         let input = KernelInput(columns: columns, rows: 64, bits: 3)
@@ -90,14 +143,18 @@ import Testing
         }
     }
 
+    /// R^T
+    private func transposed(_ input: KernelInput) -> [Float] {
+        let columns = input.columns
+        return (0..<columns * columns).map { input.factor[$0 % columns * columns + $0 / columns] }
+    }
+
     private func blockErrors(_ input: KernelInput, _ solved: Bool, best: [Double]) -> [Double] {
         let (columns, rows) = (input.columns, input.rows)
-        var transposed = [Float](repeating: 0, count: columns * columns)
-        for i in 0..<columns { for j in 0..<columns { transposed[j * columns + i] = input.factor[i * columns + j] } }
         var (errors, scratch) = ([Double](repeating: 0, count: rows), [Float](repeating: 0, count: columns * Int(cleave_lanes)))
         let kernel = solved ? cleave_solved_error : cleave_rounded_error
         kernel(
-            input.weights, columns, rows, transposed, input.scales, input.zeros, input.maxCode, best, &errors, &scratch)
+            input.weights, columns, rows, transposed(input), input.scales, input.zeros, input.maxCode, best, &errors, &scratch)
         return errors
     }
 

@@ -95,4 +95,36 @@ extension QuantizedTile {
         tile.dequantize(into: expected)
         #expect(found.elements() == expected.elements(), sourceLocation: location)
     }
+
+    /// Values in the type of the checkpoint, with the thresholds and the number of zeros.
+    @Test(arguments: ScaleType.allCases)
+    func valuesComeBack(type: ScaleType) {
+        let pruning = PruningOptions(sparsity: .share(0.5), scope: .blocks(of: 32))
+        let layout = TileLayout(rows: 3, columns: 70, content: .values(type), pruning: pruning)
+        #expect(layout.holdsValues && layout.groups == 0 && layout.values.count == 210 * (type == .f32 ? 4 : 2) && layout.thresholds.count == 12)
+        let values = (0..<210).map { $0 % 2 == 0 ? 0 : Float($0 - 100) * 0.25 }
+        let solved = SolvedTile.values(ValueTile(values: Matrix(values, 3, 70), loss: [1, 2, 3], energy: [4]))
+        let encoded = EncodedTile(layout: layout, bytes: EncodedTile(solved, layout: layout, thresholds: [0.5, 1, 2]).bytes.copy())
+        let weights = Matrix<Float>(repeating: .nan, 3, 70)
+        encoded.dequantize(into: weights)
+        #expect(weights.elements() == values)
+        #expect(encoded.thresholds == [0.5, 1, 2] && encoded.zeroCount == 105 && encoded.loss == 6 && encoded.sampled == (1, 4))
+        #expect(encoded.scales().count == 0 && encoded.zeros().isEmpty && encoded.hasValidGroups)
+        // What a file says may be anything.
+        encoded.bytes.columns(layout.zeroCount).base.update(repeating: 0x7f, count: 8)
+        #expect(encoded.zeroCount == 210)
+    }
+
+    /// Codes of a pruned tile lie where those of others do; what else there is comes after.
+    @Test func prunedCodesComeBack() {
+        let options = QuantizationOptions(bits: 4, group: 16, symmetric: false)
+        let tile = QuantizedTile.sample(2, 64, options)
+        let plain = EncodedTile(tile, options: options)
+        let layout = TileLayout(rows: 2, columns: 64, content: .codes(options), pruning: PruningOptions(sparsity: .pattern(pruned: 2, of: 4), scope: .rows))
+        let encoded = EncodedTile(.codes(tile), layout: layout)
+        #expect(Array(encoded.bytes.elements().prefix(plain.bytes.count)) == plain.bytes.elements())
+        #expect(encoded.decoded().codes.elements() == tile.codes.elements() && encoded.thresholds.isEmpty)
+        let zeros = (0..<2).reduce(0) { sum, row in sum + (0..<64).count { tile.codes[row, $0] == tile.zeros[row, $0 / 16] } }
+        #expect(zeros > 0 && encoded.zeroCount == zeros && plain.zeroCount == nil)
+    }
 }

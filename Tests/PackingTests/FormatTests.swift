@@ -99,6 +99,37 @@ struct SampleLinear {
     }
 }
 
+@Suite struct ValueTests {
+    /// A pruned linear of two tiles.
+    private let sample: (linear: PackedLinear, tiles: [EncodedTile]) = {
+        let tiles = [3, 2].map { rows in
+            let layout = TileLayout(rows: rows, columns: 4, content: .values(.bf16), pruning: PruningOptions(sparsity: .pattern(pruned: 2, of: 4), scope: .rows))
+            let values = Matrix((0..<rows * 4).map { $0 % 4 < 2 ? Float($0 + rows) : 0 }, rows, 4)
+            return EncodedTile(.values(ValueTile(values: values, loss: [], energy: [])), layout: layout)
+        }
+        return (PackedLinear(name: "m.down", sourceType: .bf16, isTransposed: false, tiles: tiles.map(\.layout)), tiles)
+    }()
+
+    @Test(arguments: [DenseFormat(), CompressedTensorsFormat()] as [any WeightFormat])
+    func valuesArePlainTensors(format: any WeightFormat) throws {
+        #expect(format.carriesValues && format.refusal(sample.linear) == nil && sample.linear.holdsValues)
+        let tensors = try format.tensors(sample.linear)
+        #expect(tensors.map(\.name) == ["m.down.weight"] && tensors[0].shape == [5, 4] && tensors[0].type == .bf16)
+        var bytes: [UInt8] = []
+        try format.write("m.down.weight", of: sample.linear, tile: { sample.tiles[$0] }) { bytes += $0 }
+        var expected: [UInt16] = []
+        for rows in [3, 2] { for index in 0..<rows * 4 { expected.append(index % 4 < 2 ? BFloat16(Float(index + rows)).bits : 0) } }
+        #expect(bytes == expected.withUnsafeBytes { Array($0) })
+        #expect(try format.configuration([sample.linear], ignored: ["lm_head"])?.text() == nil)
+    }
+
+    @Test func besidePackedLinearsTheyAreIgnored() throws {
+        let packed = SampleLinear([32], columns: 64, QuantizationOptions(group: 32)).linear
+        let text = try #require(try CompressedTensorsFormat().configuration([sample.linear, packed], ignored: ["lm_head"])).text()
+        #expect(text.contains("\"ignore\": [\n    \"m.down\",\n    \"lm_head\"\n  ]") && text.contains("\"targets\": [\n        \"Linear\"\n      ]"))
+    }
+}
+
 @Suite struct DenseFormatTests {
     @Test(arguments: [ElementType.f32, .f16, .bf16], [false, true])
     func weightsAreDequantizedInTheSourcesType(type: ElementType, transposed: Bool) throws {

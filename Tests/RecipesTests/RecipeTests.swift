@@ -97,6 +97,32 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(rules.allSatisfy { $0.treatment.maxDamping == 2 })
     }
 
+    /// Methods that prune do not quantize unless `bits` says so.
+    @Test func sparsity() throws {
+        func treatment(_ compress: String) throws -> Treatment { try recipe("compress: \(compress)\n").rules[0].treatment }
+        let plain = try treatment("{method: sparsegpt, sparsity: 0.5}")
+        #expect((plain.bits, plain.sparsity, plain.maskBlock, plain.actOrder) == (nil, .share(0.5), 128, .off))
+        #expect(plain.content(type: .f16) == .values(.f16) && plain.pruning == PruningOptions(sparsity: .share(0.5), scope: .blocks(of: 128)))
+        let pattern = try treatment("{method: sparsegpt, sparsity: 2:4, bits: 4}")
+        #expect((pattern.bits, pattern.sparsity, pattern.maskBlock) == (4, .pattern(pruned: 2, of: 4), nil))
+        #expect((pattern.group, pattern.grid, pattern.actOrder) == (128, .solved, .off) && pattern.content(type: .bf16) == .codes(pattern.options(scaleType: .bf16)!))
+        let rows = try treatment("{method: sparsegpt, sparsity: '4:8', bits: 4, group: -1}")
+        #expect((rows.sparsity, rows.grid, rows.actOrder) == (.pattern(pruned: 4, of: 8), .hessian, .off))
+        #expect(try treatment("{method: wanda, sparsity: 0.25}").pruning == PruningOptions(sparsity: .share(0.25), scope: .rows))
+        #expect(try treatment("{method: magnitude, sparsity: 0.25, bits: 8}").pruning == PruningOptions(sparsity: .share(0.25), scope: .layer))
+        #expect(try treatment("{method: magnitude, sparsity: 0.25, bits: 8}").grid == .minmax)
+        #expect(try treatment("{method: sparsegpt, sparsity: 0.5, mask_block: 512}").maskBlock == 512)
+        // Other methods keep theirs.
+        #expect(try treatment("{}").pruning == nil)
+        let mixed = try recipe("compress: {method: sparsegpt, sparsity: 0.5, mask_block: 64}\nrules:\n  - {match: a, method: gptq}\n  - {match: b}\n").rules
+        #expect(mixed.map(\.treatment.sparsity) == [nil, .share(0.5)] && mixed.map(\.treatment.bits) == [4, nil] && mixed[1].treatment.maskBlock == 64)
+        #expect(try Recipe(yaml: "model: a\noutput: b\ncompress: {method: magnitude, sparsity: 0.5}", file: "r").calibration == nil)
+        #expect(try recipe("", overrides: ["compress.method=wanda", "compress.sparsity=2:4"]).rules[0].treatment.sparsity == .pattern(pruned: 2, of: 4))
+        let json = String(decoding: try JSONEncoder().encode(plain), as: UTF8.self)
+        #expect(json.contains(#""sparsity":"0.5""#) && !json.contains("bits"))
+        #expect(try JSONDecoder().decode(Treatment.self, from: Data(json.utf8)) == plain)
+    }
+
     @Test(arguments: ["null", "~", "", "Null", "NULL"])
     func nullIsAsIfTheKeyWereMissing(null: String) throws {
         let recipe = try recipe("evaluation: \(null)\npropagation: \(null)\nmax_shard_size: \(null)\nrules: \(null)\n")

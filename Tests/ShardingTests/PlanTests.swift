@@ -64,11 +64,21 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
     @Test(arguments: [
         ("rules: [{match: '*'}, {match: '*.down_proj'}]", "the rule `*.down_proj` (line 4 of the recipe) takes no linear"),
         ("rules: [{match: 'nothing'}]", "a linear is named like `model.layers.0.self_attn.q_proj`"), ("ignore: [nothing]", "`nothing` matches no linear"),
+        ("compress: {method: sparsegpt, sparsity: 3:5}", "that 5 divides, but model.layers.0.self_attn.q_proj has 256"),
         ("ignore: ['*']", "nothing to compress"), ("rules: [{match: lm_head}]", "takes no linear"),
     ])
     func recipesThatDoNotFit(yaml: String, part: String) {
         let error = #expect(throws: PlanError.self) { try plan(yaml) }
         #expect(error?.description.contains(part) == true, "\(error.map(\.description) ?? "")")
+    }
+
+    @Test func linearsThatArePrunedHoldValuesOrCodes() throws {
+        let linears = try plan("compress: {method: sparsegpt, sparsity: 0.5}\nrules: [{match: '*.down_proj', bits: 4}, {match: '*'}]").compressedLinears
+        for linear in linears {
+            let isQuantized = linear.linear.name.hasSuffix("down_proj")
+            #expect(linear.options?.bits == (isQuantized ? 4 : nil) && (linear.content == .values(.bf16)) == !isQuantized)
+            #expect(linear.pruning == PruningOptions(sparsity: .share(0.5), scope: .blocks(of: 128)))
+        }
     }
 
     @Test func aRecipeOfRoundingNeedsNoHessians() throws {

@@ -22,5 +22,16 @@ typedef struct {
 void cleave_quantize_columns(
     const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, uint8_t *codes, double *loss);
 
+/// The same where `kept`, [columns, rows], is 1; where it is 0, the code is the zero and q_j = 0.
+void cleave_quantize_kept_columns(
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, const uint8_t *kept, uint8_t *codes,
+    double *loss);
+
+/// Types to which values are rounded.
+enum { cleave_f32, cleave_f16, cleave_bf16 };
+
+/// q_j = v_j rounded to a type where `kept`, [columns, rows], is 1; 0 where it is 0. values: [columns, rows]; loss as above.
+void cleave_prune_columns(const cleave_columns *tile, const uint8_t *kept, int type, float *values, double *loss);
+
 /// q_j = v_j: what the weights have become after all earlier errors, as q_j = w_j - e_j.
 void cleave_update_columns(const cleave_columns *tile);

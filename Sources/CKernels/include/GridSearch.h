@@ -38,6 +38,14 @@ void cleave_solved_error(
     const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch);
 
+/// The two errors above where q = 0 for the weights whose `kept`, [columns, rows], is 0.
+void cleave_rounded_kept_error(
+    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch);
+void cleave_solved_kept_error(
+    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const double *best, double *errors, float *scratch);
+
 /// Where errors < best: takes the error, the shrinking and the grid over.
 void cleave_keep_better(
     const double *errors, const float *shrink, const float *scales, const float *zeros, double *best, float *kept_shrink, float *kept_scales,

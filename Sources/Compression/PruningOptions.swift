@@ -1,0 +1,75 @@
+// Which of a layer's weights are compared with each other when some of them are pruned.
+
+public struct PruningOptions: Sendable, Equatable {
+    /// The weights among which a share is taken.
+    public enum Scope: Sendable, Equatable {
+        /// All rows of the layer, so many neighbouring columns at a time (SparseGPT).
+        case blocks(of: Int)
+        /// The whole layer.
+        case layer
+        /// Each row by itself (Wanda).
+        case rows
+    }
+
+    public var sparsity: Sparsity
+    /// For a share; a pattern compares the columns of its own.
+    public var scope: Scope
+
+    public init(sparsity: Sparsity, scope: Scope) {
+        self.sparsity = sparsity
+        self.scope = scope
+    }
+
+    /// The columns of each comparison that goes through all rows of a layer, in order: each needs a threshold. Empty when rows decide by themselves.
+    public func comparisons(columns: Int) -> [Range<Int>] {
+        switch (sparsity, scope) {
+        case (.share, .blocks(let width)): (0..<columns).cut(every: width)
+        case (.share, .layer): [0..<columns]
+        case (.share, .rows), (.pattern, _): []
+        }
+    }
+
+    /// The place of the threshold among `count` scores in ascending order, from 0: weights whose score is not above it are pruned.
+    ///
+    /// As published, `sort(scores)[int(count * share)]`, so that scores equal to the threshold are pruned with it (`sparsegpt.py`).
+    public func thresholdRank(among count: Int) -> Int {
+        guard case .share(let share) = sparsity else { preconditionFailure("a pattern has no threshold") }
+        return min(Int(Double(count) * share), count - 1)
+    }
+
+    /// - Parameter columns: of the layer.
+    /// - Throws: for blocks that do not fit the column loop, for patterns that do not fill the columns, and for act-order.
+    func validate(columns: Int, _ content: TileContent) throws(CompressionError) {
+        if case .pattern(let pruned, let of) = sparsity {
+            guard 0 < pruned, pruned < of, columns % of == 0 else {
+                throw .options("the pattern \(sparsity) does not fit \(columns) columns")
+            }
+        } else if case .blocks(let width) = scope {
+            guard width >= ColumnLoop.leafColumns, ColumnLoop.panelColumns % width == 0 else {
+                throw .options("a mask is chosen for 32, 64, 128, 256 or 512 columns at a time, not for \(width)")
+            }
+        }
+        guard case .codes(let options) = content else { return }
+        try options.validate()
+        guard !options.actOrder else { throw .options("act-order does not go with sparsity") }
+    }
+
+    /// - Throws: when a group begins before the mask of all its columns can be known or foreseen.
+    func validateGroups(_ content: TileContent) throws(CompressionError) {
+        guard case .codes(let options) = content, options.hasDynamicGroups else { return }
+        switch (sparsity, scope) {
+        case (.pattern(_, let of), _) where options.group % of != 0:
+            throw .options("a group of \(options.group) columns does not hold whole patterns of \(of)")
+        case (.share, .blocks(let width)) where width % options.group != 0:
+            throw .options("a mask for \(width) columns at a time does not cover whole groups of \(options.group)")
+        default: break
+        }
+    }
+}
+
+/// What a solved tile holds.
+public enum TileContent: Sendable, Equatable {
+    case codes(QuantizationOptions)
+    /// The weights themselves, in the type in which the checkpoint stores them.
+    case values(ScaleType)
+}

@@ -1,0 +1,65 @@
+// Where the parts of an encoded tile lie.
+
+public import Compression
+
+/// The parts of an encoded tile; they follow from its shape and options alone, so messages need no headers.
+public struct TileLayout: Sendable, Equatable {
+    public let rows: Int
+    public let columns: Int
+    public let content: TileContent
+    /// nil: nothing is pruned.
+    public let pruning: PruningOptions?
+
+    public init(rows: Int, columns: Int, content: TileContent, pruning: PruningOptions? = nil) {
+        self.rows = rows
+        self.columns = columns
+        self.content = content
+        self.pruning = pruning
+    }
+
+    /// A tile of codes.
+    public init(rows: Int, columns: Int, options: QuantizationOptions) {
+        self.init(rows: rows, columns: columns, content: .codes(options))
+    }
+
+    /// Whether the tile holds weights themselves, which have no quantization options.
+    public var holdsValues: Bool { valueType != nil }
+
+    /// The type of the values; nil for codes.
+    var valueType: ScaleType? {
+        if case .values(let type) = content { type } else { nil }
+    }
+
+    /// Of a tile of codes.
+    public var options: QuantizationOptions {
+        guard case .codes(let options) = content else { preconditionFailure("a tile of values has no quantization options") }
+        return options
+    }
+
+    /// 0 for values, as with all that codes alone have.
+    public var groups: Int { holdsValues ? 0 : options.groupCount(columns: columns) }
+    /// 32-bit words of a row's codes.
+    public var wordsPerRow: Int { holdsValues ? 0 : BitStream.wordCount(columns, bits: options.bits) }
+
+    /// The parts, one after the other, each beginning at a multiple of 8 bytes.
+    public var codes: Range<Int> { 0..<rows * wordsPerRow * 4 }
+    /// [rows, columns] in their type; empty when the tile holds codes.
+    public var values: Range<Int> { after(codes, valueType.map { rows * columns * ($0 == .f32 ? 4 : 2) } ?? 0) }
+    public var scales: Range<Int> { after(values, rows * groups * MemoryLayout<Float>.size) }
+    /// Empty when symmetric.
+    public var zeros: Range<Int> { after(scales, holdsValues || options.symmetric ? 0 : rows * groups) }
+    /// Empty unless groups are made of permuted columns.
+    public var groupOfColumn: Range<Int> { after(zeros, !holdsValues && options.hasPermutedGroups ? columns * 4 : 0) }
+    /// Loss and energy of each row.
+    public var losses: Range<Int> { after(groupOfColumn, rows * 2 * MemoryLayout<Double>.size) }
+    /// Of the comparisons that go through all rows of the linear: with them any tile can be solved again by itself.
+    public var thresholds: Range<Int> { after(losses, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
+    /// The number of weights that are zero; empty unless the tile was pruned.
+    public var zeroCount: Range<Int> { after(thresholds, pruning == nil ? 0 : MemoryLayout<Int>.size) }
+    public var byteCount: Int { zeroCount.upperBound }
+
+    private func after(_ part: Range<Int>, _ length: Int) -> Range<Int> {
+        let start = (part.upperBound + 7) / 8 * 8
+        return start..<start + length
+    }
+}

@@ -103,8 +103,24 @@ public enum Method: String, Sendable, Codable, CaseIterable {
 /// The format of the result.
 public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     case compressedTensors = "compressed-tensors"
+    /// The first version of GPTQ's format: zero points are stored less one.
+    case gptq
+    case gptqV2 = "gptq_v2"
+    /// 4-bit codes in the order of Marlin's kernel.
+    case marlin
     /// Dequantized weights.
     case dense
+
+    /// The type in which the format stores scales; nil: the weight's own.
+    public var scaleType: ScaleType? {
+        switch self {
+        case .gptq, .gptqV2, .marlin: .f16
+        case .compressedTensors, .dense: nil
+        }
+    }
+
+    /// The least zero point that the format can hold.
+    public var leastZero: Int { self == .gptq ? 1 : 0 }
 }
 
 /// What is done to the linears whose names match.
@@ -154,10 +170,10 @@ public struct Treatment: Sendable, Equatable, Codable {
         self.maxDamping = maxDamping
     }
 
-    /// What the solver takes. The model's type decides in which type scales are stored.
-    public func options(scaleType: ScaleType) -> QuantizationOptions {
+    /// What the solver takes. The model's type, or that of the format's scales, decides in which type scales are stored.
+    public func options(scaleType: ScaleType, leastZero: Int = 0) -> QuantizationOptions {
         QuantizationOptions(
             bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0,
-            staticGroups: staticGroups, scaleType: scaleType)
+            staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
     }
 }

@@ -10,7 +10,7 @@ extension Plan {
 
     /// Derives the plan.
     ///
-    /// - Parameter scaleType: the type in which a linear's scales will be stored, by its weight's tensor name.
+    /// - Parameter scaleType: the type of a linear's weight, by its tensor's name: that of its scales, unless the format has its own.
     /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear.
     public init(recipe: Recipe, architecture: Architecture, scaleType: (String) throws -> ScaleType) throws {
         var usedRules = Set<Int>()
@@ -30,9 +30,9 @@ extension Plan {
                     let rule = recipe.rules.firstIndex { $0.match.matches(linear.name) }
                     if let rule { usedRules.insert(rule) }
                     let treatment = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
-                    linears.append(
-                        LinearPlan(
-                            linear: linear, treatment: treatment, options: try treatment?.options(scaleType: scaleType(linear.weight))))
+                    let options = try treatment?.options(
+                        scaleType: recipe.format.scaleType ?? scaleType(linear.weight), leastZero: recipe.format.leastZero)
+                    linears.append(LinearPlan(linear: linear, treatment: treatment, options: options))
                 }
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears)))
             }

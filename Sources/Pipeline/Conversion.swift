@@ -47,8 +47,8 @@ public struct Conversion {
 
     /// - Throws: an `AgreedFailure` with exit code 73 when the output directory holds something else, 65 when the format cannot hold a number.
     public func run() throws -> ConversionReport {
-        // Only the lock was in it.
-        defer { if world.isCoordinator { rmdir(work.path) } }
+        // Only the lock was in it; and nothing in the output, when the conversion was refused.
+        defer { if world.isCoordinator { for directory in [work.path, work.output] { rmdir(directory) } } }
         return try runLocked()
     }
 

@@ -56,6 +56,7 @@ final class GridSearch {
     func find(_ values: Matrix<Float>, kept: Matrix<UInt8>?, factor: GroupFactor?, scales: Matrix<Float>, zeros: Matrix<Float>) {
         let fitted = kept.map { zeroed(values, $0) } ?? values
         cleave_range(fitted.base, fitted.rows, rows, options.symmetric ? 1 : 0, low.base, high.base)
+        raiseZeros()
         switch (options.grid, factor) {
         case (.minmax, _):
             shrinks.base.update(repeating: 1, count: rows)
@@ -128,6 +129,17 @@ final class GridSearch {
         round(scales)
         let (least, most) = options.scaleType.normalRange
         cleave_zeros(low.base, shrinks.base, maxCode, options.symmetric ? 1 : 0, least, most, scales.base, zeros.base, rows)
+        guard hasLeastZero else { return }
+        for row in 0..<rows { zeros.base[row] = max(zeros.base[row], Float(options.leastZero)) }
+    }
+
+    private var hasLeastZero: Bool { options.leastZero > 0 && !options.symmetric }
+
+    /// Widens ranges downwards until their zero points are at least the least: -low / ((high - low) / maxCode) >= leastZero.
+    private func raiseZeros() {
+        guard hasLeastZero else { return }
+        let share = Float(options.leastZero) / (maxCode - Float(options.leastZero))
+        for row in 0..<rows { low.base[row] = min(low.base[row], -high.base[row] * share) }
     }
 
     private func round(_ scales: Matrix<Float>) {

@@ -36,10 +36,12 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     /// Find every group's grid in the original weights before the first column is quantized.
     public var staticGroups: Bool
     public var scaleType: ScaleType
+    /// 1 for formats that store zero points less one and so cannot hold a zero point of 0; of no meaning when symmetric.
+    public var leastZero: Int
 
     public init(
         bits: Int = 4, group: Int = 128, symmetric: Bool = true, grid: Grid = .minmax, actOrder: Bool = false, wholeGroups: Bool = false,
-        staticGroups: Bool = false, scaleType: ScaleType = .bf16
+        staticGroups: Bool = false, scaleType: ScaleType = .bf16, leastZero: Int = 0
     ) {
         self.bits = bits
         self.group = group
@@ -49,6 +51,7 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
         self.wholeGroups = wholeGroups
         self.staticGroups = staticGroups
         self.scaleType = scaleType
+        self.leastZero = leastZero
     }
 
     /// The largest code.

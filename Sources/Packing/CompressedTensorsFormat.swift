@@ -5,7 +5,7 @@ internal import Compression
 internal import LinearAlgebra
 
 /// Per linear: weight_packed [rows, words] I32, weight_scale [rows, groups], weight_shape [2] I64, and when asymmetric weight_zero_point
-/// [words of rows, groups] I32, packed along the rows.
+/// [words of rows, groups] I32, packed along the rows. Codes of 3 bits cross words, as clients read them from compressed-tensors 0.18 on.
 ///
 /// Linears that hold values are plain tensors, and modules that clients must not take for packed.
 ///
@@ -21,10 +21,9 @@ public struct CompressedTensorsFormat: WeightFormat {
         if linear.isTransposed {
             return "its layer is no Linear in transformers (Conv1D), which compressed-tensors cannot replace; use `format: dense`"
         }
-        if options.bits == 3 { return "3-bit codes are packed differently by different releases of compressed-tensors; use `format: dense`" }
         if options.hasPermutedGroups {
             return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `act_order: groups`, `static_groups: true`, "
-                + "or `format: dense`"
+                + "`format: gptq_v2`, or `format: dense`"
         }
         if options.group > 0 && linear.columns % options.group != 0 {
             return "its \(linear.columns) columns are not a multiple of the group of \(options.group), and clients expect whole groups; "
@@ -64,40 +63,27 @@ public struct CompressedTensorsFormat: WeightFormat {
         case ".weight_zero_point":
             var zeros: [UInt8] = []
             for index in linear.tiles.indices { zeros += try tile(index).zeros() }
-            try packedAlongRows(zeros, linear).withUnsafeBytes(sink)
+            try PackedZeros.pack(zeros, rows: linear.rows, groups: linear.groups, bits: linear.bits, transposed: true).withUnsafeBytes(sink)
         default:
             preconditionFailure("\(tensor) is no tensor of \(linear.name)")
         }
-    }
-
-    /// zeros: [rows, groups] -> words [words of rows, groups]
-    private func packedAlongRows(_ zeros: [UInt8], _ linear: PackedLinear) -> [UInt32] {
-        let (groups, words) = (linear.groups, BitStream.wordCount(linear.rows, bits: linear.bits))
-        var result = [UInt32](repeating: 0, count: words * groups)
-        var column = [UInt32](repeating: 0, count: words)
-        zeros.withUnsafeBufferPointer { zeros in
-            guard let base = zeros.baseAddress else { return }
-            for group in 0..<groups {
-                column.withUnsafeMutableBufferPointer { words in
-                    BitStream.pack(base + group, step: groups, count: linear.rows, bits: linear.bits, into: words.baseAddress!)
-                }
-                for word in 0..<words { result[word * groups + group] = column[word] }
-            }
-        }
-        return result
     }
 
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {
         let ignored = linears.filter(\.holdsValues).map(\.name) + ignored
         let linears = linears.filter { !$0.holdsValues }
         guard !linears.isEmpty else { return nil }
-        var groups: [(options: QuantizationOptions, names: [String])] = []
+        // By what is written of a scheme, not by how it was found: a checkpoint that was read again has the same groups.
+        var groups: [(arguments: JSONValue, names: [String])] = []
+        var placeOfText: [String: Int] = [:]
         for linear in linears {
-            let options = linear.tiles[0].options
-            if let index = groups.firstIndex(where: { $0.options == options }) {
+            let arguments = Self.arguments(linear.tiles[0].options)
+            let text = arguments.text()
+            if let index = placeOfText[text] {
                 groups[index].names.append(linear.name)
             } else {
-                groups.append((options, [linear.name]))
+                placeOfText[text] = groups.count
+                groups.append((arguments, [linear.name]))
             }
         }
         let configGroups = groups.enumerated().map { index, group in
@@ -106,7 +92,7 @@ public struct CompressedTensorsFormat: WeightFormat {
             return (
                 key: "group_\(index)",
                 value: [
-                    "targets": targets, "weights": Self.arguments(group.options), "input_activations": nil, "output_activations": nil,
+                    "targets": targets, "weights": group.arguments, "input_activations": nil, "output_activations": nil,
                     "format": "pack-quantized",
                 ] as JSONValue
             )

@@ -160,7 +160,7 @@ public struct EncodedTile: Sendable {
     }
 
     /// Valid while `bytes` lives: callers hold on to the tile.
-    private func pointer<T>(_ part: Range<Int>, _: T.Type) -> UnsafeMutablePointer<T> {
+    func pointer<T>(_ part: Range<Int>, _: T.Type) -> UnsafeMutablePointer<T> {
         UnsafeMutableRawPointer(bytes.base + part.lowerBound).assumingMemoryBound(to: T.self)
     }
 

@@ -7,7 +7,7 @@ public import Safetensors
 public struct PackedLinear: Sendable {
     /// Tensor name without `.weight`.
     public let name: String
-    /// The type of the weight in the source checkpoint; scales and dequantized weights are stored in it.
+    /// The type of the weight in the source checkpoint: dequantized weights are stored in it, and scales where the format has no type of its own.
     public let sourceType: ElementType
     /// True when the source stores [columns, rows] (GPT-2's Conv1D).
     public let isTransposed: Bool
@@ -27,6 +27,7 @@ public struct PackedLinear: Sendable {
     /// Whether it is stored as weights themselves (pruned, not quantized): without bits, groups or quantization options.
     public var holdsValues: Bool { tiles[0].holdsValues }
     public var bits: Int { tiles[0].options.bits }
+    public var group: Int { tiles[0].options.group }
     public var groups: Int { tiles[0].groups }
 }
 
@@ -42,7 +43,7 @@ public protocol WeightFormat: Sendable {
     /// Why this format, or the clients that read it, cannot carry a linear; nil when they can.
     func refusal(_ linear: PackedLinear) -> String?
 
-    /// The tensors that take the place of `<name>.weight`.
+    /// The tensors that take the place of `<name>.weight`: codes, scales, and what else there is.
     func tensors(_ linear: PackedLinear) throws -> [TensorDescription]
 
     /// Streams one of these tensors.
@@ -58,6 +59,13 @@ public protocol WeightFormat: Sendable {
     ///   - linears: the compressed linears.
     ///   - ignored: names of the modules that clients would otherwise take for compressed.
     func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue?
+
+    /// Other files beside config.json in which clients look for the same.
+    func companions(_ linears: [PackedLinear], ignored: [String]) throws -> [(name: String, text: String)]
+}
+
+extension WeightFormat {
+    public func companions(_ linears: [PackedLinear], ignored: [String]) throws -> [(name: String, text: String)] { [] }
 }
 
 extension WeightFormat {

@@ -73,7 +73,7 @@ extension Job {
         guard manifest.planHash == planHash else {
             throw PipelineError(
                 .cannotWrite,
-                "\(recipe.output) holds the finished checkpoint of another plan (\(manifest.planHash), this one is \(planHash))\(differences(files)); "
+                "\(recipe.output) holds the finished checkpoint of another plan (\(manifest.planHash ?? "none"), this one is \(planHash))\(differences(files)); "
                     + "give another output directory, or remove that one")
         }
         guard manifest.source == files.entries else {

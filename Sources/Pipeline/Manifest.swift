@@ -37,9 +37,10 @@ struct Manifest: Sealed, Equatable {
     }
 
     var cleave: String
-    var planHash: String
-    var propagation: String
-    var compute: String
+    /// Of the run that made the codes; nil, as are the two below, where another program made them.
+    var planHash: String?
+    var propagation: String?
+    var compute: String?
     var format: String
     var calibration: Calibration?
     /// What it was made from.

@@ -111,6 +111,10 @@ struct Merge {
             let written = try ShardIndex(weightMap: map).write(to: work.output + "/" + ShardIndex.fileName, totalByteCount: total)
             files.append(Manifest.File(name: ShardIndex.fileName, bytes: written.byteCount, xxh3: written.checksum))
         }
+        for companion in try output.format.companions(output.linears.map(\.packed), ignored: ignored) {
+            let written = try AtomicFile.write(companion.text, to: work.output + "/" + companion.name)
+            files.append(Manifest.File(name: companion.name, bytes: written.byteCount, xxh3: written.checksum))
+        }
         let configuration = try configuration(output)
         let bytes = Array(configuration.utf8)
         let checksum = bytes.withUnsafeBytes { Checksum.of($0) }
@@ -132,10 +136,15 @@ struct Merge {
         guard var value = JSONValue(parsing: model.configuration) else {
             throw PipelineError(.badInput, "\(model.path)/config.json is not valid JSON")
         }
-        let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.treatment == nil }.map(\.linear.name) } }
-        let quantization = try output.format.configuration(output.linears.map(\.packed), ignored: kept + [plan.architecture.head.linear.name])
+        let quantization = try output.format.configuration(output.linears.map(\.packed), ignored: ignored)
         if let quantization { value = value.setting("quantization_config", quantization) }
         return value.text()
+    }
+
+    /// The linears that keep their weights.
+    private var ignored: [String] {
+        let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.treatment == nil }.map(\.linear.name) } }
+        return kept + [plan.architecture.head.linear.name]
     }
 
     private func manifest(_ output: OutputPlan, _ files: [Manifest.File]) throws -> Manifest {

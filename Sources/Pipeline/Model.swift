@@ -14,7 +14,7 @@ public final class Model: Sendable {
     /// The bytes of config.json.
     public let configuration: [UInt8]
     public let checkpoint: Checkpoint
-    /// Compressed linears, when the directory holds compressed-tensors; nil when it is dense.
+    /// Compressed linears; nil when the directory holds none.
     let quantization: PackedCheckpoint?
 
     private struct Metadata: Codable {
@@ -28,15 +28,21 @@ public final class Model: Sendable {
         let metadata = try world.fromCoordinator(exitCode: exitCode) {
             let configuration = try Self.readConfiguration(path)
             let index = try CheckpointIndex(directory: path)
-            let quantization = try PackedCheckpoint(configuration: configuration, source: path)
-            try Self.check(Architecture(configuration: Data(configuration), source: path + "/config.json", tensors: Set(index.tensors.keys)), index, quantization)
+            let architecture = try Architecture(configuration: Data(configuration), source: path + "/config.json", tensors: Set(index.tensors.keys))
+            try Self.check(architecture, index, Self.quantization(configuration, path, architecture))
             return Metadata(configuration: configuration, index: index)
         }
         configuration = metadata.configuration
         checkpoint = Checkpoint(index: metadata.index, access: access)
-        quantization = try PackedCheckpoint(configuration: configuration, source: path)
         architecture = try Architecture(
             configuration: Data(configuration), source: path + "/config.json", tensors: Set(metadata.index.tensors.keys))
+        quantization = try Self.quantization(configuration, path, architecture)
+    }
+
+    private static func quantization(_ configuration: [UInt8], _ path: String, _ architecture: Architecture) throws -> PackedCheckpoint? {
+        var result = try PackedCheckpoint(configuration: configuration, source: path)
+        result?.transposed = Set(architecture.linears.filter { $0.layout == .columnsByRows }.map(\.weight))
+        return result
     }
 
     private static func readConfiguration(_ path: String) throws -> [UInt8] {
@@ -63,7 +69,7 @@ public final class Model: Sendable {
                         .badInput, "\(index.directory): tensor \(expected.name) is of type \(found.description.type.rawValue); F32, F16 or BF16 is needed")
                 }
             } else if let quantization, expected.name.hasSuffix(".weight"), quantization.holds(expected.name, index) {
-                try quantization.check(expected.name, rows: expected.shape[0], columns: expected.shape[1], index)
+                try quantization.check(expected.name, shape: expected.shape, index)
             } else {
                 throw PipelineError(
                     .badInput, "\(index.directory): tensor \(expected.name) \(expected.shape) is missing from the checkpoint, config.json calls for it")
@@ -73,6 +79,11 @@ public final class Model: Sendable {
 
     /// Weights of this directory by tensor name.
     public var parameters: CheckpointParameters { CheckpointParameters(checkpoint: checkpoint, quantization: quantization) }
+}
+
+extension Architecture {
+    /// The linears of all blocks, in the order of the model.
+    var linears: [Linear] { (0..<blockCount).flatMap { block($0).stages.flatMap(\.linears) } }
 }
 
 /// The tensors of a checkpoint as fp32 matrices.

@@ -115,6 +115,9 @@ extension OutputFormat {
     var weightFormat: any WeightFormat {
         switch self {
         case .compressedTensors: CompressedTensorsFormat()
+        case .gptq: GPTQFormat(zeroPoints: .lessOne)
+        case .gptqV2: GPTQFormat(zeroPoints: .plain)
+        case .marlin: MarlinFormat()
         case .dense: DenseFormat()
         }
     }

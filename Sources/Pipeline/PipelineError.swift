@@ -2,6 +2,7 @@
 
 internal import MessagePassing
 internal import Glibc
+internal import Packing
 internal import Recipes
 internal import Safetensors
 internal import Sharding
@@ -39,7 +40,7 @@ public func exitCode(for error: any Error) -> Int32 {
     case let error as SafetensorsError: error.exitCode
     case let error as TokenizerError where error.isMissingFile: EX_NOINPUT
     case is MPIError, is SessionError: EX_OSERR
-    case is RecipeError, is PlanError, is ProfileError, is ArchitectureError, is TokenizerError: EX_DATAERR
+    case is PackingError, is RecipeError, is PlanError, is ProfileError, is ArchitectureError, is TokenizerError: EX_DATAERR
     default: EX_SOFTWARE
     }
 }

@@ -110,8 +110,24 @@ public enum Method: String, Sendable, Codable, CaseIterable {
 /// The format of the result.
 public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     case compressedTensors = "compressed-tensors"
+    /// The first version of GPTQ's format: zero points are stored less one.
+    case gptq
+    case gptqV2 = "gptq_v2"
+    /// 4-bit codes in the order of Marlin's kernel.
+    case marlin
     /// Dequantized weights.
     case dense
+
+    /// The type in which the format stores scales; nil: the weight's own.
+    public var scaleType: ScaleType? {
+        switch self {
+        case .gptq, .gptqV2, .marlin: .f16
+        case .compressedTensors, .dense: nil
+        }
+    }
+
+    /// The least zero point that the format can hold.
+    public var leastZero: Int { self == .gptq ? 1 : 0 }
 }
 
 /// What is done to the linears whose names match.
@@ -169,9 +185,13 @@ public struct Treatment: Sendable, Equatable, Codable {
         self.maskBlock = maskBlock
     }
 
-    /// What the solver is to make of a weight that the model stores in `type`, in which scales are stored, too.
-    public func content(type: ScaleType) -> TileContent {
-        options(scaleType: type).map(TileContent.codes) ?? .values(type)
+    /// What the solver is to make of a weight.
+    ///
+    /// - Parameters:
+    ///   - type: the one in which the model stores it, and the result where it is not quantized.
+    ///   - scaleType, leastZero: as in `options`.
+    public func content(type: ScaleType, scaleType: ScaleType, leastZero: Int) -> TileContent {
+        options(scaleType: scaleType, leastZero: leastZero).map(TileContent.codes) ?? .values(type)
     }
 
     /// Which weights are compared when some become zero; nil when none do.
@@ -182,10 +202,14 @@ public struct Treatment: Sendable, Equatable, Codable {
     }
 
     /// How the solver quantizes; nil when it does not.
-    public func options(scaleType: ScaleType) -> QuantizationOptions? {
+    ///
+    /// - Parameters:
+    ///   - scaleType: the model's type, or that of the format's scales.
+    ///   - leastZero: the least zero point that the format can hold.
+    public func options(scaleType: ScaleType, leastZero: Int = 0) -> QuantizationOptions? {
         guard let bits else { return nil }
         return QuantizationOptions(
             bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0,
-            staticGroups: staticGroups, scaleType: scaleType)
+            staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
     }
 }

@@ -10,7 +10,8 @@ extension Plan {
 
     /// Derives the plan.
     ///
-    /// - Parameter scaleType: the type in which a linear's scales or values will be stored, by its weight's tensor name.
+    /// - Parameter scaleType: the type of a linear's weight, by its tensor's name: that of its scales, unless the format has its own, and of its
+    ///   values where they are not quantized.
     /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear, and for a sparsity pattern that does not divide the columns.
     public init(recipe: Recipe, architecture: Architecture, scaleType: (String) throws -> ScaleType) throws {
         var usedRules = Set<Int>()
@@ -33,7 +34,11 @@ extension Plan {
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
                         throw PlanError.pattern("\(sparsity)", columns: linear.columns, linear: linear.name)
                     }
-                    linears.append(LinearPlan(linear: linear, treatment: treatment, content: try treatment?.content(type: scaleType(linear.weight))))
+                    let content = try treatment.map { treatment in
+                        let type = try scaleType(linear.weight)
+                        return treatment.content(type: type, scaleType: recipe.format.scaleType ?? type, leastZero: recipe.format.leastZero)
+                    }
+                    linears.append(LinearPlan(linear: linear, treatment: treatment, content: content))
                 }
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears)))
             }

@@ -14,7 +14,7 @@ struct InspectVerb: Verb {
     @Argument(help: "A .safetensors file or a model directory.", completion: .file())
     var path: String
 
-    @Flag(help: "List every tensor.")
+    @Flag(help: "List every compressed linear and every tensor.")
     var tensors = false
 
     @OptionGroup var common: CommonOptions
@@ -32,6 +32,7 @@ struct InspectVerb: Verb {
         var parameters: Int
         var types: [String: Int]
         var format: String
+        var linears: [CompressedLinear]
         var tensors: [Tensor]
     }
 
@@ -46,6 +47,7 @@ struct InspectVerb: Verb {
             throw PipelineError(.missingInput, "\(path): no such file or directory")
         }
         var list: [Tensor]
+        var linears: [CompressedLinear] = []
         let files: Int
         if isDirectory.boolValue {
             let index = try CheckpointIndex(directory: path)
@@ -53,6 +55,7 @@ struct InspectVerb: Verb {
                 Tensor(name: name, type: tensor.description.type.rawValue, shape: tensor.description.shape, file: index.files[tensor.file].name)
             }
             files = index.files.count
+            linears = try compressedLinears(index)
         } else {
             let file = try SafetensorsFile(path: path)
             list = file.entries.map { Tensor(name: $0.name, type: $0.description.type.rawValue, shape: $0.description.shape, file: path) }
@@ -64,13 +67,25 @@ struct InspectVerb: Verb {
         let bytes = list.reduce(0) { $0 + $1.shape.reduce(ElementType(rawValue: $1.type)?.bits ?? 0, *) / 8 }
         return Output(
             files: files, bytes: bytes, parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: types,
-            format: list.contains { $0.name.hasSuffix(".weight_packed") } ? "compressed-tensors pack-quantized" : "dense", tensors: list)
+            format: linears.first?.format ?? "dense", linears: linears, tensors: list)
     }
 
     private func describe(_ output: Output) -> String {
         let types = output.types.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
         var text = "\(path): \(output.format), \(output.tensors.count) tensors (\(types)) in \(output.files) files, \(formatBytes(output.bytes))\n"
+        // How many linears of which scheme, those of the most first.
+        let schemes = Dictionary(grouping: output.linears, by: \.scheme).sorted { (-$0.value.count, $0.key) < (-$1.value.count, $1.key) }
+        for (scheme, linears) in schemes {
+            text += "  \(linears.count) linears: \(scheme)\(schemes.count > 1 ? ", such as \(linears[0].name)" : "")\n"
+        }
         guard tensors else { return text }
+        if !output.linears.isEmpty {
+            var table = Table(header: ["linear", "bits", "group", "symmetric", "rows", "columns"])
+            for linear in output.linears {
+                table.add([linear.name, "\(linear.bits)", "\(linear.group)", linear.symmetric ? "yes" : "no", "\(linear.rows)", "\(linear.columns)"])
+            }
+            text += table.text()
+        }
         var table = Table(header: ["tensor", "type", "shape", "file"])
         for tensor in output.tensors { table.add([tensor.name, tensor.type, "\(tensor.shape)", tensor.file]) }
         text += table.text()

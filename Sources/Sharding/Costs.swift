@@ -29,6 +29,7 @@ extension Plan {
         let length = recipe.calibration?.length ?? 0
         let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
         let tokens = sequences * length
+        var busiest: [Int: Double] = [:]  // factorisations by their columns: most stages are alike
         let activation = recipe.compute == .bf16 ? 2 : 4
         let residual = tokens * architecture.hiddenSize * 4 * (recipe.propagation == .block ? 2 : 1)
         for block in blocks {
@@ -40,10 +41,11 @@ extension Plan {
                 costs.bytesRead += Double(weights) * 2
                 var hessian = 0
                 if stage.needsHessian {
-                    costs.hessianOperations += Double(tokens) * Double(columns) * Double(columns)
+                    costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
                     costs.bytesSent += 4 * Double(columns) * Double(columns)
                     // Every rank waits for the busiest one of each stage.
-                    costs.factorOperations += (0..<ranks).map { assignment.factorOperations(columns: columns, of: $0) }.max() ?? 0
+                    if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
+                    costs.factorOperations += busiest[columns] ?? 0
                     // The rank's own sum, its panels of the whole one, R.
                     hessian = columns * columns * (8 + 4) + columns * columns * 8 / ranks
                 }

@@ -2,6 +2,8 @@
 // calls whose types would differ between the two.
 #pragma once
 #include <mpi.h>
+#include <stdlib.h>
+#include <string.h>
 
 static inline MPI_Comm CMPI_COMM_WORLD(void) { return MPI_COMM_WORLD; }
 static inline MPI_Datatype CMPI_BYTE(void) { return MPI_BYTE; }
@@ -20,6 +22,26 @@ static inline MPI_Comm CMPI_split_by_node(MPI_Comm group, int *code) {
     MPI_Comm node = MPI_COMM_NULL;
     *code = MPI_Comm_split_type(group, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
     return node;
+}
+
+// MPI_Reduce into the root's own buffer; the others' buffers keep their values.
+//
+// MPICH 4.0.2 reads at the address MPI_IN_PLACE when a message of some KiB goes to another root than 0, so there the root sends a copy.
+static inline int CMPI_reduce_in_place(void *buffer, int count, MPI_Datatype type, MPI_Op operation, int root, int rank, MPI_Comm group) {
+    if (rank != root) return MPI_Reduce(buffer, NULL, count, type, operation, root, group);
+#ifdef MPICH
+    if (root != 0) {
+        int size = 0, code = MPI_Type_size(type, &size);
+        if (code != MPI_SUCCESS) return code;
+        void *copy = malloc((size_t)count * (size_t)size);
+        if (!copy) return MPI_ERR_NO_MEM;
+        memcpy(copy, buffer, (size_t)count * (size_t)size);
+        code = MPI_Reduce(copy, buffer, count, type, operation, root, group);
+        free(copy);
+        return code;
+    }
+#endif
+    return MPI_Reduce(MPI_IN_PLACE, buffer, count, type, operation, root, group);
 }
 
 static inline const char *CMPI_library(void) {

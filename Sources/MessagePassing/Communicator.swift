@@ -79,9 +79,7 @@ public final class Communicator: Sendable {
         guard size > 1, let base = buffer.baseAddress else { return }
         if rank != root { count(bytes: buffer.count * MemoryLayout<E>.stride) }
         let code = inPieces(buffer.count) { offset, count in
-            rank == root
-                ? MPI_Reduce(CMPI_IN_PLACE(), base + offset, count, E.datatype.handle, CMPI_SUM(), Int32(root), handle)
-                : MPI_Reduce(base + offset, nil, count, E.datatype.handle, CMPI_SUM(), Int32(root), handle)
+            CMPI_reduce_in_place(base + offset, count, E.datatype.handle, CMPI_SUM(), Int32(root), Int32(rank), handle)
         }
         try check("MPI_Reduce", code)
     }

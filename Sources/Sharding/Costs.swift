@@ -13,7 +13,7 @@ public struct Costs: Codable, Sendable {
     public var solveOperations = 0.0
     /// Bytes that a rank contributes to sums of Hessians, to copies of factors, and to gathered tiles.
     public var bytesSent = 0.0
-    /// Bytes of weights that a rank reads.
+    /// Bytes of weights that a rank reads: of the tiles that it solves, and of what runs forward as it stands.
     public var bytesRead = 0.0
     /// The largest resident memory, in bytes.
     public var memory = 0
@@ -38,7 +38,6 @@ extension Plan {
                 let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
                 let weights = rows * columns
                 costs.forwardOperations += stage.stage.operations(lengths: Array(repeating: length, count: sequences)) * (recipe.propagation == .block ? 2 : 1)
-                costs.bytesRead += Double(weights) * 2
                 var hessian = 0
                 if stage.needsHessian {
                     costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
@@ -54,7 +53,10 @@ extension Plan {
                 let perRank = zip(stageOwners, stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
                 let solved = perRank.values.max() ?? 0
                 costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
-                costs.bytesSent += Double(solved * columns)
+                costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
+                let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
+                let dense = sequences == 0 ? 0 : recipe.propagation == .stage ? kept : rows
+                costs.bytesRead += Double(solved + dense) * Double(columns) * 2
                 let forward = weights * (4 + activation) + tokens * columns * activation
                 costs.memory = max(costs.memory, residual + max(forward, tokens * columns * activation + hessian + solved * columns * 8))
             }

@@ -3,15 +3,15 @@
 internal import LinearAlgebra
 
 /// Arithmetic of a tile Cholesky of panels that ranks own in turn, as it limits the time; multiplications and additions.
-struct FactorSchedule {
+package struct FactorSchedule {
     /// Of the rank that has the most.
-    private(set) var busiest = 0.0
+    package private(set) var busiest = 0.0
     /// One after the other: each panel is factored by its owner, then the rank with the most later panels updates them. At least `busiest`, and all of
     /// it on one rank.
-    private(set) var critical = 0.0
+    package private(set) var critical = 0.0
 
     /// - Parameter threads: of a rank. Tiles go to threads whole, so that few tiles leave threads idle; they count as busy here.
-    init(columns: Int, ranks: Int, threads: Int) {
+    package init(columns: Int, ranks: Int, threads: Int) {
         let assignment = Assignment(ranks: ranks)
         let panels = choleskyPanels(order: columns)
         busiest = (0..<min(ranks, panels.count)).map { assignment.factorOperations(columns: columns, of: $0) }.max() ?? 0

@@ -1,5 +1,6 @@
 // What a plan costs on a number of ranks: arithmetic, messages and memory, from shapes alone.
 
+internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
 
@@ -22,6 +23,11 @@ public struct Costs: Codable, Sendable {
 }
 
 extension Plan {
+    /// Bytes of a Hessian's panels, from the diagonal on, in fp64: a rank sends those of others to them and its own to all.
+    static func panelBytes(_ columns: Int) -> Double {
+        choleskyPanels(order: columns).reduce(0) { $0 + 8 * Double(columns - $1.lowerBound) * Double($1.count) }
+    }
+
     /// The costs on a number of ranks.
     public func costs(ranks: Int) -> Costs {
         let assignment = Assignment(ranks: ranks)
@@ -41,7 +47,7 @@ extension Plan {
                 var hessian = 0
                 if stage.needsHessian {
                     costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
-                    costs.bytesSent += 4 * Double(columns) * Double(columns)
+                    costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns) + 8 * Double(columns))
                     // Every rank waits for the busiest one of each stage.
                     if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
                     costs.factorOperations += busiest[columns] ?? 0

@@ -44,14 +44,21 @@ import Transformers
     @Test func messagesNeedToHaveBeenMeasured() throws {
         let plan = try plan()
         #expect(plan.prediction(ranks: 2, files: files, on: profile()) == nil)
-        let slow = profile { ($0.reduce, $0.broadcast, $0.latency) = (1e6, 1e6, 1e-3) }
-        let (long, short) = (
-            try #require(plan.prediction(ranks: 2, files: files, on: slow)), try #require(plan.prediction(ranks: 2, files: files, on: connected()))
-        )
-        #expect(long.reduce > 100 * short.reduce && long.gather > 100 * short.gather && long.forward == short.forward)
-        // 2 blocks of 3 stages of 256 columns and one of 704, in halves of fp64, to one and to all; waiting takes no part of this.
-        let bytes = 2 * (3 * 256 * 256 + 704 * 704) * 8.0
-        #expect(long.reduce > bytes / 1e6 && long.reduce < 1.5 * bytes / 1e6, "\(long.reduce)")
+        func seconds(_ rate: Double, _ latency: Double) throws -> Prediction {
+            // Arithmetic without end leaves nobody waiting.
+            let machine = profile { ($0.reduce, $0.broadcast, $0.latency, $0.factor, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            return try #require(plan.prediction(ranks: 2, files: files, on: machine))
+        }
+        let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
+        #expect(slow.gather > 999 * fast.gather && slow.forward == fast.forward)
+        // 2 blocks of 3 stages of 256 columns and one of 704: panels of 256 columns from the diagonal on and the diagonal in fp64, to one and to all.
+        let panels: [Double] = [3 * 256 * 256, 704 * 256, 448 * 256, 192 * 192]
+        let diagonals: Double = 3 * 256 + 704
+        let bytes = 2 * 8 * 2 * (panels.reduce(0, +) + diagonals)
+        #expect(abs(slow.reduce * 1e6 / bytes - 1) < 1e-9, "\(slow.reduce)")
+        // The largest |x|; the diagonal twice; for each panel a sum, a length, an answer and a copy.
+        let calls: Double = 2 * (3 * 7 + 15)
+        #expect(abs(try seconds(1e30, 1).reduce / calls - 1) < 1e-9)
     }
 
     /// Twice the rounds for the square of the ranks; long messages pass each link about once, however many ranks there are.

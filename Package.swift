@@ -9,6 +9,9 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// The MPI library: Open MPI, or MPICH with CLEAVE_MPI=mpich. Binaries of the two need a build folder each (`MPI=mpich make build`).
+let isMPICH = Context.environment["CLEAVE_MPI"] == "mpich"
+
 /// A room: a library target under Sources/.
 func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
@@ -39,7 +42,8 @@ let package = Package(
     ],
     targets: [
         // MARK: - Doors to C libraries
-        .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+        .systemLibrary(
+            name: "CMPI", pkgConfig: isMPICH ? "mpich" : "ompi-c", providers: [.apt([isMPICH ? "libmpich-dev" : "libopenmpi-dev"])]),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-openmp-dev"])]),
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
@@ -47,7 +51,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
 
         // MARK: - Foundations
-        room("MessagePassing", ["COpenMPI"]),
+        room("MessagePassing", ["CMPI"]),
         room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CKernels"]),
         room("Safetensors", ["CXXHash"]),
         room("Reporting"),
@@ -67,7 +71,7 @@ let package = Package(
                 "Compression", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
                 "Transformers",
             ]),
-        room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Safetensors", "Sharding", "Transformers"]),
+        room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Safetensors", "Sharding", "Transformers"]),
         .executableTarget(
             name: "cleave",
             dependencies: [

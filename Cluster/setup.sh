@@ -2,7 +2,12 @@
 # Makes a Debian or Ubuntu machine ready to build Cleave: checks Swift, installs the missing packages, says what it does.
 set -euo pipefail
 
-packages=(gcc libopenmpi-dev openmpi-bin libopenblas-openmp-dev libdnnl-dev libxxhash-dev libonig-dev pkg-config)
+case ${MPI:-openmpi} in
+    openmpi) mpi=(libopenmpi-dev openmpi-bin) ;;
+    mpich) mpi=(libmpich-dev mpich) ;;
+    *) echo "setup: MPI must be openmpi or mpich, found '$MPI'" >&2 && exit 64 ;;
+esac
+packages=(gcc "${mpi[@]}" libopenblas-openmp-dev libdnnl-dev libxxhash-dev libonig-dev pkg-config)
 
 fail() {
     echo "setup: $*" >&2

@@ -2,6 +2,7 @@
 
 internal import Compression
 internal import LinearAlgebra
+internal import Packing
 internal import Sharding
 public import Transformers
 
@@ -63,6 +64,31 @@ extension Measurement {
             _ = try parallelMap(tiles) { _ in try gptq(weights: weights, factor: factored, options: options).loss }
         }
         rates.solve = Double(tiles * rows) * Double(columns) * Double(columns) / solveSeconds
+        rates.permute = 4 * Double(columns) * Double(columns) / (try permuteSeconds(gram.sum))
+        let tile = EncodedTile(try gptq(weights: weights, factor: factored, options: options), options: options)
+        rates.dequantize = Double(columns) * Double(columns) / (try dequantizeSeconds(tile))
+    }
+
+    /// The panels of a Hessian in a factor's order, as they are sent to be summed.
+    private func permuteSeconds(_ hessian: Matrix<Double>) throws -> Double {
+        let diagonal = (0..<hessian.columns).map { hessian[$0, $0] }
+        let plan = try FactorPlan(diagonal: diagonal, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
+        return try watch.seconds {
+            for range in choleskyPanels(order: hessian.columns) {
+                let panel = Matrix<Double>(repeating: 0, hessian.columns - range.lowerBound, range.count)
+                plan.copy(range, of: hessian, into: panel)
+            }
+        }
+    }
+
+    /// A square weight of such tiles, from codes to what products take.
+    private func dequantizeSeconds(_ tile: EncodedTile) throws -> Double {
+        let (rows, columns) = (tile.layout.rows, tile.layout.columns)
+        return try watch.seconds {
+            let weight = Matrix<Float>(uninitialized: columns, columns)
+            parallelFor(columns / rows) { tile.dequantize(into: weight.rows($0 * rows..<($0 + 1) * rows)) }
+            _ = Operand(weight, compute: .bf16)
+        }
     }
 
     /// Uniform numbers from -1 to 1, the same in every run.

@@ -1,6 +1,6 @@
 // A group of ranks and what they do together.
 
-internal import COpenMPI
+internal import CMPI
 internal import Synchronization
 
 /// A group of ranks. Every method that is not a property is collective: all ranks of the group call it in the same order.
@@ -45,21 +45,22 @@ public final class Communicator: Sendable {
 
     /// The ranks that share memory with this one.
     public func splitByNode() throws(MPIError) -> Communicator {
-        var node: MPI_Comm? = nil
-        try check("MPI_Comm_split_type", MPI_Comm_split_type(handle, Int32(MPI_COMM_TYPE_SHARED), 0, COpenMPI_INFO_NULL(), &node))
-        return try Communicator(node!)
+        var code: Int32 = 0
+        let node: MPI_Comm = CMPI_split_by_node(handle, &code)
+        try check("MPI_Comm_split_type", code)
+        return try Communicator(node)
     }
 
     // MARK: - Reductions
 
     /// Replaces each value by its largest over the ranks.
     public func allReduceMax<E: MPIElement>(_ values: inout [E]) throws(MPIError) {
-        try allReduce(&values, COpenMPI_MAX())
+        try allReduce(&values, CMPI_MAX())
     }
 
     /// Replaces each value by its sum over the ranks; exact for integers, and for floats whose additions do not round.
     public func allReduceSum<E: MPIElement>(_ values: inout [E]) throws(MPIError) {
-        try allReduce(&values, COpenMPI_SUM())
+        try allReduce(&values, CMPI_SUM())
     }
 
     private func allReduce<E: MPIElement>(_ values: inout [E], _ operation: MPI_Op) throws(MPIError) {
@@ -67,7 +68,7 @@ public final class Communicator: Sendable {
         count(bytes: values.count * MemoryLayout<E>.stride)
         let code = values.withUnsafeMutableBufferPointer { buffer in
             inPieces(buffer.count) { offset, count in
-                MPI_Allreduce(COpenMPI_IN_PLACE(), buffer.baseAddress! + offset, count, E.datatype.handle, operation, handle)
+                MPI_Allreduce(CMPI_IN_PLACE(), buffer.baseAddress! + offset, count, E.datatype.handle, operation, handle)
             }
         }
         try check("MPI_Allreduce", code)
@@ -78,9 +79,7 @@ public final class Communicator: Sendable {
         guard size > 1, let base = buffer.baseAddress else { return }
         if rank != root { count(bytes: buffer.count * MemoryLayout<E>.stride) }
         let code = inPieces(buffer.count) { offset, count in
-            rank == root
-                ? MPI_Reduce(COpenMPI_IN_PLACE(), base + offset, count, E.datatype.handle, COpenMPI_SUM(), Int32(root), handle)
-                : MPI_Reduce(base + offset, nil, count, E.datatype.handle, COpenMPI_SUM(), Int32(root), handle)
+            CMPI_reduce_in_place(base + offset, count, E.datatype.handle, CMPI_SUM(), Int32(root), Int32(rank), handle)
         }
         try check("MPI_Reduce", code)
     }
@@ -152,7 +151,7 @@ public final class Communicator: Sendable {
             var received = [E](unsafeUninitializedCapacity: length) { $1 = length }
             let code = received.withUnsafeMutableBufferPointer { buffer in
                 inPieces(length) { offset, count in
-                    MPI_Recv(buffer.baseAddress! + offset, count, E.datatype.handle, Int32(source), 0, handle, COpenMPI_STATUS_IGNORE())
+                    MPI_Recv(buffer.baseAddress! + offset, count, E.datatype.handle, Int32(source), 0, handle, CMPI_STATUS_IGNORE())
                 }
             }
             try check("MPI_Recv", code)

@@ -1,6 +1,6 @@
 // The Swift types that travel in MPI messages.
 
-internal import COpenMPI
+internal import CMPI
 
 /// A type with an MPI datatype of the same bytes.
 public protocol MPIElement: BitwiseCopyable, Sendable {
@@ -13,21 +13,21 @@ public struct MPIDatatype {
 }
 
 extension UInt8: MPIElement {
-    public static var datatype: MPIDatatype { MPIDatatype(handle: COpenMPI_BYTE()) }
+    public static var datatype: MPIDatatype { MPIDatatype(handle: CMPI_BYTE()) }
 }
 
 extension Int32: MPIElement {
-    public static var datatype: MPIDatatype { MPIDatatype(handle: COpenMPI_INT32()) }
+    public static var datatype: MPIDatatype { MPIDatatype(handle: CMPI_INT32()) }
 }
 
 extension Int: MPIElement {
-    public static var datatype: MPIDatatype { MPIDatatype(handle: COpenMPI_INT64()) }
+    public static var datatype: MPIDatatype { MPIDatatype(handle: CMPI_INT64()) }
 }
 
 extension Float: MPIElement {
-    public static var datatype: MPIDatatype { MPIDatatype(handle: COpenMPI_FLOAT()) }
+    public static var datatype: MPIDatatype { MPIDatatype(handle: CMPI_FLOAT()) }
 }
 
 extension Double: MPIElement {
-    public static var datatype: MPIDatatype { MPIDatatype(handle: COpenMPI_DOUBLE()) }
+    public static var datatype: MPIDatatype { MPIDatatype(handle: CMPI_DOUBLE()) }
 }

@@ -1,6 +1,6 @@
 // A failed MPI call, in words.
 
-internal import COpenMPI
+internal import CMPI
 
 /// A call that MPI refused or could not complete.
 public struct MPIError: Error, CustomStringConvertible {

@@ -1,6 +1,6 @@
 // The lifetime of MPI in this process: started once, finalised in good order, or aborted for all ranks.
 
-internal import COpenMPI
+internal import CMPI
 internal import Foundation
 
 /// MPI between `MPI_Init_thread` and `MPI_Finalize`.
@@ -9,13 +9,15 @@ public enum Session {
     ///
     /// Threads may call MPI one at a time (`MPI_THREAD_SERIALIZED`).
     public static func start() throws(SessionError) -> Communicator {
+        // MPI itself changes the environment of a process that no launcher started.
+        let launcher = Launcher.current
         var provided: Int32 = 0
         guard MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided) == MPI_SUCCESS else { throw .cannotStart }
         guard provided >= Int32(MPI_THREAD_SERIALIZED) else { throw .noThreads }
-        MPI_Comm_set_errhandler(COpenMPI_COMM_WORLD(), COpenMPI_ERRORS_RETURN())
+        MPI_Comm_set_errhandler(CMPI_COMM_WORLD(), CMPI_ERRORS_RETURN())
         do {
-            let world = try Communicator(COpenMPI_COMM_WORLD())
-            try refuseSeparateJobs(size: world.size)
+            let world = try Communicator(CMPI_COMM_WORLD())
+            try launcher.check(worldSize: world.size, library: libraryName)
             return world
         } catch let error as MPIError {
             throw .failed(error)
@@ -33,16 +35,12 @@ public enum Session {
 
     /// Ends the processes of all ranks with an exit code: the only way out for an error that the other ranks do not know of.
     public static func abort(code: Int32) -> Never {
-        MPI_Abort(COpenMPI_COMM_WORLD(), code)
+        MPI_Abort(CMPI_COMM_WORLD(), code)
         exit(code)
     }
 
-    /// The rank that the launcher gave this process, known before MPI starts; 0 without a launcher.
-    public static var launcherRank: Int {
-        let environment = ProcessInfo.processInfo.environment
-        let names = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"]
-        return names.lazy.compactMap { environment[$0].flatMap(Int.init) }.first ?? 0
-    }
+    /// The MPI library that this program was built with: "Open MPI" or "MPICH".
+    private static var libraryName: String { String(cString: CMPI_library()) }
 
     /// This machine's name.
     public static var hostName: String {
@@ -50,31 +48,33 @@ public enum Session {
         guard gethostname(&buffer, buffer.count - 1) == 0 else { return "unknown" }
         return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
-
-    /// srun without a working PMIx starts N jobs of one rank, which would all write the same output.
-    private static func refuseSeparateJobs(size: Int) throws(SessionError) {
-        let environment = ProcessInfo.processInfo.environment
-        guard size == 1, environment["OMPI_COMM_WORLD_SIZE"] == nil, let tasks = environment["SLURM_STEP_NUM_TASKS"].flatMap(Int.init), tasks > 1
-        else { return }
-        throw .separateJobs(tasks: tasks)
-    }
 }
 
 /// Why MPI could not be started.
 public enum SessionError: Error, CustomStringConvertible {
     case cannotStart
     case noThreads
-    case separateJobs(tasks: Int)
+    case separateJobs(tasks: Int, source: String, library: String)
     case failed(MPIError)
 
     public var description: String {
         switch self {
         case .cannotStart: "MPI could not be started; run under mpirun or srun, or without a launcher for one rank"
         case .noThreads: "this MPI library offers no MPI_THREAD_SERIALIZED; use an MPI built with threads"
-        case .separateJobs(let tasks):
-            "Slurm started \(tasks) tasks, but MPI sees a world of one rank: the launcher and the MPI library do not speak to each other. "
-                + "Use `srun --mpi=pmix` or mpirun"
+        case .separateJobs(let tasks, let source, let library):
+            "the launcher started \(tasks) processes or more (\(source)), but MPI sees a world of one: launcher and MPI library do not speak to each other, and "
+                + "\(tasks) runs would write the same output. This program was built with \(library): use its own mpirun, or "
+                + (library == "MPICH" ? "`srun --mpi=pmi2`" : "`srun --mpi=pmix`")
+                + " (`srun --mpi=list` says what Slurm speaks); to run one rank inside a job, use `mpirun -n 1`"
         case .failed(let error): error.description
+        }
+    }
+
+    /// As in sysexits.h: 78 (configuration) for what another way of launching mends, 71 for what the system cannot do.
+    public var exitCode: Int32 {
+        switch self {
+        case .separateJobs, .noThreads: 78
+        case .cannotStart, .failed: 71
         }
     }
 }

@@ -27,6 +27,8 @@ public final class Model: Sendable {
         self.path = path
         let metadata = try world.fromCoordinator(exitCode: exitCode) {
             let configuration = try Self.readConfiguration(path)
+            // A kind of model that is refused is said before what its directory lacks.
+            _ = try Architecture(configuration: Data(configuration), source: path + "/config.json")
             let index = try CheckpointIndex(directory: path)
             let architecture = try Architecture(configuration: Data(configuration), source: path + "/config.json", tensors: Set(index.tensors.keys))
             try Self.check(architecture, index, Self.quantization(configuration, path, architecture))

@@ -39,7 +39,8 @@ public func exitCode(for error: any Error) -> Int32 {
     case let error as AgreedFailure: error.exitCode
     case let error as SafetensorsError: error.exitCode
     case let error as TokenizerError where error.isMissingFile: EX_NOINPUT
-    case is MPIError, is SessionError: EX_OSERR
+    case let error as SessionError: error.exitCode
+    case is MPIError: EX_OSERR
     case is PackingError, is RecipeError, is PlanError, is ProfileError, is ArchitectureError, is TokenizerError: EX_DATAERR
     default: EX_SOFTWARE
     }

@@ -26,6 +26,18 @@ public struct RecipeSource: Codable, Sendable {
         directory = FileManager.default.currentDirectoryPath
     }
 
+    /// A recipe that no file holds.
+    ///
+    /// - Parameter name: for messages.
+    public init(yaml: String, name: String, overrides: [String], model: String?, output: String?) {
+        self.yaml = yaml
+        file = name
+        self.overrides = overrides
+        self.model = model
+        self.output = output
+        directory = FileManager.default.currentDirectoryPath
+    }
+
     /// The recipe that an unfinished run left in its work directory.
     public init(work: WorkDirectory) throws {
         guard let data = FileManager.default.contents(atPath: work.recipe) else {

@@ -1,5 +1,6 @@
 // What a plan costs on a number of ranks: arithmetic, messages and memory, from shapes alone.
 
+internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
 
@@ -13,7 +14,7 @@ public struct Costs: Codable, Sendable {
     public var solveOperations = 0.0
     /// Bytes that a rank contributes to sums of Hessians, to copies of factors, and to gathered tiles.
     public var bytesSent = 0.0
-    /// Bytes of weights that a rank reads.
+    /// Bytes of weights that a rank reads: of the tiles that it solves, and of what runs forward as it stands.
     public var bytesRead = 0.0
     /// The largest resident memory, in bytes.
     public var memory = 0
@@ -22,6 +23,11 @@ public struct Costs: Codable, Sendable {
 }
 
 extension Plan {
+    /// Bytes of a Hessian's panels, from the diagonal on, in fp64: a rank sends those of others to them and its own to all.
+    static func panelBytes(_ columns: Int) -> Double {
+        choleskyPanels(order: columns).reduce(0) { $0 + 8 * Double(columns - $1.lowerBound) * Double($1.count) }
+    }
+
     /// The costs on a number of ranks.
     public func costs(ranks: Int) -> Costs {
         let assignment = Assignment(ranks: ranks)
@@ -29,6 +35,7 @@ extension Plan {
         let length = recipe.calibration?.length ?? 0
         let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
         let tokens = sequences * length
+        var busiest: [Int: Double] = [:]  // factorisations by their columns: most stages are alike
         let activation = recipe.compute == .bf16 ? 2 : 4
         let residual = tokens * architecture.hiddenSize * 4 * (recipe.propagation == .block ? 2 : 1)
         for block in blocks {
@@ -37,13 +44,13 @@ extension Plan {
                 let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
                 let weights = rows * columns
                 costs.forwardOperations += stage.stage.operations(lengths: Array(repeating: length, count: sequences)) * (recipe.propagation == .block ? 2 : 1)
-                costs.bytesRead += Double(weights) * 2
                 var hessian = 0
                 if stage.needsHessian {
-                    costs.hessianOperations += Double(tokens) * Double(columns) * Double(columns)
-                    costs.bytesSent += 4 * Double(columns) * Double(columns)
+                    costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
+                    costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns) + 8 * Double(columns))
                     // Every rank waits for the busiest one of each stage.
-                    costs.factorOperations += (0..<ranks).map { assignment.factorOperations(columns: columns, of: $0) }.max() ?? 0
+                    if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
+                    costs.factorOperations += busiest[columns] ?? 0
                     // The rank's own sum, its panels of the whole one, R.
                     hessian = columns * columns * (8 + 4) + columns * columns * 8 / ranks
                 }
@@ -52,7 +59,10 @@ extension Plan {
                 let perRank = zip(stageOwners, stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
                 let solved = perRank.values.max() ?? 0
                 costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
-                costs.bytesSent += Double(solved * columns)
+                costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
+                let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
+                let dense = sequences == 0 ? 0 : recipe.propagation == .stage ? kept : rows
+                costs.bytesRead += Double(solved + dense) * Double(columns) * 2
                 let forward = weights * (4 + activation) + tokens * columns * activation
                 // Weights and errors; where masks go through all rows, all tiles of a rank are at work at once, with their values and masks.
                 let solving = solved * columns * (stage.linears.contains { $0.pruning != nil } ? 13 : 8)

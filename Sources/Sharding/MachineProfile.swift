@@ -23,6 +23,10 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         public var factor = 0.0
         /// Solving a tile with the default method; r c^2 operations.
         public var solve = 0.0
+        /// Weights a second that become operands of products: from 4-bit codes to fp32 and to bf16.
+        public var dequantize = 0.0
+        /// Bytes a second of a Hessian that are put in the factor's order.
+        public var permute = 0.0
         /// The sum over ranks of fp64 values to one rank, and the copy of fp32 values from one to all: bytes of the message.
         public var reduce = 0.0
         public var broadcast = 0.0
@@ -44,13 +48,29 @@ public struct MachineProfile: Codable, Sendable, Equatable {
     }
 
     /// - Throws: a `ProfileError` that names the file.
+    /// - Returns: a profile whose rates of arithmetic and disk are above zero.
     public static func read(_ path: String) throws(ProfileError) -> MachineProfile {
         guard let data = FileManager.default.contents(atPath: path) else { throw ProfileError(description: "cannot read \(path); `cleave bench` writes it") }
         do {
-            return try JSONDecoder().decode(MachineProfile.self, from: data)
+            let profile = try JSONDecoder().decode(MachineProfile.self, from: data)
+            if let problem = profile.problem { throw ProfileError(description: "\(path): \(problem); `cleave bench` writes a whole profile") }
+            return profile
+        } catch let error as ProfileError {
+            throw error
         } catch {
             throw ProfileError(description: "\(path) is no machine profile of this version; `cleave bench` writes one: \(error)")
         }
+    }
+
+    /// What makes it unfit to predict from, in words.
+    private var problem: String? {
+        guard ranks >= 1, hosts >= 1, hosts <= ranks, threads >= 1 else { return "\(ranks) ranks on \(hosts) hosts with \(threads) threads" }
+        let needed: [(String, Double)] = [
+            ("productBFloat16", rates.productBFloat16), ("productFloat", rates.productFloat), ("gramBFloat16", rates.gramBFloat16),
+            ("gramFloat", rates.gramFloat), ("factor", rates.factor), ("solve", rates.solve), ("dequantize", rates.dequantize),
+            ("permute", rates.permute), ("diskRead", rates.diskRead), ("diskWrite", rates.diskWrite),
+        ]
+        return needed.first { !($0.1 > 0 && $0.1.isFinite) }.map { "the rate `\($0.0)` is \($0.1)" }
     }
 }
 

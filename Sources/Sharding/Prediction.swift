@@ -1,65 +1,77 @@
 // How long a run will take: its costs at the rates that a machine was measured to have.
 
-internal import Compression
+internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
 
-/// Seconds by phase. A stage's phases follow each other, and so do stages: nothing overlaps.
+/// Seconds by phase, as the report of a run tells them apart. A stage's phases follow each other, and so do stages: nothing overlaps, and every rank waits
+/// for the busiest one of each phase. Tokens, plan and evaluation are not in it.
 public struct Prediction: Codable, Sendable, Equatable {
     public var ranks: Int
-    public var forward: Double
-    public var hessian: Double
-    public var factor: Double
-    public var solve: Double
-    /// Sums of Hessians, copies of factors and gathered tiles.
-    public var messages: Double
-    /// The source once for its checksums and once for solving, the result once written, each rank its share.
-    public var files: Double
+    /// The source's checksums, and the weights that every rank with batches makes from codes (or reads) before a stage runs forward.
+    public var read = 0.0
+    public var forward = 0.0
+    public var hessian = 0.0
+    /// Sums of Hessians, copies of the factor's panels, and waiting for those who make them.
+    public var reduce = 0.0
+    /// The arithmetic of the rank that has the most of it.
+    public var factor = 0.0
+    public var solve = 0.0
+    /// Tiles to all ranks.
+    public var gather = 0.0
+    public var commit = 0.0
+    public var merge = 0.0
+    public var verify = 0.0
 
-    public var total: Double { forward + hessian + factor + solve + messages + files }
+    public var total: Double { read + forward + hessian + reduce + factor + solve + gather + commit + merge + verify }
+}
+
+/// The sizes of what a run reads and writes besides its own work.
+public struct FileVolumes: Codable, Sendable, Equatable {
+    /// Bytes of the source's tensors.
+    public var sourceBytes: Int
+    /// Bytes of the result's tensors, and the files that hold them.
+    public var outputBytes: Int
+    public var outputFiles: Int
+
+    public init(sourceBytes: Int, outputBytes: Int, outputFiles: Int) {
+        self.sourceBytes = sourceBytes
+        self.outputBytes = outputBytes
+        self.outputFiles = outputFiles
+    }
 }
 
 extension Plan {
     /// The time of a run on a number of ranks like those of the profile.
     ///
-    /// - Parameter sourceBytes: of the whole checkpoint.
     /// - Returns: nil for several ranks when the profile is that of a single one, which sends no messages.
-    public func prediction(ranks: Int, sourceBytes: Int, on profile: MachineProfile) -> Prediction? {
-        let costs = costs(ranks: ranks)
-        let rates = profile.rates
-        guard ranks == 1 || rates.reduce > 0 else { return nil }
-        let isBFloat16 = recipe.compute == .bf16
-        let hessians = blocks.flatMap(\.stages).filter(\.needsHessian).map { Double($0.columns) * Double($0.columns) }
-        let tileBytes = blocks.flatMap(\.stages).reduce(0.0) { sum, stage in
-            stage.linears.reduce(sum) { $0 + $1.bytesPerWeight * Double($1.linear.rows) * Double($1.linear.columns) }
-        }
-        // Halves of Hessians in fp64 to their owners, and of factors to all.
-        let squares = hessians.reduce(0, +)
-        let messages = ranks == 1 ? 0 : 4 * squares / rates.reduce + 4 * squares / rates.broadcast + tileBytes / rates.broadcast
-            + Double(blocks.flatMap(\.stages).reduce(0) { $0 + 8 + $1.selections }) * rates.latency
-        return Prediction(
-            ranks: ranks, forward: costs.forwardOperations / (isBFloat16 ? rates.productBFloat16 : rates.productFloat),
-            hessian: costs.hessianOperations / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat), factor: costs.factorOperations / rates.factor,
-            solve: costs.solveOperations / rates.solve, messages: messages,
-            files: (2 * Double(sourceBytes) / rates.diskRead + tileBytes / rates.diskWrite) / Double(ranks))
+    public func prediction(ranks: Int, files: FileVolumes, on profile: MachineProfile) -> Prediction? {
+        guard let messages = MessageModel(profile, ranks: ranks) else { return nil }
+        let work = Workload(plan: self, ranks: ranks, profile: profile, messages: messages)
+        var prediction = Prediction(ranks: ranks)
+        for group in stageGroups { work.add(group, to: &prediction) }
+        let disk = DiskModel(profile)
+        prediction.read += Double(files.sourceBytes) / disk.read(ranks: ranks)
+        // A file of the result is written, and read again, by one rank.
+        let writers = min(ranks, files.outputFiles)
+        let output = Double(files.outputBytes)
+        prediction.merge = output / disk.read(ranks: writers) + output / disk.write(ranks: writers)
+        prediction.verify = output / disk.read(ranks: writers)
+        return prediction
     }
 }
 
-extension LinearPlan {
-    /// About what its tiles take; 0 when it keeps its weights.
-    fileprivate var bytesPerWeight: Double {
-        switch content {
-        case .codes(let options)?: Double(options.bits) / 8
-        case .values(.f32)?: 4
-        case .values?: 2
-        case nil: 0
-        }
-    }
-}
+/// What ranks read and write together: no more than the ranks of the measurement did, since a file system is shared.
+struct DiskModel {
+    private let rates: MachineProfile.Rates
+    private let measured: Int
 
-extension StagePlan {
-    /// All-reduces that find the thresholds of masks, three digits each; the linears of a stage share them.
-    fileprivate var selections: Int {
-        3 * (linears.map { $0.pruning?.comparisons(columns: columns).count ?? 0 }.max() ?? 0)
+    init(_ profile: MachineProfile) {
+        rates = profile.rates
+        measured = profile.ranks
     }
+
+    /// Bytes a second of some ranks together.
+    func read(ranks: Int) -> Double { rates.diskRead * Double(min(ranks, measured)) }
+    func write(ranks: Int) -> Double { rates.diskWrite * Double(min(ranks, measured)) }
 }

@@ -23,13 +23,26 @@ public struct Architecture: Sendable, Equatable, Codable {
     ///   - source: the file's name, for messages.
     ///   - tensors: the checkpoint's tensor names where they are known; families whose checkpoints come with and without a name prefix
     ///     choose by it.
+    /// - Throws: also for a family that can be planned and not run.
     public init(configuration: Data, source: String, tensors: Set<String> = []) throws(ArchitectureError) {
         let keys = try Configuration(configuration, source: source)
+        let family = try Self.family(keys)
+        if let reason = family.refusal { throw .onlyPlanned(source: source, modelType: family.modelType, reason: reason) }
+        self = try family.architecture(keys, tensors)
+    }
+
+    /// Reads a config.json for planning alone: families without a forward pass are welcome.
+    public init(shape configuration: Data, source: String) throws(ArchitectureError) {
+        let keys = try Configuration(configuration, source: source)
+        self = try Self.family(keys).architecture(keys, [])
+    }
+
+    private static func family(_ keys: Configuration) throws(ArchitectureError) -> Family {
         let modelType = try keys.string("model_type")
         guard let family = Family.all.first(where: { $0.modelType == modelType }) else {
-            throw .unknownModelType(source: source, found: modelType, known: Family.all.map(\.modelType).sorted())
+            throw .unknownModelType(source: keys.source, found: modelType, known: Family.all.filter { $0.refusal == nil }.map(\.modelType).sorted())
         }
-        self = try family.architecture(keys, tensors)
+        return family
     }
 
     init(

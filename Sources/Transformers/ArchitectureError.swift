@@ -7,6 +7,8 @@ public enum ArchitectureError: Error, Equatable, CustomStringConvertible {
     case invalid(source: String, key: String, found: String, expected: String)
     case unsupported(source: String, key: String, found: String, supported: String)
     case unknownModelType(source: String, found: String, known: [String])
+    /// A family that can be planned and not run.
+    case onlyPlanned(source: String, modelType: String, reason: String)
 
     public var description: String {
         switch self {
@@ -20,6 +22,8 @@ public enum ArchitectureError: Error, Equatable, CustomStringConvertible {
             "\(source): \"\(key)\" is \(found), which is not supported; supported: \(supported)."
         case .unknownModelType(let source, let found, let known):
             "\(source): the model_type \"\(found)\" is not known; known: \(known.joined(separator: ", "))."
+        case .onlyPlanned(let source, let modelType, let reason):
+            "\(source): models of type \"\(modelType)\" can be planned (`cleave plan --shape`) and not run: \(reason)."
         }
     }
 }

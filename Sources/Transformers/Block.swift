@@ -16,6 +16,8 @@ public struct Stage: Sendable, Equatable, Codable {
     /// Never empty; in the order that the effect expects.
     public let linears: [Linear]
     public let effect: StageEffect
+    /// The share of all tokens that reach the stage: below 1 for an expert.
+    public internal(set) var tokenShare = 1.0
 
     /// Columns of the stage's input and of every linear in it.
     public var columns: Int { linears.first?.columns ?? 0 }
@@ -41,6 +43,9 @@ public enum StageEffect: Sendable, Equatable, Codable {
     case addToResidual
     /// The output is added to the residual stream when the block ends, so that later stages still read the block's input.
     case addToPending
+    /// Known by its costs alone, in families that can be planned and not yet run: multiplications and additions for each pair of a token and a token
+    /// that it sees.
+    case planned(operationsPerPair: Double)
 }
 
 /// A linear layer: y = W x + b.

@@ -57,6 +57,8 @@ public struct Forward: Sendable {
             let pending = state.pending ?? Matrix(repeating: 0, state.residual.rows, state.residual.columns)
             addOutput(input, weights[0], to: pending)
             state.pending = pending
+        case .planned:
+            preconditionFailure("stage \(stage.name) of a family without a forward pass, which Architecture refuses")
         }
     }
 

@@ -3,17 +3,21 @@
 extension Stage {
     /// Multiplications and additions of the linears and, where there is attention, of scores and contexts: the causal half, inside the window.
     ///
-    /// - Parameter lengths: tokens of each sequence.
+    /// - Parameter lengths: tokens of each sequence; those of an expert are its share of them, on average.
     public func operations(lengths: [Int]) -> Double {
         let weights = linears.reduce(0.0) { $0 + Double($1.rows) * Double($1.columns) }
-        let products = 2 * weights * Double(lengths.reduce(0, +))
-        guard case .attention(let attention) = effect else { return products }
-        let width = Double(attention.heads * attention.headSize)
+        let products = 2 * weights * Double(lengths.reduce(0, +)) * tokenShare
+        let (perPair, window): (Double, Int?)
+        switch effect {
+        case .attention(let attention): (perPair, window) = (4 * Double(attention.heads * attention.headSize), attention.window)
+        case .planned(let operationsPerPair): (perPair, window) = (operationsPerPair, nil)
+        default: return products
+        }
         return lengths.reduce(products) { sum, length in
-            let seen = min(attention.window ?? length, length)
+            let seen = min(window ?? length, length)
             // Token i sees min(i + 1, window) keys.
             let pairs = Double(seen) * Double(seen) / 2 + Double(length - seen) * Double(seen)
-            return sum + 4 * pairs * width
+            return sum + perPair * pairs
         }
     }
 }

@@ -51,6 +51,8 @@ struct BenchVerb: Verb {
         arithmetic("X^T X, fp32", rates.gramFloat)
         arithmetic("factor, fp64", rates.factor)
         arithmetic("solve (GPTQ, 4 bits, group 128)", rates.solve)
+        table.add(["weights from codes", "\(formatCount(rates.dequantize))/s"])
+        data("Hessian to the factor's order", rates.permute)
         data("reduce to one rank", rates.reduce)
         data("broadcast", rates.broadcast)
         if rates.latency > 0 { table.add(["all-reduce of one number", "\(format(rates.latency * 1e6, digits: 1)) us"]) }

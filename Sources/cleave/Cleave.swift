@@ -33,7 +33,7 @@ struct Cleave: ParsableCommand {
             }
         } catch {
             // Every rank parses the same arguments; one prints.
-            if Session.launcherRank == 0 {
+            if Launcher.current.rank == 0 {
                 let text = fullMessage(for: error) + "\n"
                 exitCode(for: error) == .success ? Console.output(text) : Console.error(text)
             }
@@ -47,8 +47,9 @@ struct Cleave: ParsableCommand {
         do {
             world = try Session.start()
         } catch {
-            Console.error("cleave: \(error)\n")
-            quit(71)
+            // Processes that are strangers to each other would all say the same. A rank that PMIx alone names may be the only one that knows.
+            if Launcher.current.rank == 0 || Launcher.current.source == "PMIX_RANK" { Console.error("cleave: \(error)\n") }
+            quit(error.exitCode)
         }
         do {
             Threads.count = try verb.threads(world)

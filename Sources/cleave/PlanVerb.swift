@@ -6,16 +6,19 @@ import MessagePassing
 import Pipeline
 import Recipes
 import Reporting
-import Safetensors
 import Sharding
 import Transformers
 
 struct PlanVerb: Verb {
     static let configuration = CommandConfiguration(
         commandName: "plan",
-        abstract: "Show what a recipe would do: linears and their rules, tiles, arithmetic, messages, memory per rank, files.")
+        abstract: "Show what a recipe would do: linears and their rules, tiles, arithmetic, messages, memory per rank, files.",
+        discussion: """
+            A model directory that holds a config.json and no weights is planned for as well, without calibration text or tokenizer; so is a config.json \
+            given with --shape, with 4 bits, groups of 128 and 128 x 2048 tokens where no recipe says otherwise.
+            """)
 
-    @OptionGroup var recipe: RecipeOptions
+    @OptionGroup var recipe: PlannedRecipeOptions
     @OptionGroup var weights: WeightOptions
     @OptionGroup var common: CommonOptions
 
@@ -37,10 +40,12 @@ struct PlanVerb: Verb {
     }
 
     private struct Output: Encodable {
-        var plan: String
+        /// The plan's hash; absent when there are no weights.
+        var plan: String?
         var linears: [String: Treatment]
         var tiles: Int
         var batches: Int
+        var files: FileVolumes
         var costs: [Costs]
         var predictions: [Prediction]
     }
@@ -48,39 +53,24 @@ struct PlanVerb: Verb {
     func run(_ world: Communicator) throws {
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
         let profile = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try machine.map(MachineProfile.read) }
-        let job = try Job(source, access: weights.access, world: world, clock: PhaseClock())
-        guard world.isCoordinator else { return }
-        let plan = job.plan
+        let subject = try PlanSubject(source, shape: recipe.shape, access: weights.access, world: world)
+        guard world.isCoordinator, let subject else { return }
+        let plan = subject.plan
         let costs = rankCounts.map(plan.costs)
-        let predictions = profile.map { profile in
-            rankCounts.map { plan.prediction(ranks: $0, sourceBytes: job.model.checkpoint.index.totalByteCount, on: profile) }
-        }
+        let predictions = profile.map { profile in rankCounts.map { plan.prediction(ranks: $0, files: subject.files, on: profile) } }
         if common.json {
             let treatments = plan.compressedLinears.compactMap { linear in linear.treatment.map { (linear.linear.name, $0) } }
             Console.output(
                 try jsonLine(
                     Output(
-                        plan: job.planHash, linears: Dictionary(uniqueKeysWithValues: treatments), tiles: plan.tileCount, batches: plan.batches.count,
-                        costs: costs, predictions: (predictions ?? []).compactMap { $0 })))
+                        plan: subject.hash, linears: Dictionary(uniqueKeysWithValues: treatments), tiles: plan.tileCount, batches: plan.batches.count,
+                        files: subject.files, costs: costs, predictions: (predictions ?? []).compactMap { $0 })))
         } else {
-            Console.output(summary(job))
+            Console.output(subject.summary)
             if linears { Console.output(linearTable(plan)) }
             Console.output(costTable(costs))
             if let profile, let predictions { Console.output("\n" + predictionTable(profile, predictions)) }
         }
-    }
-
-    private func summary(_ job: Job) -> String {
-        let plan = job.plan
-        let calibration = job.recipe.calibration.map { "\($0.sequences) x \($0.length) tokens in \(plan.batches.count) batches" } ?? "none"
-        return """
-            plan         \(job.planHash)
-            model        \(job.recipe.model) (\(plan.architecture.family), \(plan.blocks.count) blocks, \(formatBytes(job.model.checkpoint.index.totalByteCount)))
-            calibration  \(calibration)
-            work         \(plan.compressedLinears.count) linears in \(plan.tileCount) tiles
-
-
-            """
     }
 
     private func linearTable(_ plan: Plan) -> String {
@@ -116,12 +106,16 @@ struct PlanVerb: Verb {
     }
 
     private func predictionTable(_ profile: MachineProfile, _ predictions: [Prediction?]) -> String {
-        var table = Table(header: ["ranks", "forward", "Hessian", "factor", "solve", "messages", "files", "total"])
+        var table = Table(header: ["ranks", "forward", "X^T X", "sums", "factor", "solve", "gather", "read", "write", "total"])
         for (ranks, prediction) in zip(rankCounts, predictions) {
-            let seconds = prediction.map { [$0.forward, $0.hessian, $0.factor, $0.solve, $0.messages, $0.files, $0.total].map(formatSeconds) }
-            table.add(["\(ranks)"] + (seconds ?? Array(repeating: "?", count: 7)))
+            let seconds = prediction.map {
+                [$0.forward, $0.hessian, $0.reduce, $0.factor, $0.solve, $0.gather, $0.read, $0.commit + $0.merge + $0.verify, $0.total].map(formatSeconds)
+            }
+            table.add(["\(ranks)"] + (seconds ?? Array(repeating: "?", count: 9)))
         }
         let note = predictions.contains { $0 == nil } ? "?: `cleave bench` on 2 ranks or more measures messages\n" : ""
-        return "time on ranks of \(profile.threads) threads of \(profile.processor), without evaluation:\n" + table.text() + note
+        let hosts = profile.hosts == 1 && rankCounts.contains { $0 > profile.ranks }
+            ? "measured on one host: between hosts messages take other times, which `cleave bench` on several measures\n" : ""
+        return "time on ranks of \(profile.threads) threads of \(profile.processor), without evaluation:\n" + table.text() + note + hosts
     }
 }

@@ -4,7 +4,7 @@ import Foundation
 
 /// One system call that is to fail.
 struct Fault: CustomStringConvertible {
-    enum Call: String, CaseIterable { case open, write, fsync, rename }
+    enum Call: String { case open, write, fsync, rename, header }
 
     enum Action {
         case error(Int32)

@@ -103,7 +103,7 @@ extension RankTests {
             try world.allReduceSum(&seen)
             #expect(seen.allSatisfy { $0 == 1 })
             #expect(world.isCoordinator == (world.rank == 0))
-            #expect(Session.launcherRank == world.rank)
+            #expect(Launcher.current.rank == world.rank)
             try world.barrier()
         }
 
@@ -113,7 +113,7 @@ extension RankTests {
             let error = #expect(throws: MPIError.self) {
                 try values.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in try world.broadcast(buffer, from: world.size) }
             }
-            #expect(error?.description.contains("MPI_ERR_ROOT") == true)
+            #expect(error?.description.lowercased().contains("invalid root") == true, "\(error.map(\.description) ?? "")")
         }
     }
 }

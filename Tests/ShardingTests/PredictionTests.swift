@@ -3,57 +3,110 @@
 import Foundation
 import Sharding
 import Testing
+import Transformers
 
 @Suite struct PredictionTests {
-    private func profile(_ change: (inout MachineProfile.Rates) -> Void = { _ in }) -> MachineProfile {
+    private let files = FileVolumes(sourceBytes: 100_000_000, outputBytes: 30_000_000, outputFiles: 3)
+
+    private func profile(ranks: Int = 2, threads: Int = 1, _ change: (inout MachineProfile.Rates) -> Void = { _ in }) -> MachineProfile {
         var rates = MachineProfile.Rates()
         (rates.productBFloat16, rates.productFloat, rates.gramBFloat16, rates.gramFloat, rates.factor, rates.solve) = (4e9, 2e9, 3e9, 1e9, 5e8, 2.5e8)
-        (rates.diskRead, rates.diskWrite) = (1e8, 1e8)
+        (rates.dequantize, rates.permute, rates.diskRead, rates.diskWrite) = (1e9, 4e9, 1e8, 5e7)
         change(&rates)
-        return MachineProfile(processor: "test", ranks: 2, hosts: 1, threads: 1, rates: rates)
+        return MachineProfile(processor: "test", ranks: ranks, hosts: 1, threads: threads, rates: rates)
+    }
+
+    private func connected(ranks: Int = 2, threads: Int = 1) -> MachineProfile {
+        profile(ranks: ranks, threads: threads) { ($0.reduce, $0.broadcast, $0.latency) = (1e9, 1e9, 1e-6) }
     }
 
     @Test func arithmeticTakesItsTimeAtTheRates() throws {
         for (compute, product, gram) in [("bf16", 4e9, 3e9), ("f32", 2e9, 1e9)] {
             let plan = try plan("compute: \(compute)")
             let costs = plan.costs(ranks: 1)
-            let prediction = try #require(plan.prediction(ranks: 1, sourceBytes: 100_000_000, on: profile()))
-            #expect(prediction.forward == costs.forwardOperations / product)
-            #expect(prediction.hessian == costs.hessianOperations / gram)
-            #expect(abs(prediction.factor - costs.factorOperations / 5e8) <= 1e-9 * prediction.factor)
-            #expect(prediction.solve == costs.solveOperations / 2.5e8)
-            #expect(prediction.messages == 0 && prediction.files > 2)
-            let parts = [prediction.forward, prediction.hessian, prediction.factor, prediction.solve, prediction.messages, prediction.files]
-            #expect(abs(prediction.total - parts.reduce(0, +)) < 1e-9)
+            let prediction = try #require(plan.prediction(ranks: 1, files: files, on: profile()))
+            func expect(_ found: Double, _ expected: Double) { #expect(abs(found - expected) <= 1e-9 * expected) }
+            expect(prediction.forward, costs.forwardOperations / product)
+            expect(prediction.hessian, costs.hessianOperations / gram)
+            expect(prediction.factor, costs.factorOperations / 5e8)
+            let weights = plan.compressedLinears.reduce(0.0) { $0 + Double($1.linear.rows * $1.linear.columns) }
+            expect(prediction.solve, costs.solveOperations / 2.5e8 + 2 * weights / 1e8)
+            expect(prediction.read, 1 + weights / 1e9)
+            expect(prediction.merge, 0.3 + 0.6)
+            expect(prediction.verify, 0.3)
+            // Alone a rank waits for nobody and sends nothing; it orders its sums.
+            let squares = 2 * (3 * 256 * 256 + 704 * 704.0)
+            expect(prediction.reduce, 4 * squares / 4e9)
+            #expect(prediction.gather == 0 && prediction.commit > 0)
         }
     }
 
     @Test func messagesNeedToHaveBeenMeasured() throws {
         let plan = try plan()
-        #expect(plan.prediction(ranks: 2, sourceBytes: 1, on: profile()) == nil)
-        let slow = profile { ($0.reduce, $0.broadcast, $0.latency) = (1e6, 1e6, 1e-3) }, fast = profile { ($0.reduce, $0.broadcast, $0.latency) = (1e9, 1e9, 1e-6) }
-        let (long, short) = (try #require(plan.prediction(ranks: 2, sourceBytes: 1, on: slow)), try #require(plan.prediction(ranks: 2, sourceBytes: 1, on: fast)))
-        #expect(long.messages > 100 * short.messages && long.forward == short.forward)
-        // 2 blocks of 3 stages of 256 columns and one of 704, in fp64 halves and fp32.
-        let hessians = 2 * (3 * 256 * 256 + 704 * 704) * 8.0
-        #expect(long.messages * 1e6 > hessians)
+        #expect(plan.prediction(ranks: 2, files: files, on: profile()) == nil)
+        func seconds(_ rate: Double, _ latency: Double) throws -> Prediction {
+            // Arithmetic without end leaves nobody waiting.
+            let machine = profile { ($0.reduce, $0.broadcast, $0.latency, $0.factor, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            return try #require(plan.prediction(ranks: 2, files: files, on: machine))
+        }
+        let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
+        #expect(slow.gather > 999 * fast.gather && slow.forward == fast.forward)
+        // 2 blocks of 3 stages of 256 columns and one of 704: panels of 256 columns from the diagonal on and the diagonal in fp64, to one and to all.
+        let panels: [Double] = [3 * 256 * 256, 704 * 256, 448 * 256, 192 * 192]
+        let diagonals: Double = 3 * 256 + 704
+        let bytes = 2 * 8 * 2 * (panels.reduce(0, +) + diagonals)
+        #expect(abs(slow.reduce * 1e6 / bytes - 1) < 1e-9, "\(slow.reduce)")
+        // The largest |x|; the diagonal twice; for each panel a sum, a length, an answer and a copy.
+        let calls: Double = 2 * (3 * 7 + 15)
+        #expect(abs(try seconds(1e30, 1).reduce / calls - 1) < 1e-9)
+    }
+
+    /// Twice the rounds for the square of the ranks; long messages pass each link about once, however many ranks there are.
+    @Test func latencyGrowsWithTheRoundsAndVolumeDoesNot() throws {
+        func seconds(_ ranks: Int, measured: Int, latency: Double, rate: Double) throws -> Double {
+            let machine = profile(ranks: measured) { ($0.reduce, $0.broadcast, $0.latency, $0.factor, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            return try #require(plan().prediction(ranks: ranks, files: files, on: machine)).reduce
+        }
+        let base = try seconds(4, measured: 4, latency: 1e-3, rate: 1e30)
+        #expect(abs(try seconds(16, measured: 4, latency: 1e-3, rate: 1e30) / base - 2) < 0.01)
+        #expect(abs(try seconds(4, measured: 16, latency: 1e-3, rate: 1e30) / base - 0.5) < 0.01)
+        let volume = try seconds(2, measured: 2, latency: 0, rate: 1e3)
+        #expect(abs(try seconds(1024, measured: 2, latency: 0, rate: 1e3) / volume - 2 * 1023 / 1024) < 0.01)
     }
 
     @Test func moreRanksTakeLessTime() throws {
         let plan = try plan("", llama(hidden: 1024, intermediate: 2816))
-        let machine = profile { ($0.reduce, $0.broadcast, $0.latency) = (1e9, 1e9, 1e-6) }
         // 10 batches: the busiest of 4 ranks has 3.
-        let (one, four) = (try #require(plan.prediction(ranks: 1, sourceBytes: 1, on: machine)), try #require(plan.prediction(ranks: 4, sourceBytes: 1, on: machine)))
-        #expect(four.factor < one.factor && four.forward < 0.4 * one.forward && four.solve < 0.3 * one.solve)
+        let one = try #require(plan.prediction(ranks: 1, files: files, on: connected()))
+        let four = try #require(plan.prediction(ranks: 4, files: files, on: connected()))
+        #expect(four.factor < one.factor && four.forward < 0.4 * one.forward)
+        // 16 tiles of 192 rows and the like: the busiest of 4 ranks has a quarter, or one tile more.
+        #expect(four.solve < 0.35 * one.solve)
+    }
+
+    /// Where ranks and threads are more than a stage's tiles, and more than the batches, more of them gain nothing.
+    @Test func tilesAndBatchesBoundWhatIsGained() throws {
+        let plan = try plan("", llama(hidden: 1024, intermediate: 2816))
+        let hundred = try #require(plan.prediction(ranks: 100, files: files, on: connected()))
+        let thousand = try #require(plan.prediction(ranks: 1000, files: files, on: connected()))
+        #expect(thousand.solve >= 0.999 * hundred.solve && thousand.forward == hundred.forward && thousand.hessian == hundred.hessian)
+        // One tile for a rank: its other threads have nothing to solve.
+        let idle = try #require(plan.prediction(ranks: 1000, files: FileVolumes(sourceBytes: 0, outputBytes: 0, outputFiles: 1), on: connected(threads: 8)))
+        #expect(idle.solve > 7 * thousand.solve, "\(idle.solve) \(thousand.solve)")
     }
 
     @Test func profilesComeBackAndDamagedOnesAreRefused() throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("profile-\(UUID().uuidString).json").path
         defer { try? FileManager.default.removeItem(atPath: path) }
-        #expect(#expect(throws: ProfileError.self) { try MachineProfile.read(path) }?.description.contains("cannot read") == true)
+        func refusal() -> String { #expect(throws: ProfileError.self) { try MachineProfile.read(path) }?.description ?? "" }
+        #expect(refusal().contains("cannot read"))
         try JSONEncoder().encode(profile()).write(to: URL(fileURLWithPath: path))
         #expect(try MachineProfile.read(path) == profile())
         try Data("{}".utf8).write(to: URL(fileURLWithPath: path))
-        #expect(#expect(throws: ProfileError.self) { try MachineProfile.read(path) }?.description.contains("no machine profile") == true)
+        #expect(refusal().contains("no machine profile"))
+        try JSONEncoder().encode(profile { $0.solve = 0 }).write(to: URL(fileURLWithPath: path))
+        #expect(refusal().contains("the rate `solve` is 0"))
+        try JSONEncoder().encode(profile(ranks: 0)).write(to: URL(fileURLWithPath: path))
+        #expect(refusal().contains("0 ranks on 1 hosts"))
     }
 }

@@ -30,6 +30,7 @@ private func read(_ members: String, tensors: Set<String> = []) throws -> Archit
     @Test(arguments: [
         Refusal(#""hidden_size": 64"#, "model_type", "config.json"),
         Refusal(#""model_type": "mamba""#, "mamba", "gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3"),
+        Refusal(#""model_type": "deepseek_v3""#, "deepseek_v3", "config.json", "cleave plan --shape", "mixture of experts"),
         Refusal(#""model_type": 7"#, "model_type", "7", "string"),
         Refusal(llama.replacing(#""hidden_size": 64, "#, with: ""), "hidden_size"),
         Refusal(llama.replacing(#""num_hidden_layers": 2"#, with: #""num_hidden_layers": 1000000"#), "num_hidden_layers", "1000000"),

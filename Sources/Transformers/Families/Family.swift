@@ -3,10 +3,12 @@
 /// How the config.json of one model_type becomes an architecture.
 struct Family: Sendable {
     let modelType: String
+    /// Why a model of this family cannot be run, where it can only be planned; nil where it can be run.
+    var refusal: String? = nil
     /// From the configuration and the checkpoint's tensor names (empty where they are not known).
     let architecture: @Sendable (Configuration, Set<String>) throws(ArchitectureError) -> Architecture
 
-    static let all: [Family] = [.gpt2, .gptNeoX, .llama, .mistral, .opt, .qwen2, .qwen3]
+    static let all: [Family] = [.deepSeekV3, .gpt2, .gptNeoX, .llama, .mistral, .opt, .qwen2, .qwen3]
 }
 
 /// Extents of attention that every family needs, checked against each other.

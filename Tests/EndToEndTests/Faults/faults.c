@@ -1,7 +1,7 @@
 // Makes a chosen system call of a process fail, or kills the process there: preloaded into ranks by the tests.
 //
 // CLEAVE_FAULT=CALL:PART:NUMBER:ACTION   the NUMBERth CALL (open, write, fsync, rename, from 1) on a file whose path holds PART;
-//                                        ACTION is a number for errno, or kill (a write is then half done)
+//                                        header is a read of the 8 bytes that begin a safetensors file; ACTION is a number for errno, or kill (a write is then half done)
 // CLEAVE_FAULT_RANK=R                    only in that rank; in every rank if unset
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -63,6 +63,12 @@ ssize_t pwrite(int descriptor, const void *bytes, size_t count, off_t offset) {
     return fault ? -1 : REAL(pwrite)(descriptor, bytes, count, offset);
 }
 
+ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset) {
+    int fault = count == 8 && offset == 0 ? failsOn("header", descriptor) : 0;
+    if (fault == 2) kill(getpid(), SIGKILL);
+    return fault ? -1 : REAL(pread)(descriptor, bytes, count, offset);
+}
+
 int fsync(int descriptor) {
     int fault = failsOn("fsync", descriptor);
     if (fault == 2) kill(getpid(), SIGKILL);
@@ -86,6 +92,8 @@ int open(const char *path, int flags, ...) {
 }
 
 ssize_t pwrite64(int descriptor, const void *bytes, size_t count, off64_t offset) { return pwrite(descriptor, bytes, count, offset); }
+
+ssize_t pread64(int descriptor, void *bytes, size_t count, off64_t offset) { return pread(descriptor, bytes, count, offset); }
 
 int open64(const char *path, int flags, ...) {
     va_list arguments;

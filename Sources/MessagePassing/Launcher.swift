@@ -1,0 +1,44 @@
+// What the launcher that started this process says in its environment, known before MPI starts.
+
+internal import Foundation
+
+/// The variables by which launchers tell a process its rank and how many there are.
+public struct Launcher: Sendable, Equatable {
+    /// 0 without a launcher.
+    public let rank: Int
+    /// Processes that were started together; nil where nothing says so.
+    public let size: Int?
+    /// The variable that says it.
+    public let source: String?
+
+    /// A launcher inside another (mpirun in a Slurm job) comes first: the outer one counts something else, such as daemons. A Slurm job's number of
+    /// tasks says nothing, since a batch script may well run a command once; that of a step, which srun starts, does.
+    private static let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"]
+    private static let ranks = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"]
+
+    public static let current = Launcher(environment: ProcessInfo.processInfo.environment)
+
+    public init(environment: [String: String]) {
+        func first(_ names: [String]) -> (name: String, value: Int)? {
+            names.lazy.compactMap { name in environment[name].flatMap(Int.init).map { (name, $0) } }.first
+        }
+        let (rank, size) = (first(Self.ranks), first(Self.sizes))
+        self.rank = rank?.value ?? 0
+        // PMIx names no size; a rank above 0 is not alone.
+        if size == nil, let rank, rank.name == "PMIX_RANK", rank.value > 0 {
+            (self.size, source) = (rank.value + 1, rank.name)
+        } else {
+            (self.size, source) = (size?.value, size?.name)
+        }
+    }
+
+    /// Refuses a world of one process where several were started: as many jobs, each of which takes itself for the whole, would write the same output.
+    ///
+    /// - Parameters:
+    ///   - worldSize: what MPI says.
+    ///   - library: the name of the MPI library that this program was built with.
+    public func check(worldSize: Int, library: String) throws(SessionError) {
+        guard worldSize == 1, let size, size > 1, let source else { return }
+        throw .separateJobs(tasks: size, source: source, library: library)
+    }
+}

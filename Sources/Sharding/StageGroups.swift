@@ -1,0 +1,67 @@
+// Stages that cost the same, counted together: most blocks of a model are alike, and so are the experts of a mixture.
+
+internal import Compression
+internal import Recipes
+internal import Transformers
+
+/// A stage, and how many of the plan cost the same.
+struct StageGroup {
+    let stage: StagePlan
+    var count: Int
+}
+
+extension Plan {
+    /// The plan's stages by what they cost, in the order of the first of each kind.
+    var stageGroups: [StageGroup] {
+        var places: [String: Int] = [:]
+        var groups: [StageGroup] = []
+        for stage in blocks.flatMap(\.stages) {
+            let linears = stage.linears.map { linear in
+                "\(linear.linear.rows) \(linear.treatment.map { "\($0)" } ?? "kept")"
+            }
+            // Attention and the share of tokens show in the operations.
+            let kind = "\(stage.columns) \(linears) \(stage.stage.operations(lengths: [1])) \(stage.stage.operations(lengths: [1 << 20]))"
+            if let place = places[kind] {
+                groups[place].count += 1
+            } else {
+                places[kind] = groups.count
+                groups.append(StageGroup(stage: stage, count: 1))
+            }
+        }
+        return groups
+    }
+}
+
+extension StagePlan {
+    /// The rows of each tile of each rank that has any.
+    func tileRows(ranks: Int) -> [[Int]] {
+        zip(Assignment(ranks: ranks).owners(of: tiles), tiles).reduce(into: [Int: [Int]]()) { $0[$1.0, default: []].append($1.1.rows.count) }.map(\.value)
+    }
+
+    /// Bytes of the stage's tiles as ranks send them and partial checkpoints hold them: codes, fp32 scales and zero points, or values; two fp64 a row.
+    var encodedBytes: Double {
+        linears.reduce(0) { sum, linear in
+            let row: Int
+            switch linear.content {
+            case .codes(let options)?:
+                row = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * (options.symmetric ? 4 : 5) + 16
+            case .values(let type)?: row = columns * (type == .f32 ? 4 : 2) + 16
+            case nil: row = 0
+            }
+            return sum + Double(linear.linear.rows) * Double(row)
+        }
+    }
+
+    /// All-reduces that find the thresholds of masks, three digits each; the linears of a stage share them.
+    var selections: Int {
+        3 * (linears.map { $0.pruning?.comparisons(columns: columns).count ?? 0 }.max() ?? 0)
+    }
+
+    /// Weights of all linears, those that are kept as well.
+    var weightCount: Double { linears.reduce(0) { $0 + Double($1.linear.rows) * Double(columns) } }
+
+    /// Factors that the stage's linears need: those whose settings differ need one each.
+    var factorCount: Int {
+        Set(linears.compactMap { linear in linear.treatment.map { "\($0.damping) \($0.maxDamping) \($0.actOrder) \($0.actOrder == .groups ? $0.group : 0)" } }).count
+    }
+}

@@ -1,0 +1,96 @@
+// The seconds of one stage on a number of ranks, phase by phase.
+
+internal import LinearAlgebra
+internal import Recipes
+internal import Transformers
+
+/// A plan's stages on ranks of a profile.
+struct Workload {
+    private let plan: Plan
+    private let ranks: Int
+    private let threads: Int
+    private let rates: MachineProfile.Rates
+    private let messages: MessageModel
+    private let disk: DiskModel
+    /// Sequences of the rank that has the most, and their length.
+    private let sequences: Int
+    private let length: Int
+
+    init(plan: Plan, ranks: Int, profile: MachineProfile, messages: MessageModel) {
+        self.plan = plan
+        self.ranks = ranks
+        self.messages = messages
+        threads = profile.threads
+        rates = profile.rates
+        disk = DiskModel(profile)
+        length = plan.recipe.calibration?.length ?? 0
+        sequences = plan.mostSequences(ranks: ranks)
+    }
+
+    /// Adds the time of a group's stages.
+    func add(_ group: StageGroup, to prediction: inout Prediction) {
+        let (stage, count) = (group.stage, Double(group.count))
+        let isBFloat16 = plan.recipe.compute == .bf16
+        let columns = Double(stage.columns)
+        if sequences > 0 {
+            let passes = plan.recipe.propagation == .block ? 2.0 : 1
+            let operations = stage.stage.operations(lengths: Array(repeating: length, count: sequences))
+            prediction.forward += count * passes * operations / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
+            prediction.read += count * passes * stage.weightCount / rates.dequantize
+        }
+        if stage.needsHessian {
+            let tokens = Double(sequences * length) * stage.stage.tokenShare
+            prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
+            addFactors(stage, count: count, to: &prediction)
+        }
+        addTiles(stage, count: count, to: &prediction)
+    }
+
+    private func addFactors(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {
+        let schedule = FactorSchedule(columns: stage.columns, ranks: ranks, threads: threads)
+        let count = count * Double(stage.factorCount)
+        prediction.factor += count * schedule.busiest / rates.factor
+        // The largest |x|, and the diagonal.
+        var seconds = messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
+        for panel in choleskyPanels(order: stage.columns) {
+            let bytes = 8 * Double(stage.columns - panel.lowerBound) * Double(panel.count)
+            // Before a panel is sent comes whether it could be factored: its length, then the answer.
+            seconds += messages.reduce(bytes: bytes) + 2 * messages.latency + messages.broadcast(bytes: bytes)
+        }
+        // Every rank puts the whole sum in the factor's order.
+        seconds += 4 * Double(stage.columns) * Double(stage.columns) / rates.permute
+        prediction.reduce += count * (seconds + max(0, schedule.critical - schedule.busiest) / rates.factor)
+    }
+
+    private func addTiles(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {
+        guard !stage.tiles.isEmpty else { return }
+        let owners = stage.tileRows(ranks: ranks)
+        let columns = Double(stage.columns)
+        let mostRows = owners.map { $0.reduce(0, +) }.max() ?? 0
+        if stage.needsHessian {
+            // A tile is solved by one thread: where tiles are few, threads idle, and ranks as well.
+            let seconds = owners.map { rows in
+                let rounds = (rows.count + threads - 1) / threads
+                let operations = Double(rows.reduce(0, +)) * columns * columns
+                return operations / rates.solve * Double(rounds * threads) / Double(rows.count)
+            }
+            prediction.solve += count * (seconds.max() ?? 0)
+        }
+        prediction.solve += count * Double(stage.selections) * messages.latency
+        let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count })
+        prediction.solve += count * 2 * columns * rows / disk.read(ranks: min(ranks, owners.count))
+        // The parts of the ranks that own any, one after the other.
+        if ranks > 1 {
+            prediction.gather += count * Double(owners.count) * messages.broadcast(bytes: stage.encodedBytes / Double(owners.count))
+        }
+        prediction.commit += count * stage.encodedBytes * Double(mostRows) / rows * Double(owners.count) / disk.write(ranks: owners.count)
+    }
+}
+
+extension Plan {
+    /// Sequences of the rank that has the most.
+    func mostSequences(ranks: Int) -> Int {
+        let assignment = Assignment(ranks: ranks)
+        return (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
+    }
+}

@@ -189,9 +189,10 @@ public struct Treatment: Sendable, Equatable, Codable {
     ///
     /// - Parameters:
     ///   - type: the one in which the model stores it, and the result where it is not quantized.
-    ///   - scaleType, leastZero: as in `options`.
-    public func content(type: ScaleType, scaleType: ScaleType, leastZero: Int) -> TileContent {
-        options(scaleType: scaleType, leastZero: leastZero).map(TileContent.codes) ?? .values(type)
+    ///   - scaleType: that of the format's scales; nil: the weight's.
+    ///   - leastZero: the least zero point that the format can hold.
+    public func content(type: ScaleType, scaleType: ScaleType? = nil, leastZero: Int = 0) -> TileContent {
+        options(scaleType: scaleType ?? type, leastZero: leastZero).map(TileContent.codes) ?? .values(type)
     }
 
     /// Which weights are compared when some become zero; nil when none do.

@@ -35,8 +35,7 @@ extension Plan {
                         throw PlanError.pattern("\(sparsity)", columns: linear.columns, linear: linear.name)
                     }
                     let content = try treatment.map { treatment in
-                        let type = try scaleType(linear.weight)
-                        return treatment.content(type: type, scaleType: recipe.format.scaleType ?? type, leastZero: recipe.format.leastZero)
+                        treatment.content(type: try scaleType(linear.weight), scaleType: recipe.format.scaleType, leastZero: recipe.format.leastZero)
                     }
                     linears.append(LinearPlan(linear: linear, treatment: treatment, content: content))
                 }

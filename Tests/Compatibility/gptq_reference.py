@@ -178,11 +178,11 @@ def compare(weights, hessian, options, codes, loss, damping=0.01):
 
 
 def make_options(
-    bits=4, group=64, symmetric=True, grid="minmax", actOrder=False, wholeGroups=False, staticGroups=False, scaleType="bf16"
+    bits=4, group=64, symmetric=True, grid="minmax", actOrder=False, wholeGroups=False, staticGroups=False, scaleType="bf16", leastZero=0
 ):
     return dict(
         bits=bits, group=group, symmetric=symmetric, grid=grid, actOrder=actOrder, wholeGroups=wholeGroups, staticGroups=staticGroups,
-        scaleType=scaleType)
+        scaleType=scaleType, leastZero=leastZero)
 
 
 CASES = [

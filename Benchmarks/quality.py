@@ -40,13 +40,22 @@ SETTINGS = {
     "RTN W4 g64 asymmetric": {"method": "rtn", "symmetric": "false"},
     "RTN W3 g64 (dense)": {"method": "rtn", "bits": 3, "format": "dense"},
     "RTN W2 g64 (dense)": {"method": "rtn", "bits": 2, "format": "dense"},
+    **{
+        f"{name} {sparsity}{suffix}": {"method": name.lower(), "sparsity": sparsity, **more}
+        for name, suffixes in {"SparseGPT": ("", " + W4 g64"), "Wanda": ("",), "magnitude": ("", " + W4 g64")}.items()
+        for sparsity in (0.5, "2:4")
+        for suffix, more in {"": {}, " + W4 g64": {"bits": 4}}.items()
+        if suffix in suffixes
+    },
 }
 TOP_LEVEL = {"format", "propagation"}
 
 
 def recipe(arguments, settings, slice_number):
     """A whole recipe as JSON, which is YAML."""
-    compress = {"group": 64, **{key: value for key, value in settings.items() if key not in TOP_LEVEL}}
+    compress = {key: value for key, value in settings.items() if key not in TOP_LEVEL}
+    if "sparsity" not in compress or "bits" in compress:
+        compress = {"group": 64, **compress}
     calibration = dict(source=arguments.calibration, sequences=32, length=512, sampling="consecutive", skip=32 * slice_number)
     top = {key: value for key, value in settings.items() if key in TOP_LEVEL}
     return json.dumps(dict(calibration=calibration, compress=compress, ignore=["lm_head"], **top)).replace('"true"', "true").replace('"false"', "false")
@@ -93,7 +102,7 @@ def main():
     print("| setting | perplexity | per slice | bits per weight |\n|---|---|---|---|")
     for name in arguments.only:
         settings = SETTINGS[name]
-        slices = 1 if settings.get("method") == "rtn" else arguments.slices
+        slices = 1 if settings.get("method") in ("rtn", "magnitude") else arguments.slices
         entries = []
         for number in range(slices):
             if (name, number) not in known:

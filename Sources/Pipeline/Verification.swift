@@ -2,6 +2,7 @@
 
 internal import Foundation
 public import MessagePassing
+public import Recipes
 internal import Reporting
 internal import Safetensors
 internal import Transformers
@@ -67,4 +68,10 @@ private func coverageProblems(_ manifest: Manifest, _ directory: String) throws 
     }
     for name in index.tensors.keys.sorted() where manifest.tensors[name] == nil { problems.append("tensor \(name) is not in the manifest") }
     return problems
+}
+
+/// What was done to the linears of a checkpoint, by their names; nil when it has no manifest.
+public func treatments(_ directory: String) throws -> [String: Treatment]? {
+    guard FileManager.default.fileExists(atPath: WorkDirectory(output: directory).manifest) else { return nil }
+    return try Manifest.read(directory).linears
 }

@@ -214,3 +214,12 @@ public struct Treatment: Sendable, Equatable, Codable {
             staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
     }
 }
+
+extension Treatment {
+    /// The method in a few words: `sparsegpt 0.5, 4 bits by 64`.
+    public var summary: String {
+        let pruned = sparsity.map { " \($0)" } ?? ""
+        let quantized = bits.map { "\(sparsity == nil ? "" : ",") \($0) bits by \(group == -1 ? "row" : "\(group)")" } ?? ""
+        return method.rawValue + pruned + quantized
+    }
+}

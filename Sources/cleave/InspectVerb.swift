@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import MessagePassing
 import Pipeline
+import Recipes
 import Reporting
 import Safetensors
 
@@ -33,6 +34,8 @@ struct InspectVerb: Verb {
         var types: [String: Int]
         var format: String
         var linears: [CompressedLinear]
+        /// Linears by what was done to them, where a manifest tells.
+        var methods: [String: Int]
         var tensors: [Tensor]
     }
 
@@ -49,6 +52,7 @@ struct InspectVerb: Verb {
         var list: [Tensor]
         var linears: [CompressedLinear] = []
         let files: Int
+        var methods: [String: Int] = [:]
         if isDirectory.boolValue {
             let index = try CheckpointIndex(directory: path)
             list = index.tensors.map { name, tensor in
@@ -56,6 +60,7 @@ struct InspectVerb: Verb {
             }
             files = index.files.count
             linears = try compressedLinears(index)
+            for treatment in try treatments(path)?.values.map(\.summary) ?? [] { methods[treatment, default: 0] += 1 }
         } else {
             let file = try SafetensorsFile(path: path)
             list = file.entries.map { Tensor(name: $0.name, type: $0.description.type.rawValue, shape: $0.description.shape, file: path) }
@@ -67,7 +72,7 @@ struct InspectVerb: Verb {
         let bytes = list.reduce(0) { $0 + $1.shape.reduce(ElementType(rawValue: $1.type)?.bits ?? 0, *) / 8 }
         return Output(
             files: files, bytes: bytes, parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: types,
-            format: linears.first?.format ?? "dense", linears: linears, tensors: list)
+            format: linears.first?.format ?? "dense", linears: linears, methods: methods, tensors: list)
     }
 
     private func describe(_ output: Output) -> String {
@@ -78,6 +83,7 @@ struct InspectVerb: Verb {
         for (scheme, linears) in schemes {
             text += "  \(linears.count) linears: \(scheme)\(schemes.count > 1 ? ", such as \(linears[0].name)" : "")\n"
         }
+        for (method, count) in output.methods.sorted(by: { $0.key < $1.key }) { text += "  \(count) linears by \(method)\n" }
         guard tensors else { return text }
         if !output.linears.isEmpty {
             var table = Table(header: ["linear", "bits", "group", "symmetric", "rows", "columns"])

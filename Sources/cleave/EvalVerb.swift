@@ -8,7 +8,7 @@ import Transformers
 
 struct EvalVerb: Verb {
     static let configuration = CommandConfiguration(
-        commandName: "eval", abstract: "Measure the perplexity of a model directory (dense, or compressed-tensors) on a text.")
+        commandName: "eval", abstract: "Measure the perplexity of a model directory (dense, or compressed in any format that Cleave writes) on a text.")
 
     @Argument(help: "A Hugging Face model directory.", completion: .directory)
     var directory: String

@@ -22,6 +22,8 @@ RECIPES = {
         # 704 columns are no multiple of 128.
         "compress.bits": 8, "compress.symmetric": False,
         "rules": [{"match": "*.down_proj", "group": 64}, {"match": "*", "group": 128}]},
+    "w3-g64": {"compress.bits": 3},
+    "w3-channel-asymmetric": {"compress.bits": 3, "compress.group": -1, "compress.symmetric": False},
     "w2-g32-asymmetric": {"compress.bits": 2, "compress.group": 32, "compress.symmetric": False},
     "mixed": {
         "rules": [{"match": "*.mlp.*", "bits": 8, "group": 32}, {"match": "*.o_proj", "group": -1}, {"match": "*"}],
@@ -129,7 +131,6 @@ def test_shards(tmp_path, windows):
 
 # What the format cannot carry, and a part of the sentence that says so.
 REFUSED = {
-    "3 bits": ({"compress.bits": 3}, "3-bit codes"),
     "a group that does not divide": ({"compress.group": 128}, "704 columns are not a multiple of the group of 128"),
     "groups of permuted columns": ({"compress.act_order": True, "compress.static_groups": False}, "static_groups: true"),
 }

@@ -45,6 +45,30 @@ import Testing
         }
     }
 
+    /// Formats that store zero points less one cannot hold a zero point of 0: ranges then reach below zero, far enough, and no further.
+    @Test(arguments: [2, 3, 4, 8], Grid.allCases)
+    func zeroPointsAreAtLeastTheLeast(bits: Int, grid: Grid) throws {
+        let plain = QuantizationOptions(bits: bits, group: 32, symmetric: false, grid: grid, scaleType: .f16)
+        var raised = plain
+        raised.leastZero = 1
+        // All weights of every other row are positive.
+        let layer = Layer(rows: 6, columns: 64)
+        for row in [0, 2, 4] { for column in 0..<64 { layer.weights[row, column] = abs(layer.weights[row, column]) } }
+        let factor = try layer.factor(plain)
+        let (free, bound) = (
+            try gptq(weights: layer.weights, factor: factor, options: plain), try gptq(weights: layer.weights, factor: factor, options: raised))
+        #expect(free.zeros.elements().contains(0) && bound.zeros.elements().allSatisfy { $0 >= 1 })
+        guard grid == .minmax else { return }
+        let rounded = try roundToNearest(weights: layer.weights, options: raised)
+        let decoded = Matrix<Float>(repeating: .nan, 6, 64)
+        rounded.dequantize(into: decoded)
+        for row in 0..<6 {
+            for column in 0..<64 { #expect(abs(decoded[row, column] - layer.weights[row, column]) <= 0.57 * rounded.scales[row, column / 32]) }
+        }
+        // A row that has its zero point within reach is as it was.
+        for row in [1, 3, 5] where bits > 2 { #expect(bound.codes.rows(row..<row + 1).elements() == free.codes.rows(row..<row + 1).elements()) }
+    }
+
     @Test(arguments: [2, 3, 4], [-1, 32])
     func beatsRoundingToNearest(bits: Int, group: Int) throws {
         let layer = Layer(rows: 40, columns: 256)

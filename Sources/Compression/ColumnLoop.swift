@@ -12,6 +12,7 @@ import LinearAlgebra
 ///
 /// and the output error of a row is ||e R||^2 = sum over j of ((v_j - q_j) R_jj)^2. The sums are gathered by one product for each block of
 /// columns, then by smaller ones for the ranges inside it, and by a kernel for the last few columns. Ranges depend on column numbers alone.
+/// R is needed one outermost range of columns after the other (`FactorPanel`), so that the whole of it need not lie in one place.
 package struct ColumnLoop {
     /// Columns gathered by one product over everything before them: wide, since each such product packs all errors so far.
     static let panelColumns = 512
@@ -20,15 +21,21 @@ package struct ColumnLoop {
     /// Columns left to a kernel.
     package static let leafColumns = 32
 
-    /// R: [columns, columns]
-    let r: Matrix<Float>
+    /// The columns of R at which the loop is.
+    let r: FactorPanel
     /// [columns, rows]
     let weights: Matrix<Float>
     /// [columns, rows]: e_j once column j is solved; before that, the sum of e_i R_ij gathered so far. Zero at the start.
     let errors: Matrix<Float>
 
+    /// Takes the columns of the panel: whole outermost ranges of the method. Those before them must be solved.
     func run(_ method: some ColumnMethod) {
-        visit(0..<weights.rows, method.widths[...], method)
+        let widths = method.widths
+        for part in r.columns.cut(every: widths[0]) {
+            gather(0..<part.lowerBound, into: part)
+            method.begin(part, width: widths[0], self)
+            visit(part, widths.dropFirst(), method)
+        }
     }
 
     /// Completes the sums of `range` up to its first column, for a loop that is taken range by range in order; those that begin a panel gather for all
@@ -60,7 +67,7 @@ package struct ColumnLoop {
     /// sums(to) += E(from) R(from, to)
     private func gather(_ from: Range<Int>, into to: Range<Int>) {
         guard !from.isEmpty else { return }
-        multiply(r.rows(from).columns(to), errors.rows(from), transposeA: true, into: errors.rows(to), beta: 1)
+        multiply(r.block(from, to), errors.rows(from), transposeA: true, into: errors.rows(to), beta: 1)
     }
 
     /// The weights of some columns as they are after all errors before them; those before must be solved, and the sums gathered.
@@ -72,7 +79,8 @@ package struct ColumnLoop {
     func updatedWeights(_ range: Range<Int>) -> Matrix<Float> {
         let scratch = errors.rows(range).copy()
         let weights = weights.rows(range)
-        ColumnLoop(r: r.rows(range).columns(range), weights: weights, errors: scratch).run(AcceptUpdatedWeights())
+        let own = FactorPanel(columns: 0..<range.count, values: r.block(range, range))
+        ColumnLoop(r: own, weights: weights, errors: scratch).run(AcceptUpdatedWeights())
         for index in 0..<scratch.count { scratch.base[index] = weights.base[index] - scratch.base[index] }
         return scratch
     }
@@ -111,7 +119,7 @@ extension ColumnLoop {
     /// The columns of a leaf as the kernels take them.
     func kernelColumns(_ columns: Range<Int>) -> cleave_columns {
         cleave_columns(
-            columns: columns.count, rows: weights.columns, factor: r.row(columns.lowerBound) + columns.lowerBound, factor_stride: r.stride,
+            columns: columns.count, rows: weights.columns, factor: r.block(columns, columns).base, factor_stride: r.values.stride,
             weights: weights.row(columns.lowerBound), errors: errors.row(columns.lowerBound))
     }
 }

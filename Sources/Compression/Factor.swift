@@ -2,12 +2,8 @@
 
 public import LinearAlgebra
 
-/// H + damping = R R^T, R upper triangular.
-///
-/// The published column loop uses U with H^-1 = U^T U. It is U = R^-1, so R serves the same loop without the inverse (see `ColumnLoop`).
-public struct Factor: @unchecked Sendable {
-    /// R: [columns, columns], in the order of quantization, zeros below the diagonal.
-    public let r: Matrix<Float>
+/// What is known of a factor wherever its R lies.
+public struct FactorOutline: Sendable {
     /// Position in the order of quantization -> column; nil when they are the same.
     public let permutation: [Int]?
     /// Columns whose input was always zero.
@@ -20,21 +16,10 @@ public struct Factor: @unchecked Sendable {
     public let dampingFraction: Double
     /// Factorisations tried; each failed one raised the damping.
     public let attempts: Int
+    /// R_jj, in the order of quantization.
+    public let diagonalOfR: [Float]
 
-    /// A factor that was made elsewhere: in pieces over ranks, or by `factor` in another process.
-    public init(
-        r: Matrix<Float>, permutation: [Int]?, deadColumns: [Int], diagonal: [Double], damping: Double, dampingFraction: Double, attempts: Int
-    ) {
-        self.r = r
-        self.permutation = permutation
-        self.deadColumns = deadColumns
-        self.diagonal = diagonal
-        self.damping = damping
-        self.dampingFraction = dampingFraction
-        self.attempts = attempts
-    }
-
-    public var columns: Int { r.columns }
+    public var columns: Int { diagonalOfR.count }
 
     /// Where the dead columns are in the order of quantization.
     package var deadPositions: [Int] {
@@ -42,6 +27,46 @@ public struct Factor: @unchecked Sendable {
         let dead = Set(deadColumns)
         return permutation.indices.filter { dead.contains(permutation[$0]) }
     }
+}
+
+/// H + damping = R R^T, R upper triangular.
+///
+/// The published column loop uses U with H^-1 = U^T U. It is U = R^-1, so R serves the same loop without the inverse (see `ColumnLoop`).
+public struct Factor: @unchecked Sendable {
+    public let outline: FactorOutline
+    /// R: [columns, columns], in the order of quantization, zeros below the diagonal.
+    public let r: Matrix<Float>
+
+    /// - Parameter r: R of that outline, complete.
+    public init(outline: FactorOutline, r: Matrix<Float>) {
+        precondition(r.rows == outline.columns && r.columns == outline.columns, "[\(r.rows), \(r.columns)] for a factor of \(outline.columns)")
+        self.outline = outline
+        self.r = r
+    }
+
+    public var columns: Int { r.columns }
+    public var permutation: [Int]? { outline.permutation }
+    public var deadColumns: [Int] { outline.deadColumns }
+    public var diagonal: [Double] { outline.diagonal }
+    public var damping: Double { outline.damping }
+    public var dampingFraction: Double { outline.dampingFraction }
+    public var attempts: Int { outline.attempts }
+    package var deadPositions: [Int] { outline.deadPositions }
+
+    /// A window on R.
+    public func panel(_ columns: Range<Int>) -> FactorPanel {
+        FactorPanel(columns: columns, values: r.rows(0..<columns.upperBound).columns(columns))
+    }
+
+    /// ||x R||^2 of each row of x, given transposed and in the order of quantization: [columns, lanes].
+    func squaredNorms(_ x: Matrix<Float>, rows: Int) -> [Double] {
+        var sums = [Double](repeating: 0, count: rows)
+        panel(0..<columns).addSquaredNorms(x, to: &sums)
+        return sums
+    }
+
+    /// ||w R||^2 of a tile's first rows.
+    func energies(_ tile: Tile) -> [Double] { squaredNorms(tile.sampled, rows: tile.sampledRows) }
 }
 
 /// Factors a Hessian that lies in one place; see `FactorPlan` for the steps.
@@ -77,8 +102,12 @@ public func factor(
         }
     }
     let r = Matrix<Float>(repeating: 0, columns, columns)
-    for range in panels { try plan.store(range, panel(range), into: r) }
-    return plan.factor(r)
+    var diagonal = [Float](repeating: 0, count: columns)
+    for range in panels {
+        try plan.storeDiagonal(range, panel(range), into: &diagonal)
+        plan.store(range, panel(range), into: plan.window(range, of: r))
+    }
+    return Factor(outline: plan.outline(diagonalOfR: diagonal), r: r)
 }
 
 private func checkFinite(_ hessian: Matrix<Double>) throws(CompressionError) {

@@ -58,7 +58,7 @@ public struct FactorPlan: Sendable {
     }
 
     /// The Hessian's column at a row or column of the matrix.
-    private func column(of index: Int) -> Int {
+    func column(of index: Int) -> Int {
         let position = columns - 1 - index
         return permutation?[position] ?? position
     }
@@ -83,26 +83,43 @@ public struct FactorPlan: Sendable {
         for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = diagonal[column(of: j)] + dampingFraction * mean }
     }
 
-    /// The factor, once its R is complete.
-    public func factor(_ r: Matrix<Float>) -> Factor {
+    /// What is known of the factor, once it is made.
+    /// - Parameter diagonalOfR: in the order of quantization.
+    public func outline(diagonalOfR: [Float]) -> FactorOutline {
         var undamped = diagonal
         for column in deadColumns { undamped[column] = 0 }
-        return Factor(
-            r: r, permutation: permutation, deadColumns: deadColumns, diagonal: undamped, damping: dampingFraction * mean,
-            dampingFraction: dampingFraction, attempts: attempts)
+        return FactorOutline(
+            permutation: permutation, deadColumns: deadColumns, diagonal: undamped, damping: dampingFraction * mean, dampingFraction: dampingFraction,
+            attempts: attempts, diagonalOfR: diagonalOfR)
     }
 
-    /// Puts a factored panel into R: R_ij = L_(c-1-i)(c-1-j). Panels together fill the upper triangle, not what lies below it.
-    /// - Throws: `CompressionError` for a diagonal that fp32 cannot hold.
-    public func store(_ range: Range<Int>, _ panel: Matrix<Double>, into r: Matrix<Float>) throws(CompressionError) {
-        let last = columns - 1
-        for j in range.indices {
+    /// The columns of R that come from a panel of the matrix, whose order is the reverse one.
+    public func columnsOfR(_ range: Range<Int>) -> Range<Int> {
+        columns - range.upperBound..<columns - range.lowerBound
+    }
+
+    /// Where a panel's columns lie in the whole of R.
+    func window(_ range: Range<Int>, of r: Matrix<Float>) -> Matrix<Float> {
+        r.rows(0..<columns - range.lowerBound).columns(columnsOfR(range))
+    }
+
+    /// Puts a factored panel's diagonal into that of R.
+    /// - Throws: `CompressionError` for a number that fp32 cannot hold.
+    public func storeDiagonal(_ range: Range<Int>, _ panel: Matrix<Double>, into diagonal: inout [Float]) throws(CompressionError) {
+        for j in range {
             let value = panel[j - range.lowerBound, j - range.lowerBound]
-            guard Float(value).isNormal else { throw .factorOutOfRange(column: last - j, value: value) }
+            guard Float(value).isNormal else { throw .factorOutOfRange(column: columns - 1 - j, value: value) }
+            diagonal[columns - 1 - j] = Float(value)
         }
+    }
+
+    /// Turns a factored panel into columns of R: R_ij = L_(c-1-i)(c-1-j). Fills the upper triangle, not what lies below it.
+    /// - Parameter r: the columns `columnsOfR(range)` of R, down to the diagonal: [columns.upperBound, columns.count]
+    public func store(_ range: Range<Int>, _ panel: Matrix<Double>, into r: Matrix<Float>) {
+        precondition(r.rows == panel.rows && r.columns == range.count, "[\(r.rows), \(r.columns)] for a panel of [\(panel.rows), \(range.count)]")
         parallelFor(panel.rows) { i in
-            let (source, target) = (panel.row(i), r.row(last - range.lowerBound - i))
-            for j in 0..<min(i + 1, range.count) { target[last - range.lowerBound - j] = Float(source[j]) }
+            let (source, target) = (panel.row(i), r.row(panel.rows - 1 - i))
+            for j in 0..<min(i + 1, range.count) { target[range.count - 1 - j] = Float(source[j]) }
         }
     }
 }

@@ -15,16 +15,43 @@ public import LinearAlgebra
 public func gptq(
     weights: Matrix<Float>, factor: Factor, options: QuantizationOptions, measuringEnergy: Bool = true
 ) throws(CompressionError) -> QuantizedTile {
-    try options.validate()
-    try factor.check(weights, options)
-    let tile = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
-    let method = GPTQ(tile, options)
-    if !options.hasDynamicGroups { try method.grids.findAll(tile, factor: factor) }
-    let loop = ColumnLoop(r: factor.r, weights: tile.weights, errors: Matrix(repeating: 0, tile.columns, tile.lanes))
-    loop.run(method)
-    return QuantizedTile(
-        tile, codes: method.codes, grids: method.grids, options: options, loss: Array(method.loss.elements().prefix(tile.rows)),
-        energy: measuringEnergy ? factor.energies(tile) : [])
+    try GPTQTile(weights: weights, factor: factor.outline, options: options, measuringEnergy: measuringEnergy).solve(factor)
+}
+
+/// The same, panel by panel.
+public final class GPTQTile: TileInProgress, @unchecked Sendable {
+    private let tile: Tile
+    private let options: QuantizationOptions
+    private let method: GPTQ
+    /// [columns, lanes]
+    private let errors: Matrix<Float>
+    private let measuringEnergy: Bool
+    private var energy: [Double]
+
+    /// Parameters and errors are those of `gptq`.
+    public init(weights: Matrix<Float>, factor: FactorOutline, options: QuantizationOptions, measuringEnergy: Bool) throws(CompressionError) {
+        try options.validate()
+        try factor.check(weights, options)
+        tile = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
+        method = GPTQ(tile, options)
+        if !options.hasDynamicGroups { try method.grids.findAll(tile, factor: factor) }
+        errors = Matrix(repeating: 0, tile.columns, tile.lanes)
+        energy = measuringEnergy ? Array(repeating: 0, count: tile.sampledRows) : []
+        self.options = options
+        self.measuringEnergy = measuringEnergy
+    }
+
+    public var panelColumns: Int { options.panelColumns }
+
+    public func take(_ panel: FactorPanel) {
+        ColumnLoop(r: panel, weights: tile.weights, errors: errors).run(method)
+        if measuringEnergy { panel.addSquaredNorms(tile.sampled, to: &energy) }
+    }
+
+    public func finish() -> QuantizedTile {
+        QuantizedTile(
+            tile, codes: method.codes, grids: method.grids, options: options, loss: Array(method.loss.elements().prefix(tile.rows)), energy: energy)
+    }
 }
 
 private struct GPTQ: ColumnMethod {
@@ -57,17 +84,6 @@ private struct GPTQ: ColumnMethod {
             guard let first = groups.baseAddress else { return }
             cleave_quantize_columns(
                 &leaf, grids.scales.base, grids.zeros.base, first + columns.lowerBound, maxCode, codes.row(columns.lowerBound), loss.base)
-        }
-    }
-}
-
-extension Factor {
-    func check(_ weights: Matrix<Float>, _ options: QuantizationOptions) throws(CompressionError) {
-        guard weights.columns == columns else {
-            throw .shape("a tile of \(weights.columns) columns and the factor of \(columns)")
-        }
-        guard options.actOrder == (permutation != nil) else {
-            throw .missingFactor("it was made with act-order \(permutation == nil ? "off" : "on"), but the options ask for the opposite")
         }
     }
 }

@@ -24,19 +24,19 @@ struct GroupGrids {
 
     /// The grid of the group that begins at `columns`, in its updated weights.
     /// - Parameter kept: [columns, lanes], 0 for weights that become zero whatever the grid; nil keeps all.
-    func find(_ columns: Range<Int>, updated: Matrix<Float>, kept: Matrix<UInt8>? = nil, r: Matrix<Float>) {
-        find(Int(groupOfPosition[columns.lowerBound]), updated, kept) { .block(transposedBlock(r, columns)) }
+    func find(_ columns: Range<Int>, updated: Matrix<Float>, kept: Matrix<UInt8>? = nil, r: FactorPanel) {
+        find(Int(groupOfPosition[columns.lowerBound]), updated, kept) { .block(r.block(columns, columns).transposed()) }
     }
 
     /// The grids of all groups, in the original weights.
-    func findAll(_ tile: Tile, factor: Factor?) throws(CompressionError) {
+    func findAll(_ tile: Tile, factor: FactorOutline?) throws(CompressionError) {
         guard factor != nil || !options.grid.isHessianAware else {
             throw .missingFactor("grid \(options.grid.rawValue) needs the factor of the layer's Hessian")
         }
         for (group, positions) in positionsOfGroups().enumerated() {
             let values = Matrix<Float>(uninitialized: positions.count, tile.lanes)
             for (index, position) in positions.enumerated() { values.row(index).update(from: tile.weights.row(position), count: tile.lanes) }
-            find(group, values, nil) { factor.map { factor in .diagonal(positions.map { factor.r[$0, $0] }) } }
+            find(group, values, nil) { factor.map { factor in .diagonal(positions.map { factor.diagonalOfR[$0] }) } }
         }
     }
 
@@ -51,14 +51,4 @@ struct GroupGrids {
             values, kept: kept, factor: options.grid.isHessianAware ? factor() : nil, scales: scales.rows(group..<group + 1),
             zeros: zeros.rows(group..<group + 1))
     }
-}
-
-/// R_GG^T of columns that follow each other, contiguous.
-private func transposedBlock(_ r: Matrix<Float>, _ columns: Range<Int>) -> Matrix<Float> {
-    let result = Matrix<Float>(uninitialized: columns.count, columns.count)
-    for i in 0..<columns.count {
-        let source = r.row(columns.lowerBound + i) + columns.lowerBound
-        for j in 0..<columns.count { result.base[j * columns.count + i] = source[j] }
-    }
-    return result
 }

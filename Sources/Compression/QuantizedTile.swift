@@ -64,24 +64,10 @@ extension QuantizedTile {
     }
 }
 
-extension Factor {
-    /// ||w R||^2 of a tile's first rows: one set of lanes, since all rows would take as many multiplications as solving them.
-    func energies(_ tile: Tile) -> [Double] {
-        squaredNorms(tile.weights.columns(0..<min(Int(cleave_lanes), tile.lanes)), rows: min(Int(cleave_lanes), tile.rows))
-    }
+extension Tile {
+    /// The first rows, whose output is measured: one set of lanes, since all rows would take as many multiplications as solving them.
+    var sampledRows: Int { min(Int(cleave_lanes), rows) }
 
-    /// ||x R||^2 of each row of x, given transposed and in the order of quantization: [columns, lanes].
-    func squaredNorms(_ x: Matrix<Float>, rows: Int) -> [Double] {
-        var result = [Double](repeating: 0, count: rows)
-        let product = Matrix<Float>(uninitialized: min(ColumnLoop.blockColumns, columns), x.columns)
-        for block in (0..<columns).cut(every: ColumnLoop.blockColumns) {
-            let before = 0..<block.upperBound, part = product.rows(0..<block.count)
-            multiply(r.rows(before).columns(block), x.rows(before), transposeA: true, into: part)
-            for j in 0..<block.count {
-                let values = part.row(j)
-                for row in 0..<rows { result[row] += Double(values[row]) * Double(values[row]) }
-            }
-        }
-        return result
-    }
+    /// Their weights: [columns, lanes]
+    var sampled: Matrix<Float> { weights.columns(0..<min(Int(cleave_lanes), lanes)) }
 }

@@ -11,22 +11,57 @@ public import LinearAlgebra
 public func roundToNearest(
     weights: Matrix<Float>, options: QuantizationOptions, factor: Factor? = nil
 ) throws(CompressionError) -> QuantizedTile {
-    var options = options
-    options.actOrder = factor?.permutation != nil
-    options.wholeGroups = false
-    options.staticGroups = true
-    try options.validate()
-    try factor?.check(weights, options)
-    let tile = try Tile(weights, permutation: factor?.permutation, deadColumns: [])
-    let grids = GroupGrids(tile, options)
-    try grids.findAll(tile, factor: factor)
-    let (codes, errors) = round(tile, grids, maxCode: Float(options.maxCode))
-    guard let factor else { return QuantizedTile(tile, codes: codes, grids: grids, options: options, loss: [], energy: []) }
-    let live = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
-    for position in factor.deadPositions { errors.row(position).update(repeating: 0, count: tile.lanes) }
-    return QuantizedTile(
-        tile, codes: codes, grids: grids, options: options, loss: factor.squaredNorms(errors, rows: tile.rows),
-        energy: factor.energies(live))
+    let rounded = try RoundedTile(weights: weights, factor: factor?.outline, options: options)
+    return factor.map(rounded.solve) ?? rounded.finish()
+}
+
+/// The same, panel by panel: the factor serves the measures alone.
+public final class RoundedTile: TileInProgress, @unchecked Sendable {
+    public let panelColumns: Int
+    private let tile: Tile
+    private let options: QuantizationOptions
+    private let grids: GroupGrids
+    private let codes: Matrix<UInt8>
+    /// w - q, zero in dead columns: [columns, lanes]
+    private let errors: Matrix<Float>
+    /// The tile without its dead columns, whose output is measured; nil without a factor.
+    private let live: Tile?
+    private var loss: [Double] = []
+    private var energy: [Double] = []
+
+    /// Parameters and errors are those of `roundToNearest`.
+    public init(weights: Matrix<Float>, factor: FactorOutline?, options: QuantizationOptions) throws(CompressionError) {
+        panelColumns = options.panelColumns
+        var options = options
+        options.actOrder = factor?.permutation != nil
+        options.wholeGroups = false
+        options.staticGroups = true
+        try options.validate()
+        try factor?.check(weights, options)
+        tile = try Tile(weights, permutation: factor?.permutation, deadColumns: [])
+        grids = GroupGrids(tile, options)
+        try grids.findAll(tile, factor: factor)
+        (codes, errors) = round(tile, grids, maxCode: Float(options.maxCode))
+        self.options = options
+        guard let factor else {
+            live = nil
+            return
+        }
+        live = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
+        for position in factor.deadPositions { errors.row(position).update(repeating: 0, count: tile.lanes) }
+        loss = Array(repeating: 0, count: tile.rows)
+        energy = Array(repeating: 0, count: tile.sampledRows)
+    }
+
+    public func take(_ panel: FactorPanel) {
+        guard let live else { return }
+        panel.addSquaredNorms(errors, to: &loss)
+        panel.addSquaredNorms(live.sampled, to: &energy)
+    }
+
+    public func finish() -> QuantizedTile {
+        QuantizedTile(tile, codes: codes, grids: grids, options: options, loss: loss, energy: energy)
+    }
 }
 
 /// Codes and errors w - q: [columns, lanes].

@@ -32,9 +32,9 @@ public final class SparseGPTTile: PruningTile, @unchecked Sendable {
         self.pruning = pruning
         self.factor = factor
         tile = try Tile(weights, permutation: nil, deadColumns: factor.deadColumns)
-        loop = ColumnLoop(r: factor.r, weights: tile.weights, errors: Matrix(repeating: 0, tile.columns, tile.lanes))
+        loop = ColumnLoop(r: factor.panel(0..<factor.columns), weights: tile.weights, errors: Matrix(repeating: 0, tile.columns, tile.lanes))
         method = SparseGPT(tile, pruning, content)
-        if case .codes(let grids, _, let options) = method.output, !options.hasDynamicGroups { try grids.findAll(tile, factor: factor) }
+        if case .codes(let grids, _, let options) = method.output, !options.hasDynamicGroups { try grids.findAll(tile, factor: factor.outline) }
     }
 
     public func scores(_ columns: Range<Int>) -> Matrix<Float> {
@@ -137,7 +137,7 @@ extension ColumnLoop {
     fileprivate func scores(_ columns: Range<Int>, _ updated: Matrix<Float>) -> Matrix<Float> {
         let result = Matrix<Float>(uninitialized: updated.rows, updated.columns)
         for (index, column) in columns.enumerated() {
-            let (v, score, diagonal) = (updated.row(index), result.row(index), r.row(column)[column])
+            let (v, score, diagonal) = (updated.row(index), result.row(index), r.block(column..<column + 1, column..<column + 1).base[0])
             for lane in 0..<result.columns { score[lane] = v[lane].magnitude * diagonal }
         }
         return result

@@ -6,66 +6,94 @@ internal import CKernels
 ///
 /// Every batch's product is computed in fp32, rounded to a multiple of one power of two (the quantum), and added in fp64. The quantum is large
 /// enough that all partial sums are integer multiples of it below 2^53, so no addition rounds. Only the blocks on and above the diagonal are
-/// computed and kept up to date; the rest of the matrix is zero.
+/// computed and kept up to date; the rest of the matrix is zero. The sum may be of some columns only: its blocks have the same bits.
 public final class GramSum: @unchecked Sendable {
     /// The most columns of a block of the upper triangle. A fixed number, since the shape of a product decides its bits.
     public static let blockColumns = 512
     /// Blocks on the diagonal are cut down to so many columns: half of what they compute lies below it.
     package static let diagonalColumns = 128
 
-    /// The sum: [columns, columns], upper blocks.
+    /// The columns of X^T X that are here.
+    public let part: Range<Int>
+    /// The sum: [part.upperBound, part.count], upper blocks; of the diagonal blocks alone [block, columns], side by side.
     public let sum: Matrix<Double>
+    private let blocks: [Block]
     private let quantum: Double
     private let product: Matrix<Float>
 
+    /// Rows and columns of X^T X, and where they are summed.
+    private struct Block {
+        var rows: Range<Int>
+        var columns: Range<Int>
+        var target: Matrix<Double>
+    }
+
     /// - Parameters:
     ///   - columns: columns of X.
+    ///   - part: whole ranges of `blocks(of: columns)`; nil: all.
     ///   - tokens: rows of X over all batches of all ranks.
     ///   - maxMagnitude: the largest |x| over all batches of all ranks, finite.
-    public init(columns: Int, tokens: Int, maxMagnitude: Float) {
-        precondition(maxMagnitude.isFinite, "a Hessian of activations that are not finite")
-        sum = Matrix(repeating: 0, columns, columns)
+    ///   - diagonal: a sum of the blocks on the diagonal over the same batches; they are then copied from it and not added again.
+    public init(columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitude: Float, diagonal: GramSum? = nil) {
+        let part = part ?? 0..<columns
+        let ranges = Self.blocks(of: columns)
+        precondition(part.isEmpty || ranges.contains { $0.lowerBound == part.lowerBound } && ranges.contains { $0.upperBound == part.upperBound }, "part \(part)")
+        let sum = Matrix<Double>(repeating: 0, part.upperBound, part.count)
+        var blocks: [Block] = []
+        func add(_ rows: Range<Int>, _ columns: Range<Int>) {
+            let target = sum.rows(rows).columns(columns.lowerBound - part.lowerBound..<columns.upperBound - part.lowerBound)
+            blocks.append(Block(rows: rows, columns: columns, target: target))
+        }
+        for columns in ranges where part.contains(columns.lowerBound) {
+            for rows in ranges where rows.upperBound <= columns.lowerBound { add(rows, columns) }
+            if let diagonal {
+                let target = columns.lowerBound - part.lowerBound..<columns.upperBound - part.lowerBound
+                sum.rows(columns).columns(target).assign(diagonal.sum.rows(0..<columns.count).columns(columns))
+            } else {
+                Self.forEachBlock(onDiagonal: columns, add)
+            }
+        }
+        (self.part, self.sum, self.blocks) = (part, sum, blocks)
         quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
-        product = Matrix(uninitialized: min(Self.blockColumns, columns), min(Self.blockColumns, columns))
+        product = Self.product(columns)
     }
 
-    /// The power of two at or above n m^2 / 2^52: no entry of the sum exceeds n m^2 in exact arithmetic, and fp32's rounding cannot double it.
-    static func quantum(tokens: Int, maxMagnitude: Float) -> Double {
-        let bound = Double(tokens) * Double(maxMagnitude) * Double(maxMagnitude)
-        guard bound > 0 else { return 1 }
-        let power = (bound / 0x1p52).exponent
-        let candidate = Double(sign: .plus, exponent: power, significand: 1)
-        return candidate >= bound / 0x1p52 ? candidate : candidate * 2
-    }
-
-    /// Adds X^T X of one batch, x: [tokens, columns].
-    public func add(_ x: Matrix<Float>) {
-        addBlocks { rows, columns, result in
-            multiply(x.columns(rows), x.columns(columns), transposeA: true, into: result)
+    /// The sum of the blocks on the diagonal alone.
+    public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float) {
+        let ranges = Self.blocks(of: columns)
+        let sum = Matrix<Double>(repeating: 0, ranges.map(\.count).max() ?? 0, columns)
+        var blocks: [Block] = []
+        for range in ranges {
+            Self.forEachBlock(onDiagonal: range) { rows, columns in
+                let target = sum.rows(rows.lowerBound - range.lowerBound..<rows.upperBound - range.lowerBound).columns(columns)
+                blocks.append(Block(rows: rows, columns: columns, target: target))
+            }
         }
+        (part, self.sum, self.blocks) = (0..<columns, sum, blocks)
+        quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
+        product = Self.product(columns)
     }
 
-    /// Adds X^T X of one batch, x: [tokens, columns].
-    public func add(_ x: Matrix<BFloat16>) {
-        addBlocks { rows, columns, result in
-            multiply(x.columns(rows), x.columns(columns), transposeA: true, into: result)
-        }
+    private static func product(_ columns: Int) -> Matrix<Float> {
+        Matrix(uninitialized: min(blockColumns, columns), min(blockColumns, columns))
     }
 
-    private func addBlocks(_ multiplyBlock: (Range<Int>, Range<Int>, Matrix<Float>) -> Void) {
-        Self.forEachBlock(of: sum.columns) { rows, columns in
-            let block = product.rows(0..<rows.count).columns(0..<columns.count)
-            multiplyBlock(rows, columns, block)
-            accumulate(block, rows, columns)
-        }
+    /// The columns of X^T X in blocks of nearly equal width, in whole cache lines; they follow from the number of columns alone.
+    public static func blocks(of columns: Int) -> [Range<Int>] {
+        let count = max((columns + blockColumns - 1) / blockColumns, 1)
+        let width = max((columns + count * 32 - 1) / (count * 32) * 32, 1)
+        return stride(from: 0, to: columns, by: width).map { $0..<min($0 + width, columns) }
+    }
+
+    /// The columns of X^T X in parts of so many blocks.
+    public static func parts(of columns: Int, blocks count: Int) -> [Range<Int>] {
+        let blocks = blocks(of: columns)
+        return stride(from: 0, to: blocks.count, by: count).map { blocks[$0].lowerBound..<blocks[min($0 + count, blocks.count) - 1].upperBound }
     }
 
     /// Visits blocks that together cover the upper triangle, in an order and of sizes that follow from the number of columns alone.
     package static func forEachBlock(of size: Int, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
-        // Blocks of nearly equal width, in whole cache lines.
-        let count = max((size + blockColumns - 1) / blockColumns, 1)
-        let width = max((size + count * 32 - 1) / (count * 32) * 32, 1)
-        let blocks = stride(from: 0, to: size, by: width).map { $0..<min($0 + width, size) }
+        let blocks = blocks(of: size)
         for (index, rows) in blocks.enumerated() {
             forEachBlock(onDiagonal: rows, body)
             for columns in blocks[(index + 1)...] { body(rows, columns) }
@@ -81,8 +109,50 @@ public final class GramSum: @unchecked Sendable {
         forEachBlock(onDiagonal: second, body)
     }
 
-    private func accumulate(_ block: Matrix<Float>, _ rows: Range<Int>, _ columns: Range<Int>) {
-        let target = sum.rows(rows).columns(columns)
+    /// The power of two at or above n m^2 / 2^52: no entry of the sum exceeds n m^2 in exact arithmetic, and fp32's rounding cannot double it.
+    static func quantum(tokens: Int, maxMagnitude: Float) -> Double {
+        precondition(maxMagnitude.isFinite, "a Hessian of activations that are not finite")
+        let bound = Double(tokens) * Double(maxMagnitude) * Double(maxMagnitude)
+        guard bound > 0 else { return 1 }
+        let power = (bound / 0x1p52).exponent
+        let candidate = Double(sign: .plus, exponent: power, significand: 1)
+        return candidate >= bound / 0x1p52 ? candidate : candidate * 2
+    }
+
+    /// The diagonal of X^T X: of the part's columns.
+    public func diagonal() -> [Double] {
+        // Blocks on the diagonal alone lie side by side; elsewhere rows have the numbers of X^T X.
+        guard sum.rows != part.upperBound else { return part.map { sum[$0, $0 - part.lowerBound] } }
+        return Self.blocks(of: part.upperBound).flatMap { block in block.map { sum[$0 - block.lowerBound, $0] } }
+    }
+
+    /// Adds X^T X of one batch, x: [tokens, columns].
+    public func add(_ x: Matrix<Float>) {
+        for block in blocks {
+            let result = product.rows(0..<block.rows.count).columns(0..<block.columns.count)
+            multiply(x.columns(block.rows), x.columns(block.columns), transposeA: true, into: result)
+            accumulate(result, block.target)
+        }
+    }
+
+    /// Adds X^T X of one batch, x: [tokens, columns].
+    public func add(_ x: Matrix<BFloat16>) {
+        for block in blocks {
+            let result = product.rows(0..<block.rows.count).columns(0..<block.columns.count)
+            multiply(x.columns(block.rows), x.columns(block.columns), transposeA: true, into: result)
+            accumulate(result, block.target)
+        }
+    }
+
+    /// Multiplications and additions that adding one batch cannot avoid: those of elements on and above the diagonal.
+    public func operations(tokens: Int) -> Double {
+        blocks.reduce(0) { sum, block in
+            let elements = Double(block.rows.count) * Double(block.columns.count)
+            return sum + Double(tokens) * elements * (block.rows == block.columns ? 1 : 2)
+        }
+    }
+
+    private func accumulate(_ block: Matrix<Float>, _ target: Matrix<Double>) {
         let (quantum, inverse) = (quantum, 1 / quantum)
         parallelFor(block.rows) { row in
             cleave_add_quantized(block.row(row), target.row(row), block.columns, quantum, inverse)

@@ -19,7 +19,7 @@ extension CompressionRun {
             let facts = facts[index]?[stageIndex]
             for (linearIndex, linear) in stage.linears.enumerated() {
                 guard let treatment = linear.treatment else { continue }
-                let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.tiles[$0] }
+                let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.measures[$0] }
                 let entry = LinearReport(linear.linear, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
                 for tile in tiles {
                     loss += tile.sampled.loss
@@ -36,7 +36,8 @@ extension LinearFacts {
     init(_ outcome: FactorOutcome) {
         switch outcome {
         case .factor(let factor):
-            self.init(damping: factor.dampingFraction, attempts: factor.attempts, deadColumns: factor.deadColumns.count, fallback: nil)
+            self.init(
+                damping: factor.outline.dampingFraction, attempts: factor.outline.attempts, deadColumns: factor.outline.deadColumns.count, fallback: nil)
         case .singular(let reason):
             self.init(damping: 0, attempts: 0, deadColumns: 0, fallback: reason)
         }
@@ -44,7 +45,7 @@ extension LinearFacts {
 }
 
 extension LinearReport {
-    init(_ linear: Linear, _ treatment: Treatment, _ tiles: [EncodedTile], _ facts: LinearFacts?, tokens: Int?) {
+    init(_ linear: Linear, _ treatment: Treatment, _ tiles: [TileMeasure], _ facts: LinearFacts?, tokens: Int?) {
         self.init(
             name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.bits.map { _ in treatment.group },
             columns: linear.columns)

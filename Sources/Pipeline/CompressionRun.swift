@@ -18,9 +18,10 @@ final class CompressionRun {
     private let identity: RunIdentity
     private let clock: PhaseClock
     private let stop: StopConditions
+    private let memory: MemoryPlan
 
     private let tokens: TokenSequences?
-    private let forward: Forward
+    private let stageWeights: StageWeights
     private let batches: CalibrationBatches
     private let assignment: Assignment
     private let solver: StageSolver
@@ -37,8 +38,9 @@ final class CompressionRun {
     private var counts = TileCounts(solved: 0, reused: 0)
     var outcome: [LinearReport] = []
 
-    init(_ job: Job, _ identity: RunIdentity, stop: StopConditions, scratch: String?) throws {
+    init(_ job: Job, _ identity: RunIdentity, stop: StopConditions, memory: MemoryPlan, scratch: String?) throws {
         plan = job.plan
+        self.memory = memory
         tokens = job.tokens
         world = job.world
         work = job.work
@@ -47,7 +49,7 @@ final class CompressionRun {
         self.stop = stop
         let forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: job.model.parameters)
         let assignment = Assignment(ranks: world.size)
-        self.forward = forward
+        stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
         self.assignment = assignment
         solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, assignment: assignment, clock: clock)
@@ -103,6 +105,8 @@ final class CompressionRun {
                 throw stopped(reason, "block \(index + 1)/\(plan.blocks.count), \(stage.stage.name)")
             }
             try advance(stage, propagation == .none || runsTwice ? nil : result.tiles, endsBlock: isLast)
+            // What the other ranks solved is not needed again.
+            if !runsTwice { solved[stageIndex].keepOwn() }
         }
         try commit(index, solved)
         if runsTwice, isWork(after: index, block.stages.count - 1) {
@@ -125,11 +129,9 @@ final class CompressionRun {
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
     private func advance(_ stage: StagePlan, _ tiles: [EncodedTile]?, endsBlock: Bool) throws {
+        let weights = try stageWeights.load(stage, tiles: tiles, isNeeded: !batches.isEmpty)
         try world.together(exitCode: exitCode) { () throws in
             guard !batches.isEmpty else { return }
-            let weights = try clock.measure(.read) { () throws in
-                try tiles.map { try forward.weights(stage, tiles: $0) } ?? forward.weights(stage.stage)
-            }
             try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
         }
     }
@@ -146,7 +148,8 @@ final class CompressionRun {
         let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
         let reused = keys.count(where: committed.contains)
         let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
-        let result = try solver.solve(stage, block: block, index: index, factors: factors, committed: committed)
+        let result = try solver.solve(
+            stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed)
         counts.solved += keys.count - reused
         counts.reused += reused
         progress?.advance(block: block, stage: stage.stage.name, solved: keys.count - reused, reused: reused)
@@ -158,11 +161,12 @@ final class CompressionRun {
     private func makeFactors(_ stage: StagePlan, block: Int, index: Int) throws -> [FactorSettings: FactorOutcome] {
         guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
         let count = tokens.sequences.reduce(0) { $0 + $1.count }
-        let gram = try hessian.accumulate(
-            batches, stage.stage, tokens: count, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
+        let residency = memory.stages[block][index]
+        let sum = try hessian.accumulate(
+            batches, stage.stage, tokens: count, blocks: residency.hessianBlocks, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
         var factors: [FactorSettings: FactorOutcome] = [:]
         for treatment in stage.linears.compactMap(\.treatment) where factors[FactorSettings(treatment)] == nil {
-            factors[FactorSettings(treatment)] = try hessian.factor(gram, settings: FactorSettings(treatment))
+            factors[FactorSettings(treatment)] = try hessian.factor(sum, settings: FactorSettings(treatment), isComplete: residency.completeFactor)
         }
         let linears = stage.linears.map { linear in linear.treatment.flatMap { factors[FactorSettings($0)] }.map(LinearFacts.init) }
         facts[block, default: [:]][index] = StageFacts(linears: linears, tokens: count)
@@ -200,12 +204,12 @@ final class CompressionRun {
     private func write(_ index: Int, _ solved: [SolvedStage]) throws {
         let block = plan.blocks[index]
         let own = solved.enumerated().flatMap { stage, result in
-            result.solvedHere.map { (key: TileKey(block: index, stage: stage, tile: $0), tile: result.tiles[$0]) }
+            result.solvedHere.map { (key: TileKey(block: index, stage: stage, tile: $0.key), tile: $0.value) }
         }
         guard !own.isEmpty else { return }
         let file = PartialCheckpoint.fileName(block: index, attempt: journal.attempt, rank: world.rank)
         let written = try PartialCheckpoint.write(own, of: block, to: work.partialCheckpoints + "/" + file, planHash: identity.planHash)
-        let runs = solved.enumerated().flatMap { stage, result in Self.runs(result.solvedHere, stage: stage) }
+        let runs = solved.enumerated().flatMap { stage, result in Self.runs(result.solvedHere.keys.sorted(), stage: stage) }
         try journalWriter.append(
             JournalEntry(
                 planHash: identity.planHash, sourceDigest: identity.sourceDigest, block: index, file: file, bytes: written.byteCount,

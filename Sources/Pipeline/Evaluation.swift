@@ -15,6 +15,7 @@ internal import Sharding
 /// - Returns: the same result on every rank, the same bits for any number of ranks.
 public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, stop: StopConditions? = nil, world: Communicator, clock: PhaseClock) throws -> EvaluationReport {
     let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
+    let loader = StageWeights(model: model, forward: forward, world: world, clock: clock, phase: nil)
     let windows = tokens.sequences
     let own = world.rank * windows.count / world.size..<(world.rank + 1) * windows.count / world.size
     let likelihoods = try clock.measure(.evaluate) { () throws -> [Double] in
@@ -22,14 +23,14 @@ public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute,
         var states = try world.together(exitCode: exitCode) { try own.map { try forward.embed([windows[$0]]) } }
         for index in 0..<model.architecture.blockCount {
             let block = model.architecture.block(index)
-            try world.together(exitCode: exitCode) { try run(block, forward, &states) }
+            try run(block, forward, loader, &states)
             for state in states { clock.count(.evaluate, operations: block.stages.reduce(0) { $0 + $1.operations(lengths: state.lengths) }) }
             try stop?.check(after: "block \(index + 1)/\(model.architecture.blockCount) of an evaluation")
         }
+        let linear = model.architecture.head.linear
+        let head = try loader.load(linear, isNeeded: !states.isEmpty)
         return try world.together(exitCode: exitCode) { () throws -> [Double] in
-            guard !states.isEmpty else { return [] }
-            let linear = model.architecture.head.linear
-            let head = try forward.loadWeights(linear)
+            guard let head, !states.isEmpty else { return [] }
             for state in states { clock.count(.evaluate, operations: 2 * Double(state.tokens) * Double(linear.rows) * Double(linear.columns)) }
             return try zip(own, states).map { try forward.negativeLogLikelihood(of: [windows[$0]], $1, head: head)[0] }
         }
@@ -44,13 +45,14 @@ public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute,
         perplexity: exp(mean), tokens: windows.reduce(0) { $0 + $1.count }, windows: windows.count, length: windows.first?.count ?? 0)
 }
 
-private func run(_ block: Block, _ forward: Forward, _ states: inout [BatchState]) throws {
-    guard !states.isEmpty else { return }
+private func run(_ block: Block, _ forward: Forward, _ loader: StageWeights, _ states: inout [BatchState]) throws {
     for stage in block.stages {
-        let weights = try forward.weights(stage)
-        for index in states.indices {
-            let input = try forward.input(of: stage, states[index])
-            try forward.apply(stage, weights: weights, to: input, &states[index])
+        let weights = try stage.linears.compactMap { try loader.load($0, isNeeded: !states.isEmpty) }
+        try loader.world.together(exitCode: exitCode) { () throws in
+            for index in states.indices {
+                let input = try forward.input(of: stage, states[index])
+                try forward.apply(stage, weights: weights, to: input, &states[index])
+            }
         }
     }
     for index in states.indices { forward.finishBlock(&states[index]) }

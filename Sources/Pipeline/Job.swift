@@ -28,7 +28,7 @@ public final class Job {
     var sourceFiles: SourceFiles?
 
     /// - Parameter output: replaces the recipe's output directory (a run that was moved).
-    public init(_ source: RecipeSource, output: String? = nil, access: Access, world: Communicator, clock: PhaseClock) throws {
+    public init(_ source: RecipeSource, output: String? = nil, access: Access, broadcasts: Bool = false, world: Communicator, clock: PhaseClock) throws {
         self.source = source
         self.world = world
         self.clock = clock
@@ -39,7 +39,7 @@ public final class Job {
         }
         var recipe = try source.recipe()
         if let output { recipe.output = output }
-        let model = try Model(path: recipe.model, access: access, world: world)
+        let model = try Model(path: recipe.model, access: access, broadcasts: broadcasts, world: world)
         guard model.quantization == nil else {
             throw AgreedFailure(rank: 0, exitCode: 65, description: "\(recipe.model) is compressed already; give the dense model")
         }
@@ -65,11 +65,15 @@ public final class Job {
     /// Compresses every linear; the tiles are committed when this returns.
     ///
     /// - Parameters:
-    ///   - scratch: a directory for activations; nil keeps them in memory.
+    ///   - memory: what is kept in memory; nil: everything.
+    ///   - scratch: a directory for activations where the plan does not keep them in memory.
     ///   - started: is told what was found of earlier attempts.
     /// - Throws: an `AgreedFailure` with exit code 75 when `stop` asked for it; the stages that are done are committed then.
-    public func compress(stop: StopConditions, scratch: String?, _ started: (String?) -> Void) throws -> (linears: [LinearReport], tiles: TileCounts) {
-        let run = try CompressionRun(self, runIdentity(), stop: stop, scratch: scratch)
+    public func compress(
+        stop: StopConditions, memory: MemoryPlan? = nil, scratch: String?, _ started: (String?) -> Void
+    ) throws -> (linears: [LinearReport], tiles: TileCounts) {
+        let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: nil, keepsActivations: scratch == nil)
+        let run = try CompressionRun(self, runIdentity(), stop: stop, memory: memory, scratch: memory.keepsActivations ? nil : scratch ?? work.path)
         started(run.resumption)
         return try run.run()
     }
@@ -94,10 +98,12 @@ public final class Job {
     /// Gathers what the ranks measured and writes report.json.
     /// - Returns: the report, on the coordinator alone.
     public func report(
-        _ linears: [LinearReport], _ tiles: TileCounts, size: SizeReport?, before: EvaluationReport?, after: EvaluationReport?, wallSeconds: Double
+        _ linears: [LinearReport], _ tiles: TileCounts, size: SizeReport?, before: EvaluationReport?, after: EvaluationReport?, wallSeconds: Double,
+        peakMemoryBytes: Int, memory: MemoryReport?
     ) throws -> RunReport? {
         let own = RankReport(
-            rank: world.rank, host: Session.hostName, seconds: clock.seconds, operations: clock.operations, bytesSent: world.bytesSent, bytesRead: model.checkpoint.bytesRead)
+            rank: world.rank, host: Session.hostName, seconds: clock.seconds, operations: clock.operations, bytesSent: world.bytesSent,
+            bytesRead: model.checkpoint.bytesRead, peakMemoryBytes: peakMemoryBytes)
         let ranks = try world.gather([UInt8](JSONEncoder().encode(own)))
         guard world.isCoordinator else { return nil }
         var report = RunReport(
@@ -109,6 +115,7 @@ public final class Job {
             }, tiles: tiles, wallSeconds: wallSeconds)
         report.linears = linears
         report.ranks = try ranks.map { try JSONDecoder().decode(RankReport.self, from: Data($0)) }
+        report.memory = memory
         report.size = size
         report.before = before
         report.after = after

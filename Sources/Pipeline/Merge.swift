@@ -92,7 +92,7 @@ struct Merge {
     }
 
     private func copy(_ tensor: TensorDescription, to writer: SafetensorsWriter) throws {
-        let piece = 64 << 20  // bytes at a time
+        let piece = 8 << 20  // bytes at a time
         for start in stride(from: 0, to: tensor.byteCount, by: piece) {
             try model.checkpoint.withBytes(of: tensor.name, bytes: start..<min(start + piece, tensor.byteCount)) { bytes in
                 try writer.append(bytes, to: tensor.name)

@@ -14,6 +14,8 @@ public final class Model: Sendable {
     /// The bytes of config.json.
     public let configuration: [UInt8]
     public let checkpoint: Checkpoint
+    /// Whether one rank reads a weight and sends it to the others.
+    let broadcasts: Bool
     /// Compressed linears; nil when the directory holds none.
     let quantization: PackedCheckpoint?
 
@@ -23,8 +25,11 @@ public final class Model: Sendable {
     }
 
     /// Opens a directory on all ranks and checks that every tensor the model needs is there, with its shape and a readable type.
-    public init(path: String, access: Access, world: Communicator) throws {
+    ///
+    /// - Parameter broadcasts: weights that all ranks need are read by one of them; else by each, which shares them through its system's cache of files.
+    public init(path: String, access: Access, broadcasts: Bool = false, world: Communicator) throws {
         self.path = path
+        self.broadcasts = broadcasts
         let metadata = try world.fromCoordinator(exitCode: exitCode) {
             let configuration = try Self.readConfiguration(path)
             // A kind of model that is refused is said before what its directory lacks.
@@ -122,6 +127,7 @@ public struct CheckpointParameters: ParameterSource {
             guard index >= 0, index < rows else { throw PipelineError(.badInput, "row \(index) of tensor \(tensor), which has \(rows)") }
             try copy(tensor, rows: Int(index)..<Int(index) + 1, columns: columns, into: destination.row(position))
         }
+        try checkpoint.letGo(tensor)
     }
 
     private func shape(_ tensor: String) throws -> (ElementType, rows: Int, columns: Int) {

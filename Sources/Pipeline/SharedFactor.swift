@@ -1,4 +1,4 @@
-// The factor of a Hessian whose terms lie on all ranks: reduced panel by panel to owners, factored together, complete on every rank.
+// The factor of a Hessian whose terms lie on all ranks: reduced part by part to the owners of panels, and factored together.
 
 internal import Compression
 internal import LinearAlgebra
@@ -13,47 +13,73 @@ struct SharedFactor {
     let world: Communicator
     let assignment: Assignment
     let clock: PhaseClock
-    /// This rank's sum of X^T X: [columns, columns], upper half.
-    let sum: Matrix<Double>
+    /// This rank's sum of X^T X.
+    let hessian: HessianSum
     let settings: FactorSettings
+    /// Whether every rank is to have the whole of R.
+    let isComplete: Bool
 
-    private var columns: Int { sum.columns }
+    private var columns: Int { hessian.diagonal.count }
+
+    /// What becomes of the panels as they are factored.
+    private final class Result {
+        var diagonal: [Float]
+        /// R: [columns, columns], when every rank is to have it.
+        let r: Matrix<Float>?
+        /// Panels of R with their owner, when not.
+        var own: [Int: Matrix<Float>] = [:]
+
+        init(columns: Int, isComplete: Bool) {
+            diagonal = Array(repeating: 0, count: columns)
+            r = isComplete ? Matrix(repeating: 0, columns, columns) : nil
+        }
+    }
 
     /// - Throws: `CompressionError`, the same on every rank, when no damping that is allowed makes the Hessian regular.
-    func make() throws -> Factor {
-        var diagonal = (0..<columns).map { sum[$0, $0] }
+    func make() throws -> StageFactor {
+        var diagonal = hessian.diagonal
         try clock.measure(.reduce) { () throws in try world.allReduceSum(&diagonal) }
         var plan = try FactorPlan(
             diagonal: diagonal, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
             wholeGroups: settings.wholeGroups)
-        let r = Matrix<Float>(repeating: 0, columns, columns)
         while true {
-            let own = try clock.measure(.reduce) { () throws in try reducePanels(plan) }
+            var own = try reducePanels(plan)
             clock.count(.factor, operations: assignment.factorOperations(columns: columns, of: world.rank))
-            guard let failure = try factorPanels(own, plan, into: r) else { return plan.factor(r) }
+            let result = Result(columns: columns, isComplete: isComplete)
+            guard let failure = try factorPanels(&own, plan, into: result) else {
+                let outline = plan.outline(diagonalOfR: result.diagonal)
+                return StageFactor(outline: outline, complete: result.r.map { Factor(outline: outline, r: $0) }, own: result.own)
+            }
             try plan.raiseDamping(after: failure)
         }
     }
 
     /// The sums of the panels over all ranks, damped; each with its owner alone.
     private func reducePanels(_ plan: FactorPlan) throws -> [Int: Matrix<Double>] {
+        let panels = choleskyPanels(order: columns)
         var own: [Int: Matrix<Double>] = [:]
-        for (index, range) in choleskyPanels(order: columns).enumerated() {
-            let owner = assignment.panelOwner(index)
-            // What lies above the diagonal travels too, so it must not be arbitrary.
-            let panel = Matrix<Double>(repeating: 0, columns - range.lowerBound, range.count)
-            plan.copy(range, of: sum, into: panel)
-            try world.reduceSum(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), to: owner)
-            guard owner == world.rank else { continue }
-            plan.damp(range, panel)
-            own[index] = panel
+        for (index, range) in panels.enumerated() where assignment.panelOwner(index) == world.rank {
+            own[index] = Matrix(repeating: 0, columns - range.lowerBound, range.count)
         }
+        try hessian.forEachPart { part in
+            try clock.measure(.reduce) { () throws in
+                for (index, range) in panels.enumerated() {
+                    let elements = PanelPart(plan, panel: range, hessianColumns: part.part)
+                    let message = Matrix<Double>(uninitialized: 1, elements.count)
+                    let values = UnsafeMutableBufferPointer(start: message.base, count: message.count)
+                    elements.take(from: part.sum, into: values)
+                    try world.reduceSum(values, to: assignment.panelOwner(index))
+                    if let panel = own[index] { elements.put(values, into: panel) }
+                }
+            }
+        }
+        for (index, panel) in own { plan.damp(panels[index], panel) }
         return own
     }
 
     /// Factors panel after panel; each goes to all ranks, which update their own with it.
     /// - Returns: where the matrix is not positive definite; nil when it was factored.
-    private func factorPanels(_ own: [Int: Matrix<Double>], _ plan: FactorPlan, into r: Matrix<Float>) throws -> NotPositiveDefinite? {
+    private func factorPanels(_ own: inout [Int: Matrix<Double>], _ plan: FactorPlan, into result: Result) throws -> NotPositiveDefinite? {
         let panels = choleskyPanels(order: columns)
         for (index, range) in panels.enumerated() {
             let owner = assignment.panelOwner(index)
@@ -69,12 +95,25 @@ struct SharedFactor {
             try clock.measure(.reduce) { () throws in
                 try world.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: owner)
             }
+            // Done with in fp64: what is left of it is its part of R.
+            own[index] = nil
             try clock.measure(.factor) { () throws in
-                try plan.store(range, panel, into: r)
+                try store(panel, index, range, plan, into: result)
                 let later = panels.indices.filter { $0 > index }.compactMap { other in own[other].map { ($0, panels[other].lowerBound - range.lowerBound) } }
                 updatePanels(later, with: panel)
             }
         }
         return nil
+    }
+
+    private func store(_ panel: Matrix<Double>, _ index: Int, _ range: Range<Int>, _ plan: FactorPlan, into result: Result) throws {
+        try plan.storeDiagonal(range, panel, into: &result.diagonal)
+        if let r = result.r {
+            plan.store(range, panel, into: r.rows(0..<panel.rows).columns(plan.columnsOfR(range)))
+        } else if assignment.panelOwner(index) == world.rank {
+            let r = Matrix<Float>(repeating: 0, panel.rows, range.count)
+            plan.store(range, panel, into: r)
+            result.own[index] = r
+        }
     }
 }

@@ -26,7 +26,7 @@ struct FactorSettings: Hashable {
 
 /// A factor, or why there is none.
 enum FactorOutcome: Sendable {
-    case factor(Factor)
+    case factor(StageFactor)
     case singular(String)
 }
 
@@ -41,22 +41,11 @@ struct StageHessian {
     /// - Parameters:
     ///   - batches: those of this rank, at the stage.
     ///   - tokens: rows of all batches of all ranks.
+    ///   - blocks: those of columns that are summed at a time; nil: all.
     ///   - name: of block and stage, for messages.
-    func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, name: String) throws -> GramSum {
+    func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, blocks: Int?, name: String) throws -> HessianSum {
         let largest = try agreedMaximum(batches, stage, name: name)
-        let gram = GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: largest)
-        try world.together(exitCode: exitCode) {
-            try clock.measure(.hessian) { () throws in
-                try batches.forEachInput(of: stage) { input in
-                    switch input {
-                    case .f32(let x): gram.add(x)
-                    case .bf16(let x): gram.add(x)
-                    }
-                    clock.count(.hessian, operations: Double(input.rows) * Double(input.columns) * Double(input.columns))
-                }
-            }
-        }
-        return gram
+        return try HessianSum(batches, stage, tokens: tokens, maxMagnitude: largest, blocks: blocks, world: world, clock: clock)
     }
 
     /// The largest |x| over all batches of all ranks, from which the sum's quantum follows.
@@ -77,12 +66,15 @@ struct StageHessian {
         return largest[0]
     }
 
-    /// The factor of the sum over all ranks, on every rank.
+    /// The factor of the sum over all ranks.
     ///
-    /// - Parameter gram: what `accumulate` gave this rank.
-    func factor(_ gram: GramSum, settings: FactorSettings) throws -> FactorOutcome {
+    /// - Parameters:
+    ///   - sum: what `accumulate` gave this rank.
+    ///   - isComplete: whether every rank is to have the whole of R.
+    func factor(_ sum: HessianSum, settings: FactorSettings, isComplete: Bool) throws -> FactorOutcome {
         do {
-            return .factor(try SharedFactor(world: world, assignment: assignment, clock: clock, sum: gram.sum, settings: settings).make())
+            return .factor(
+                try SharedFactor(world: world, assignment: assignment, clock: clock, hessian: sum, settings: settings, isComplete: isComplete).make())
         } catch let error as CompressionError {
             return .singular("\(error)")
         }

@@ -9,14 +9,6 @@ internal import Reporting
 internal import Sharding
 internal import Transformers
 
-/// The tiles of a stage after solving.
-struct SolvedStage {
-    /// All tiles of the stage, in the plan's order.
-    var tiles: [EncodedTile]
-    /// Indices of those that this rank has solved now.
-    var solvedHere: [Int]
-}
-
 struct StageSolver {
     let model: Model
     let world: Communicator
@@ -27,50 +19,84 @@ struct StageSolver {
     ///
     /// - Parameters:
     ///   - factors: by settings, for the treatments that need them.
+    ///   - tilesAtOnce: tiles that take a factor's panels together where R lies over the ranks; nil: all of this rank.
     ///   - committed: tiles of earlier attempts.
     func solve(
-        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], committed: CommittedTiles
+        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], tilesAtOnce: Int?, committed: CommittedTiles
     ) throws -> SolvedStage {
         let owners = assignment.owners(of: stage.tiles)
-        let layouts = stage.tiles.indices.map(stage.layout)
-        let starts = layouts.reduce(into: [0]) { $0.append($0.last! + $1.byteCount) }
-        let message = Matrix<UInt8>(uninitialized: 1, starts.last!)
-        let own = owners.indices.filter { owners[$0] == world.rank }
-        let missing = own.filter { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
-
-        let linears = stage.linears.indices.map { linear in
-            LinearState(stage, linear) { committed.contains(TileKey(block: block, stage: index, tile: $0)) }
-        }
+        let message = StageTiles(stage)
+        let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
         let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
+        let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.lyingFactor($0) : nil }
+
+        let linears = stage.linears.indices.map { linear in LinearState(stage, linear) { !isMissing[$0] } }
+        let missing = owners.indices.filter { owners[$0] == world.rank && isMissing[$0] }
         // Where thresholds are still to be found, all ranks find them together.
         let comparing = missing.filter { linears[stage.tiles[$0].linear].needsThresholds }
-        var encoded = try SharedMasks(world: world, clock: clock, stage: stage, linears: linears.indices.filter { linears[$0].needsThresholds })
+        let compared = try SharedMasks(world: world, clock: clock, stage: stage, linears: linears.indices.filter { linears[$0].needsThresholds })
             .solve(comparing, begin: tileSolver.begin) { try tileSolver.encode($0, $1, thresholds: $2) }
-        let alone = own.filter { encoded[$0] == nil }
-        let tiles = try world.together(exitCode: exitCode) {
+        for (tile, encoded) in compared { message.put(tile, encoded) }
+
+        let alone = owners.indices.filter { owners[$0] == world.rank && byPanels[$0] == nil && compared[$0] == nil }
+        try world.together(exitCode: exitCode) {
             try clock.measure(.solve) { () throws in
-                try parallelMap(alone.count) { position in
-                    let key = TileKey(block: block, stage: index, tile: alone[position])
-                    guard !committed.contains(key) else { return try committed.read(key) }
-                    let witness = linears[stage.tiles[key.tile].linear].committedTile
-                    let thresholds = try witness.map { try committed.read(TileKey(block: block, stage: index, tile: $0)).thresholds }
-                    return try tileSolver.solve(key.tile, thresholds: thresholds)
+                _ = try parallelMap(alone.count) { position in
+                    let tile = alone[position]
+                    func read(_ tile: Int) throws -> EncodedTile { try committed.read(TileKey(block: block, stage: index, tile: tile)) }
+                    guard isMissing[tile] else { return message.put(tile, try read(tile)) }
+                    let thresholds = try linears[stage.tiles[tile].linear].committedTile.map { try read($0).thresholds }
+                    message.put(tile, try tileSolver.solve(tile, thresholds: thresholds))
                 }
             }
         }
-        for (tile, solved) in zip(alone, tiles) { encoded[tile] = solved }
+        for run in PanelRun.runs(byPanels) { try solve(run, owners, tileSolver, tilesAtOnce: tilesAtOnce, into: message) }
+
         for tile in missing where [.gptq, .sparsegpt].contains(stage.linears[stage.tiles[tile].linear].treatment?.method) {
             clock.count(.solve, operations: Double(stage.tiles[tile].rows.count) * Double(stage.columns) * Double(stage.columns))
         }
-        for (tile, solved) in encoded { message.columns(starts[tile]..<starts[tile + 1]).assign(solved.bytes) }
-        try clock.measure(.gather) { () throws in
-            // Tiles lie in the order of their owners, so each rank's part is one run of bytes.
-            var counts = [Int](repeating: 0, count: world.size)
-            for (tile, owner) in owners.enumerated() { counts[owner] += layouts[tile].byteCount }
-            try world.allGather(UnsafeMutableBufferPointer(start: message.base, count: message.count), counts: counts)
+        try clock.measure(.gather) { () throws in try message.gather(owners, world) }
+        return SolvedStage(tiles: message.tiles(), solvedHere: missing)
+    }
+
+    /// Solves tiles whose factor lies over the ranks: some of each rank's tiles at a time, which take the panels of R together.
+    private func solve(_ run: PanelRun, _ owners: [Int], _ tileSolver: TileSolver, tilesAtOnce: Int?, into message: StageTiles) throws {
+        let counts = (0..<world.size).map { rank in run.tiles.count { owners[$0] == rank } }
+        let atOnce = max(tilesAtOnce ?? .max, 1)
+        let own = run.tiles.filter { owners[$0] == world.rank }
+        let panels = FactorPanels(world: world, assignment: assignment, clock: clock)
+        let size = run.factor.outline.columns
+        for start in stride(from: 0, to: counts.max() ?? 0, by: min(atOnce, max(counts.max() ?? 1, 1))) {
+            let wave = Array(own.dropFirst(start).prefix(atOnce))
+            let tiles = try world.together(exitCode: exitCode) {
+                try clock.measure(.solve) { () throws in try parallelMap(wave.count) { try tileSolver.begin(wave[$0], run.factor) } }
+            }
+            for first in stride(from: 0, to: size, by: run.width) {
+                let panel = try panels.columns(first..<min(first + run.width, size), of: run.factor)
+                clock.measure(.solve) { parallelFor(tiles.count) { tiles[$0].take(panel) } }
+            }
+            clock.measure(.solve) { parallelFor(tiles.count) { message.put(wave[$0], tileSolver.encode(wave[$0], tiles[$0].finish())) } }
         }
-        let all = layouts.indices.map { EncodedTile(layout: layouts[$0], bytes: message.columns(starts[$0]..<starts[$0 + 1])) }
-        return SolvedStage(tiles: all, solvedHere: missing)
+    }
+}
+
+/// Tiles that take the same panels of R.
+private struct PanelRun {
+    var settings: FactorSettings
+    var width: Int
+    var factor: StageFactor
+    var tiles: [Int]
+
+    /// - Parameter factors: of each tile; nil where it needs no panels.
+    static func runs(_ factors: [TileSolver.LyingFactor?]) -> [PanelRun] {
+        factors.enumerated().reduce(into: []) { runs, tile in
+            guard let found = tile.element else { return }
+            if let index = runs.firstIndex(where: { $0.settings == found.settings && $0.width == found.width }) {
+                runs[index].tiles.append(tile.offset)
+            } else {
+                runs.append(PanelRun(settings: found.settings, width: found.width, factor: found.factor, tiles: [tile.offset]))
+            }
+        }
     }
 }
 

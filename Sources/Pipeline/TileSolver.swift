@@ -13,6 +13,35 @@ struct TileSolver: Sendable {
     /// By settings, for the treatments that need them.
     let factors: [FactorSettings: FactorOutcome]
 
+    /// A factor whose R lies over the ranks, and the width of the panels in which a tile takes it.
+    struct LyingFactor {
+        var settings: FactorSettings
+        var width: Int
+        var factor: StageFactor
+    }
+
+    /// The factor of a tile that takes R panel by panel, if its R is not complete here.
+    func lyingFactor(_ index: Int) -> LyingFactor? {
+        let linear = stage.linears[stage.tiles[index].linear]
+        guard let settings = linear.treatment.map(FactorSettings.init), let options = linear.options, linear.pruning == nil,
+            case .factor(let factor)? = factors[settings], factor.complete == nil
+        else { return nil }
+        return LyingFactor(settings: settings, width: options.panelColumns, factor: factor)
+    }
+
+    /// Makes a tile ready to take the panels of a factor.
+    func begin(_ index: Int, _ factor: StageFactor) throws -> any TileInProgress {
+        let (linear, treatment) = try linear(of: index)
+        guard let options = linear.options else { throw PipelineError(.internalError, "no options for \(linear.linear.name)") }
+        let weights = try model.weightRows(linear.linear, stage.tiles[index].rows)
+        return try naming(index) { () throws -> any TileInProgress in
+            switch treatment.method {
+            case .gptq: try GPTQTile(weights: weights, factor: factor.outline, options: options, measuringEnergy: stage.isSampled(index))
+            default: try RoundedTile(weights: weights, factor: factor.outline, options: options)
+            }
+        }
+    }
+
     /// - Parameter thresholds: of the linear's comparisons that go through all rows, where it has such.
     func solve(_ index: Int, thresholds: [Float]?) throws -> EncodedTile {
         let (linear, treatment) = try linear(of: index)
@@ -27,11 +56,11 @@ struct TileSolver: Sendable {
         return try naming(index) {
             switch (treatment.method, factors[FactorSettings(treatment)]) {
             case (.gptq, .factor(let factor)?):
-                return EncodedTile(try gptq(weights: weights, factor: factor, options: options, measuringEnergy: stage.isSampled(index)), options: options)
+                return EncodedTile(try gptq(weights: weights, factor: complete(factor), options: options, measuringEnergy: stage.isSampled(index)), options: options)
             case (.gptq, nil):
                 throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
             case (_, .factor(let factor)?):
-                return EncodedTile(try roundToNearest(weights: weights, options: options, factor: factor), options: options)
+                return EncodedTile(try roundToNearest(weights: weights, options: options, factor: complete(factor)), options: options)
             case (_, .singular?), (_, nil):
                 return EncodedTile(try roundToNearest(weights: weights, options: options.withoutHessian), options: options)
             }
@@ -47,10 +76,10 @@ struct TileSolver: Sendable {
         let weights = try model.weightRows(linear.linear, stage.tiles[index].rows)
         return try naming(index) { () throws -> any PruningTile in
             switch (treatment.method, factors[FactorSettings(treatment)]) {
-            case (.sparsegpt, .factor(let factor)?): try SparseGPTTile(weights: weights, factor: factor, pruning: pruning, content: content)
-            case (.wanda, .factor(let factor)?): try wanda(weights: weights, factor: factor, pruning: pruning, content: content)
+            case (.sparsegpt, .factor(let factor)?): try SparseGPTTile(weights: weights, factor: complete(factor), pruning: pruning, content: content)
+            case (.wanda, .factor(let factor)?): try wanda(weights: weights, factor: complete(factor), pruning: pruning, content: content)
             case (.sparsegpt, nil), (.wanda, nil): throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
-            case (_, .factor(let factor)?): try magnitude(weights: weights, pruning: pruning, content: content, factor: factor)
+            case (_, .factor(let factor)?): try magnitude(weights: weights, pruning: pruning, content: content, factor: complete(factor))
             case (_, .singular?), (_, nil): try magnitude(weights: weights, pruning: pruning, content: content.withoutHessian)
             }
         }
@@ -61,6 +90,16 @@ struct TileSolver: Sendable {
         try naming(index) {
             EncodedTile(try tile.finish(measuringEnergy: stage.isSampled(index)), layout: stage.layout(of: index), thresholds: thresholds)
         }
+    }
+
+    /// A tile that has taken all panels, as bytes.
+    func encode(_ index: Int, _ tile: QuantizedTile) -> EncodedTile {
+        EncodedTile(tile, options: stage.layout(of: index).options)
+    }
+
+    private func complete(_ factor: StageFactor) throws -> Factor {
+        guard let complete = factor.complete else { throw PipelineError(.internalError, "a tile that needs the whole of its factor, which lies over the ranks") }
+        return complete
     }
 
     private func linear(of index: Int) throws -> (LinearPlan, Treatment) {

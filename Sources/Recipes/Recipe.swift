@@ -22,6 +22,8 @@ public struct Recipe: Sendable, Equatable {
     public var format: OutputFormat
     /// Bytes of an output shard, a tensor larger than that excepted.
     public var maxShardSize: Int
+    /// Bytes that a rank may hold; nil: no limit. Never changes the result.
+    public var memoryPerRank: Int?
     /// Linears that may fall back to rounding to nearest before the run fails.
     public var maxFallbacks: Int
 }

@@ -16,8 +16,10 @@ extension RunReport {
         let memory = ranks.map(\.peakMemoryBytes)
         let lines = [
             "wall time \(formatSeconds(wallSeconds)) on \(ranks.count) ranks; tiles solved \(tiles.solved), reused \(tiles.reused)",
-            "read \(formatBytes(ranks.reduce(0) { $0 + $1.bytesRead })), sent \(formatBytes(ranks.reduce(0) { $0 + $1.bytesSent })), "
-                + "peak memory of a rank \(formatBytes(memory.min() ?? 0)) to \(formatBytes(memory.max() ?? 0))",
+            "weights read \(formatBytes(ranks.reduce(0) { $0 + $1.bytesRead })), sent \(formatBytes(ranks.reduce(0) { $0 + $1.bytesSent })), "
+                + "fetched from storage \(formatBytes(ranks.reduce(0) { $0 + ($1.bytesFetched ?? 0) })), "
+                + "peak memory of a rank \(formatBytes(memory.min() ?? 0)) to \(formatBytes(memory.max() ?? 0))"
+                + (self.memory.map { ", bound \(formatBytes($0.boundBytes))" } ?? ""),
         ]
         let headline = shareOfPeak.flatMap { share in
             peakRate.map { "arithmetic at the measured peak (\(formatCount($0))/s a rank) would take \(format(100 * share, digits: 1)) % of the wall time\n" }

@@ -17,6 +17,8 @@ public struct RunReport: Codable, Sendable {
     public var before: EvaluationReport?
     public var after: EvaluationReport?
     public var wallSeconds: Double
+    /// What a rank was to hold at most; beside the peaks of the ranks.
+    public var memory: MemoryReport?
     /// The matrix products of one rank in operations a second, measured right after the run; nil when they were not.
     public var peakRate: Double?
 
@@ -41,6 +43,21 @@ public struct RunReport: Codable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+    }
+}
+
+/// The bound of a rank's memory, phase by phase.
+public struct MemoryReport: Codable, Sendable, Equatable {
+    /// What the recipe allows; nil: no limit.
+    public var limitBytes: Int?
+    public var boundBytes: Int
+    /// By phase.
+    public var phases: [String: Int]
+
+    public init(limitBytes: Int?, boundBytes: Int, phases: [String: Int]) {
+        self.limitBytes = limitBytes
+        self.boundBytes = boundBytes
+        self.phases = phases
     }
 }
 
@@ -147,18 +164,39 @@ public struct RankReport: Codable, Sendable {
     /// Multiplications and additions by phase.
     public var operations: [String: Double]
     public var bytesSent: Int
+    /// Bytes of weights that were handed out to this rank.
     public var bytesRead: Int
+    /// Bytes that the system fetched from storage for this rank, whatever for; what its cache of files holds for the node is fetched once. Nil where the
+    /// system does not say.
+    public var bytesFetched: Int?
     public var peakMemoryBytes: Int
 
-    public init(rank: Int, host: String, seconds: [Phase: Double], operations: [Phase: Double], bytesSent: Int, bytesRead: Int) {
+    /// - Parameter peakMemoryBytes: the largest resident set until the run's end.
+    public init(
+        rank: Int, host: String, seconds: [Phase: Double], operations: [Phase: Double], bytesSent: Int, bytesRead: Int, peakMemoryBytes: Int
+    ) {
         self.rank = rank
         self.host = host
         self.seconds = Dictionary(uniqueKeysWithValues: seconds.map { ($0.key.rawValue, $0.value) })
         self.operations = Dictionary(uniqueKeysWithValues: operations.map { ($0.key.rawValue, $0.value) })
         self.bytesSent = bytesSent
         self.bytesRead = bytesRead
-        peakMemoryBytes = peakResidentBytes()
+        self.peakMemoryBytes = peakMemoryBytes
+        bytesFetched = fetchedBytes()
     }
+}
+
+/// Bytes that the system has fetched from storage for this process; nil where it does not say.
+private func fetchedBytes() -> Int? {
+    let lines = (try? String(contentsOfFile: "/proc/self/io", encoding: .utf8))?.split(separator: "\n") ?? []
+    return lines.first { $0.hasPrefix("read_bytes: ") }.flatMap { Int($0.dropFirst("read_bytes: ".count)) }
+}
+
+/// The resident set of this process now, in bytes; 0 where the system does not say.
+public func residentBytes() -> Int {
+    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+    let fields = text.split(separator: " ")
+    return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
 }
 
 /// The largest resident set of this process so far, in bytes.

@@ -29,30 +29,26 @@ extension Plan {
     }
 
     /// The costs on a number of ranks.
-    public func costs(ranks: Int) -> Costs {
+    ///
+    /// - Parameter memory: what is kept in memory on that many ranks; nil: everything.
+    public func costs(ranks: Int, memory: MemoryPlan? = nil) -> Costs {
         let assignment = Assignment(ranks: ranks)
         var costs = Costs(ranks: ranks)
         let length = recipe.calibration?.length ?? 0
         let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
         let tokens = sequences * length
         var busiest: [Int: Double] = [:]  // factorisations by their columns: most stages are alike
-        let activation = recipe.compute == .bf16 ? 2 : 4
-        let residual = tokens * architecture.hiddenSize * 4 * (recipe.propagation == .block ? 2 : 1)
         for block in blocks {
             var owners = Set<Int>()
             for stage in block.stages {
                 let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
-                let weights = rows * columns
                 costs.forwardOperations += stage.stage.operations(lengths: Array(repeating: length, count: sequences)) * (recipe.propagation == .block ? 2 : 1)
-                var hessian = 0
                 if stage.needsHessian {
                     costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
                     costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns) + 8 * Double(columns))
                     // Every rank waits for the busiest one of each stage.
                     if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
                     costs.factorOperations += busiest[columns] ?? 0
-                    // The rank's own sum, its panels of the whole one, R.
-                    hessian = columns * columns * (8 + 4) + columns * columns * 8 / ranks
                 }
                 let stageOwners = assignment.owners(of: stage.tiles)
                 owners.formUnion(stageOwners)
@@ -63,13 +59,11 @@ extension Plan {
                 let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
                 let dense = sequences == 0 ? 0 : recipe.propagation == .stage ? kept : rows
                 costs.bytesRead += Double(solved + dense) * Double(columns) * 2
-                let forward = weights * (4 + activation) + tokens * columns * activation
-                // Weights and errors; where masks go through all rows, all tiles of a rank are at work at once, with their values and masks.
-                let solving = solved * columns * (stage.linears.contains { $0.pruning != nil } ? 13 : 8)
-                costs.memory = max(costs.memory, residual + max(forward, tokens * columns * activation + hessian + solving))
             }
             costs.partialFiles += owners.count
         }
+        // Without a limit every plan fits.
+        costs.memory = (memory ?? (try? memoryPlan(ranks: ranks, threads: 1, limit: nil)))?.bound ?? 0
         if ranks == 1 { costs.bytesSent = 0 }
         return costs
     }

@@ -16,11 +16,7 @@ extension Plan {
         var places: [String: Int] = [:]
         var groups: [StageGroup] = []
         for stage in blocks.flatMap(\.stages) {
-            let linears = stage.linears.map { linear in
-                "\(linear.linear.rows) \(linear.treatment.map { "\($0)" } ?? "kept")"
-            }
-            // Attention and the share of tokens show in the operations.
-            let kind = "\(stage.columns) \(linears) \(stage.stage.operations(lengths: [1])) \(stage.stage.operations(lengths: [1 << 20]))"
+            let kind = stage.kind
             if let place = places[kind] {
                 groups[place].count += 1
             } else {
@@ -33,6 +29,13 @@ extension Plan {
 }
 
 extension StagePlan {
+    /// What decides a stage's costs.
+    var kind: String {
+        let linears = linears.map { linear in "\(linear.linear.rows) \(linear.treatment.map { "\($0)" } ?? "kept")" }
+        // Attention and the share of tokens show in the operations.
+        return "\(columns) \(linears) \(stage.operations(lengths: [1])) \(stage.operations(lengths: [1 << 20]))"
+    }
+
     /// The rows of each tile of each rank that has any.
     func tileRows(ranks: Int) -> [[Int]] {
         zip(Assignment(ranks: ranks).owners(of: tiles), tiles).reduce(into: [Int: [Int]]()) { $0[$1.0, default: []].append($1.1.rows.count) }.map(\.value)

@@ -63,7 +63,7 @@ public enum Operand: Sendable {
     }
 
     /// Copies fp32 values of the same shape in, rounding them to bf16 where that is the type.
-    func store(_ values: Matrix<Float>) {
+    public func store(_ values: Matrix<Float>) {
         switch self {
         case .f32(let matrix): matrix.assign(values)
         case .bf16(let matrix): convert(values, into: matrix)

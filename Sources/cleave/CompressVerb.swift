@@ -1,6 +1,7 @@
 // cleave compress: from a recipe to a verified checkpoint.
 
 import ArgumentParser
+import LinearAlgebra
 import Measurement
 import MessagePassing
 import Pipeline
@@ -21,8 +22,11 @@ struct CompressVerb: Verb {
     @Option(help: "Stop in good order before this many hours have passed (exit code 75; the same command goes on).")
     var maxHours: Double?
 
-    @Option(help: "Where activations are kept: memory, or scratch (a file without a name, one batch at a time in memory).")
-    var activations: ActivationPlace = .memory
+    @OptionGroup var memory: MemoryOptions
+
+    @Option(
+        help: "Where activations are kept: memory, or scratch (a file without a name, one batch at a time in memory). Default: memory where they fit.")
+    var activations: ActivationPlace?
 
     @Option(help: "Directory of the scratch file, best on a disk of each node (default: the output directory).", completion: .directory)
     var scratch: String?
@@ -35,7 +39,7 @@ struct CompressVerb: Verb {
 
     func validate() throws {
         if let maxHours, !(maxHours > 0) { throw ValidationError("--max-hours must be above 0, found \(maxHours)") }
-        if scratch != nil, activations == .memory { throw ValidationError("--scratch has no meaning without --activations scratch") }
+        if scratch != nil, activations == .memory || (activations == nil && memory.memoryPerRank == nil) { throw ValidationError("--scratch has no meaning without --activations scratch") }
     }
 
     func run(_ world: Communicator) throws {
@@ -43,7 +47,7 @@ struct CompressVerb: Verb {
         StopConditions.listen()
         let clock = PhaseClock()
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
-        let job = try Job(source, access: weights.access, world: world, clock: clock)
+        let job = try Job(source, access: weights.access, broadcasts: weights.broadcasts, world: world, clock: clock)
         let found = try job.enter()
         guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(job.recipe.output) is finished already (plan \(job.planHash)); nothing to do\n") }
@@ -51,22 +55,27 @@ struct CompressVerb: Verb {
         }
         say(world, banner(job, world))
         for remark in found.remarks { say(world, "note: \(remark)\n") }
+        let windows = try evaluationWindows(job, world)
+        let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count)
+        say(world, memory.text + "\n")
+        if memory.limit != nil { LargeMemory.returnAtOnce() }
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
-        let before = try evaluation(of: job.model, job, stop, world)
-        let (linears, tiles) = try job.compress(stop: stop, scratch: activations == .scratch ? scratch ?? job.work.path : nil) { resumption in
+        let before = try evaluation(of: job.model, windows, job, stop, world)
+        let (linears, tiles) = try job.compress(stop: stop, memory: memory.plan, scratch: scratch) { resumption in
             if let resumption { say(world, resumption + "\n") }
         }
         var (size, after): (SizeReport?, EvaluationReport?)
         if !noMerge {
             size = try job.merge()
             try checkResult(job, world)
-            if job.recipe.evaluation != nil {
-                after = try evaluation(of: Model(path: job.recipe.output, access: weights.access, world: world), job, stop, world)
+            if windows != nil {
+                after = try evaluation(of: Model(path: job.recipe.output, access: weights.access, broadcasts: weights.broadcasts, world: world), windows, job, stop, world)
             }
         }
         let wall = start.duration(to: .now) / .seconds(1)
+        let peakMemory = peakResidentBytes()
         let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
-        if var report = try job.report(linears, tiles, size: size, before: before, after: after, wallSeconds: wall) {
+        if var report = try job.report(linears, tiles, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report) {
             report.peakRate = peak
             try job.save(report)
             Console.output(common.json ? try jsonLine(report) : closingText(report, job))
@@ -83,13 +92,20 @@ struct CompressVerb: Verb {
         }
     }
 
-    private func evaluation(of model: Model, _ job: Job, _ stop: StopConditions, _ world: Communicator) throws -> EvaluationReport? {
+    /// The windows of the recipe's evaluation; nil without one.
+    private func evaluationWindows(_ job: Job, _ world: Communicator) throws -> TokenSequences? {
         guard let evaluation = job.recipe.evaluation else { return nil }
-        let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
+        return try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(
                 source: evaluation.source, length: evaluation.length, count: evaluation.sequences, tokenizer: job.recipe.model + "/tokenizer.json",
-                vocabularySize: model.architecture.vocabularySize)
+                vocabularySize: job.plan.architecture.vocabularySize)
         }
+    }
+
+    private func evaluation(
+        of model: Model, _ windows: TokenSequences?, _ job: Job, _ stop: StopConditions, _ world: Communicator
+    ) throws -> EvaluationReport? {
+        guard let evaluation = job.recipe.evaluation, let windows else { return nil }
         return try evaluate(model, windows, compute: evaluation.compute, stop: stop, world: world, clock: job.clock)
     }
 

@@ -34,7 +34,7 @@ struct EvalVerb: Verb {
     }
 
     func run(_ world: Communicator) throws {
-        let model = try Model(path: directory, access: weights.access, world: world)
+        let model = try Model(path: directory, access: weights.access, broadcasts: weights.broadcasts, world: world)
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(
                 source: data, length: length, count: sequences, tokenizer: directory + "/tokenizer.json",

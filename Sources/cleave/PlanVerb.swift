@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Compression
+import LinearAlgebra
 import MessagePassing
 import Pipeline
 import Recipes
@@ -20,6 +21,7 @@ struct PlanVerb: Verb {
 
     @OptionGroup var recipe: PlannedRecipeOptions
     @OptionGroup var weights: WeightOptions
+    @OptionGroup var memory: MemoryOptions
     @OptionGroup var common: CommonOptions
 
     @Option(help: ArgumentHelp("Numbers of ranks to show, separated by commas.", valueName: "8,64,1024"))
@@ -47,6 +49,9 @@ struct PlanVerb: Verb {
         var batches: Int
         var files: FileVolumes
         var costs: [Costs]
+        /// By number of ranks; what would fit where the limit is too small.
+        var memory: [String: MemoryReport]
+        var shortages: [String: String]
         var predictions: [Prediction]
     }
 
@@ -56,7 +61,11 @@ struct PlanVerb: Verb {
         let subject = try PlanSubject(source, shape: recipe.shape, access: weights.access, world: world)
         guard world.isCoordinator, let subject else { return }
         let plan = subject.plan
-        let costs = rankCounts.map(plan.costs)
+        let limit = memory.limit(plan.recipe)
+        let outcomes = rankCounts.map { ranks in
+            (ranks: ranks, memory: Result { () throws(MemoryShortage) in try plan.memoryPlan(ranks: ranks, threads: common.threads ?? 1, limit: limit) })
+        }
+        let costs = outcomes.map { plan.costs(ranks: $0.ranks, memory: try? $0.memory.get()) }
         let predictions = profile.map { profile in rankCounts.map { plan.prediction(ranks: $0, files: subject.files, on: profile) } }
         if common.json {
             let treatments = plan.compressedLinears.compactMap { linear in linear.treatment.map { (linear.linear.name, $0) } }
@@ -64,13 +73,43 @@ struct PlanVerb: Verb {
                 try jsonLine(
                     Output(
                         plan: subject.hash, linears: Dictionary(uniqueKeysWithValues: treatments), tiles: plan.tileCount, batches: plan.batches.count,
-                        files: subject.files, costs: costs, predictions: (predictions ?? []).compactMap { $0 })))
+                        files: subject.files, costs: costs,
+                        memory: Self.byRanks(outcomes) { (try? $0.get()).map { MemoryOptions.Resolved(plan: $0, limit: limit).report } },
+                        shortages: Self.byRanks(outcomes) { if case .failure(let shortage) = $0 { shortage.description } else { nil } },
+                        predictions: (predictions ?? []).compactMap { $0 })))
         } else {
             Console.output(subject.summary)
             if linears { Console.output(linearTable(plan)) }
             Console.output(costTable(costs))
+            Console.output("\n" + memoryTable(outcomes, limit))
             if let profile, let predictions { Console.output("\n" + predictionTable(profile, predictions)) }
         }
+    }
+
+    private typealias Outcome = (ranks: Int, memory: Result<MemoryPlan, MemoryShortage>)
+
+    private static func byRanks<Value>(_ outcomes: [Outcome], _ value: (Result<MemoryPlan, MemoryShortage>) -> Value?) -> [String: Value] {
+        outcomes.reduce(into: [:]) { $0["\($1.ranks)"] = value($1.memory) }
+    }
+
+    /// The bound of each phase for each number of ranks, and what was picked to keep a limit.
+    private func memoryTable(_ outcomes: [Outcome], _ limit: Int?) -> String {
+        let names = outcomes.lazy.compactMap { try? $0.memory.get() }.first?.phases.map(\.name) ?? []
+        var table = Table(header: ["ranks"] + names + ["activations", "Hessian columns", "factor", "tiles at once"])
+        var shortages = ""
+        for outcome in outcomes {
+            switch outcome.memory {
+            case .success(let memory):
+                let stages = memory.stages.flatMap { $0 }
+                table.add(
+                    ["\(outcome.ranks)"] + memory.phases.map { formatBytes($0.bytes) } + [
+                        memory.keepsActivations ? "memory" : "scratch", stages.compactMap(\.hessianBlocks).min().map { "from \($0 * GramSum.blockColumns)" } ?? "all",
+                        stages.allSatisfy(\.completeFactor) ? "complete" : "panels", stages.compactMap(\.tilesAtOnce).min().map { "from \($0)" } ?? "all",
+                    ])
+            case .failure(let shortage): shortages += "\(outcome.ranks) ranks: \(shortage)\n"
+            }
+        }
+        return "memory of the busiest rank\(limit.map { ", kept below \(formatBytes($0))" } ?? ""):\n" + table.text() + shortages
     }
 
     private func linearTable(_ plan: Plan) -> String {

@@ -25,8 +25,13 @@ struct RecipeOptions: ParsableArguments {
 
 /// How weights are read.
 struct WeightOptions: ParsableArguments {
-    @Option(name: .customLong("weights"), help: "How weights are read: mapped (mmap) or pread.")
-    var access: Access = .mapped
-}
+    @Option(help: "How weights are read: mapped (mmap) or pread by every rank that needs them, or broadcast (mapped by one rank, which sends them to all).")
+    var weights: Reading = .mapped
 
-extension Access: ExpressibleByArgument {}
+    enum Reading: String, ExpressibleByArgument, CaseIterable {
+        case mapped, pread, broadcast
+    }
+
+    var access: Access { weights == .pread ? .pread : .mapped }
+    var broadcasts: Bool { weights == .broadcast }
+}

@@ -101,6 +101,32 @@ import Testing
         #expect((columns / 2 + 32..<columns).allSatisfy { row in (0..<columns / 2).allSatisfy { found[row, $0] == 0 } })
     }
 
+    /// Some columns at a time, with or without the diagonal's blocks given, have the bits of the whole.
+    @Test(arguments: [1, 2], [false, true])
+    func partsHaveTheBitsOfTheWhole(blocks: Int, diagonalFirst: Bool) {
+        let columns = 2 * GramSum.blockColumns + 70
+        let batches = batches(columns)
+        let (tokens, largest) = (batches.reduce(0) { $0 + $1.rows }, batches.map { maxMagnitude($0) }.max() ?? 0)
+        let whole = GramSum(columns: columns, tokens: tokens, maxMagnitude: largest)
+        let diagonal = GramSum(diagonalOf: columns, tokens: tokens, maxMagnitude: largest)
+        for batch in batches {
+            whole.add(batch)
+            diagonal.add(batch)
+        }
+        #expect(diagonal.diagonal() == whole.diagonal() && whole.diagonal().allSatisfy { $0 > 0 })
+        var operations = diagonalFirst ? diagonal.operations(tokens: 10) : 0
+        #expect(GramSum.parts(of: columns, blocks: blocks).count == (blocks == 1 ? 3 : 2))
+        for columns in GramSum.parts(of: columns, blocks: blocks) {
+            let part = GramSum(
+                columns: whole.sum.columns, part: columns, tokens: tokens, maxMagnitude: largest, diagonal: diagonalFirst ? diagonal : nil)
+            for batch in batches { part.add(batch) }
+            operations += part.operations(tokens: 10)
+            #expect(part.sum.elements() == whole.sum.rows(0..<part.part.upperBound).columns(part.part).elements())
+            #expect(part.diagonal() == Array(whole.diagonal()[part.part]))
+        }
+        #expect(operations == whole.operations(tokens: 10) && operations == 10 * Double(columns * columns))
+    }
+
     @Test func activationsOfZero() {
         #expect(sum([Matrix(repeating: 0, 3, 4)]).elements() == [Double](repeating: 0, count: 16))
     }

@@ -1,0 +1,34 @@
+// Some columns of R, which is all that the column loop needs of it at a time.
+
+public import LinearAlgebra
+
+/// The columns of R from a first to a last one, down to the diagonal; zeros below it.
+public struct FactorPanel: @unchecked Sendable {
+    public let columns: Range<Int>
+    /// R_ij for j in `columns`: [columns.upperBound, columns.count]
+    public let values: Matrix<Float>
+
+    public init(columns: Range<Int>, values: Matrix<Float>) {
+        precondition(values.rows == columns.upperBound && values.columns == columns.count, "[\(values.rows), \(values.columns)] for columns \(columns)")
+        self.columns = columns
+        self.values = values
+    }
+
+    /// A window on R; `columns` must be among the panel's.
+    func block(_ rows: Range<Int>, _ columns: Range<Int>) -> Matrix<Float> {
+        values.rows(rows).columns(columns.lowerBound - self.columns.lowerBound..<columns.upperBound - self.columns.lowerBound)
+    }
+
+    /// Adds ||x R_J||^2 of each row of x, given transposed and in the order of quantization: [columns of R, lanes].
+    func addSquaredNorms(_ x: Matrix<Float>, to sums: inout [Double]) {
+        let product = Matrix<Float>(uninitialized: min(ColumnLoop.blockColumns, columns.count), x.columns)
+        for block in columns.cut(every: ColumnLoop.blockColumns) {
+            let before = 0..<block.upperBound, part = product.rows(0..<block.count)
+            multiply(self.block(before, block), x.rows(before), transposeA: true, into: part)
+            for j in 0..<block.count {
+                let values = part.row(j)
+                for row in sums.indices { sums[row] += Double(values[row]) * Double(values[row]) }
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// This rank's share of a stage's Hessian: X^T X summed over its batches, all columns at once or a few at a time.
+
+internal import LinearAlgebra
+internal import MessagePassing
+internal import Reporting
+internal import Sharding
+internal import Transformers
+
+/// A sum of X^T X that its user takes part by part.
+///
+/// With all columns at once the batches are visited once. With few, they are visited once for the blocks on the diagonal, from which the order of
+/// columns follows, and then once for each part; no product is computed twice while the matrix is taken once.
+final class HessianSum {
+    private let batches: CalibrationBatches
+    private let stage: Stage
+    private let tokens: Int
+    private let maxMagnitude: Float
+    private let world: Communicator
+    private let clock: PhaseClock
+    private let blocks: Int?
+    /// The whole sum, or its diagonal blocks.
+    private let kept: GramSum
+    /// This rank's share of the diagonal, by column.
+    let diagonal: [Double]
+
+    /// - Parameters:
+    ///   - batches: those of this rank, at the stage.
+    ///   - tokens: rows of all batches of all ranks.
+    ///   - maxMagnitude: the largest |x| over all batches of all ranks.
+    ///   - blocks: those of columns that are summed at a time; nil: all.
+    init(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, maxMagnitude: Float, blocks: Int?, world: Communicator, clock: PhaseClock) throws {
+        self.batches = batches
+        self.stage = stage
+        self.tokens = tokens
+        self.maxMagnitude = maxMagnitude
+        self.world = world
+        self.clock = clock
+        self.blocks = blocks
+        kept =
+            blocks == nil
+            ? GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude)
+            : GramSum(diagonalOf: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude)
+        try Self.add(batches, stage, to: kept, world, clock)
+        diagonal = kept.diagonal()
+    }
+
+    /// Gives the sum to `body`, some of its columns at a time; every rank is given the same columns at the same time.
+    func forEachPart(_ body: (GramSum) throws -> Void) throws {
+        guard let blocks else { return try body(kept) }
+        for columns in GramSum.parts(of: stage.columns, blocks: blocks) {
+            let part = GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept)
+            try Self.add(batches, stage, to: part, world, clock)
+            try body(part)
+        }
+    }
+
+    private static func add(_ batches: CalibrationBatches, _ stage: Stage, to gram: GramSum, _ world: Communicator, _ clock: PhaseClock) throws {
+        try world.together(exitCode: exitCode) {
+            try clock.measure(.hessian) { () throws in
+                try batches.forEachInput(of: stage) { input in
+                    switch input {
+                    case .f32(let x): gram.add(x)
+                    case .bf16(let x): gram.add(x)
+                    }
+                    clock.count(.hessian, operations: gram.operations(tokens: input.rows))
+                }
+            }
+        }
+    }
+}

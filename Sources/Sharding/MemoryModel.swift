@@ -1,0 +1,261 @@
+// What a rank holds in each phase of a run, in bytes, from shapes alone.
+
+internal import Compression
+internal import LinearAlgebra
+internal import Recipes
+internal import Transformers
+
+/// The memory of the busiest rank, phase by phase. A phase's sum names what lives at its fullest moment.
+struct MemoryModel {
+    let plan: Plan
+    let assignment: Assignment
+    let threads: Int
+    /// What the process holds beside: its libraries, plan and index.
+    let base: Int
+    /// Whether the activations of all batches are in memory; else those of the batch in hand.
+    let keepsActivations: Bool
+    /// Tokens of the largest batch, of its longest sequence, and of all batches of a rank.
+    let batchTokens: Int
+    let length: Int
+    let rankTokens: Int
+    private let committing: Int
+    private let holdsPending: Bool
+
+    private var hidden: Int { plan.architecture.hiddenSize }
+    private var isBFloat16: Bool { plan.recipe.compute == .bf16 && BFloat16.isAccelerated }
+    /// Bytes of an element of the products' operands.
+    private var operand: Int { isBFloat16 ? 2 : 4 }
+
+    init(_ plan: Plan, ranks: Int, threads: Int, base: Int, keepsActivations: Bool, batchSequences: Int? = nil) {
+        self.plan = plan
+        assignment = Assignment(ranks: ranks)
+        self.threads = threads
+        self.base = base
+        self.keepsActivations = keepsActivations
+        length = plan.recipe.calibration?.length ?? 0
+        batchTokens = min(batchSequences ?? .max, plan.batches.first?.count ?? 0) * length
+        let sequences = (0..<ranks).map { [assignment] rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
+        rankTokens = (sequences.max() ?? 0) * length
+        committing = Self.committing(plan, ranks: ranks)
+        holdsPending = plan.holdsPending
+    }
+
+    // MARK: - Phases
+
+    /// Embedding the tokens.
+    func embed() -> Int {
+        base + (keepsActivations ? rankTokens : batchTokens) * hidden * 4
+    }
+
+    /// Summing a stage's Hessian, and reducing it to the owners of its panels.
+    func hessian(_ stage: StagePlan, _ residency: StageResidency) -> Int {
+        guard stage.needsHessian else { return 0 }
+        let c = stage.columns, input = batchInput(stage)
+        let product = GramSum.blockColumns * GramSum.blockColumns * 4
+        guard let blocks = residency.hessianBlocks else {
+            return resting(stage) + product + c * c * 8 + max(input, ownPanels(c) + panel(c, 8))
+        }
+        // A part reaches from the first row to its diagonal.
+        let part = GramSum.parts(of: c, blocks: blocks).map { $0.upperBound * $0.count * 8 }.max() ?? 0
+        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input, panel(c, 8))
+    }
+
+    /// The factorisation: panels in fp64 become those of R.
+    func factor(_ stage: StagePlan, _ residency: StageResidency) -> Int {
+        guard stage.needsHessian else { return 0 }
+        let c = stage.columns, settings = stage.factorCount
+        let sum = residency.hessianBlocks == nil ? c * c * 8 : diagonalBlocks(c)
+        // A panel's own part of R exists before its fp64 goes.
+        let r = residency.completeFactor ? settings * c * c * 4 : (settings - 1) * ownPanels(c) / 2 + panel(c, 4)
+        return resting(stage) + sum + r + ownPanels(c) + panel(c, 8)
+    }
+
+    /// Solving a rank's tiles of a stage, and gathering those of all ranks.
+    func solve(_ stage: StagePlan, _ residency: StageResidency) -> Int {
+        let c = stage.columns
+        guard !stage.tiles.isEmpty else { return 0 }
+        let lanes = (stage.tileRows + 31) / 32 * 32
+        let count = ownTiles(stage)
+        // Weights twice in fp32 (as read, and transposed), errors, codes twice; what rounding to nearest keeps is about the same.
+        let atOnce = c * lanes * (4 + 4 + 4 + 1 + 1) + stage.transposedWeights * 4
+        let tiles: Int
+        if stage.prunes {
+            // Values and masks besides; R where there is a Hessian.
+            tiles = (stage.needsHessian ? stage.factorCount * c * c * 4 : 0) + count * c * lanes * (4 + 4 + 4 + 4 + 1 + 1) + stage.transposedWeights * 4
+        } else if !stage.needsHessian {
+            tiles = min(threads, count) * atOnce
+        } else if residency.completeFactor {
+            tiles = stage.factorCount * c * c * 4 + min(threads, count) * atOnce
+        } else {
+            let held = c * lanes * (4 + 4 + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
+            let inHand = min(residency.tilesAtOnce ?? count, count)
+            let pieces = c * min(stage.panelColumns, c) * 4 + panel(c, 4)
+            tiles = stage.factorCount * ownPanels(c) / 2 + inHand * held + max(min(threads, inHand) * (atOnce - held), pieces)
+        }
+        return resting(stage) + Self.encoded(stage) + tiles
+    }
+
+    /// The forward pass through a stage with its compressed weights.
+    func forward(_ stage: StagePlan) -> Int {
+        let rows = stage.linears.map(\.linear.rows)
+        let weights = rows.reduce(0, +) * stage.columns * operand
+        // Tiles being decoded, and rows of a linear that keeps its weights.
+        let decoded = min(threads, stage.tiles.count) * stage.tileRows * stage.columns * (4 + 2)
+        let kept = isBFloat16 ? min(1024, rows.max() ?? 0) * stage.columns * 4 : 0
+        // A linear that is stored transposed is whole in fp32 for a moment, before and after.
+        let loading = max(decoded, kept, stage.transposedWeights * 8)
+        return resting(stage, leaving: true) + Self.encoded(stage) + weights + max(loading, batchInput(stage) + effect(stage))
+    }
+
+    /// Assembling the result: a piece of the source or a tile, and what is waiting to be written.
+    func merge() -> Int {
+        let stages = plan.blocks.flatMap(\.stages)
+        let tile = stages.map { $0.tileRows * $0.columns }.max() ?? 0
+        let transposed = stages.map(\.transposedWeights).max() ?? 0
+        return base + (16 << 20) + max(8 * tile, 10 * transposed)
+    }
+
+    /// Measuring perplexity: the windows of a rank go through the model together.
+    func evaluate(windows: Int) -> Int {
+        guard let evaluation = plan.recipe.evaluation else { return 0 }
+        let isBFloat16 = evaluation.compute == .bf16 && BFloat16.isAccelerated
+        let (operand, length) = (isBFloat16 ? 2 : 4, evaluation.length)
+        let stages = plan.blocks.first?.stages ?? []
+        let carried = stages.map(carriedColumns).max() ?? 0
+        let states = (windows + assignment.ranks - 1) / assignment.ranks * length * (hidden * 4 * (holdsPending ? 2 : 1) + carried * operand)
+        func weights(_ rows: Int, _ columns: Int) -> Int { rows * columns * operand + (isBFloat16 ? min(1024, rows) * columns * 4 : 0) }
+        let passes = stages.map { stage in
+            let rows = stage.linears.reduce(0) { $0 + $1.linear.rows }
+            let outputs = (stage.stage.attention == nil ? min(1024, length) : length) * rows * (4 + operand)
+            return weights(rows, stage.columns) + stage.transposedWeights * 4 + outputs + length * (stage.columns + carriedColumns(stage)) * operand
+        }
+        let head = plan.architecture.head.linear
+        let logits = weights(head.rows, head.columns) + 256 * head.rows * 4
+        return base + states + max(passes.max() ?? 0, logits)
+    }
+
+    // MARK: - Parts
+
+    /// What rests while a stage is worked on: activations, and the block's tiles so far.
+    private func resting(_ stage: StagePlan, leaving: Bool = false) -> Int {
+        var bytes = base + committing
+        guard keepsActivations else { return bytes }
+        var columns = stage.stage.input == .carried ? stage.columns : 0
+        if leaving { columns = max(columns, carriedColumns(stage)) }
+        let streams = 1 + (plan.recipe.propagation == .block ? 1 : 0) + (holdsPending ? 1 : 0)
+        bytes += rankTokens * (hidden * 4 * streams + columns * operand)
+        return bytes
+    }
+
+    /// The state of the batch in hand, where it does not rest in memory, and the stage's input.
+    private func batchInput(_ stage: StagePlan) -> Int {
+        let input = batchTokens * stage.columns * operand
+        let state = keepsActivations ? 0 : batchTokens * hidden * 4 * (holdsPending ? 2 : 1)
+        // A carried input is part of the state.
+        return state + (stage.stage.input == .carried && keepsActivations ? 0 : input)
+    }
+
+    /// What a stage's linears make of a batch.
+    private func effect(_ stage: StagePlan) -> Int {
+        let rows = stage.linears.map(\.linear.rows)
+        let chunk = min(1024, batchTokens)
+        switch stage.stage.effect {
+        case .attention:
+            let outputs = length * rows.reduce(0, +) * (4 + (isBFloat16 ? 2 : 0))
+            return outputs + batchTokens * carriedColumns(stage) * operand + threads * min(128, length) * length * (4 + (isBFloat16 ? 2 : 0))
+        case .gatedActivation: return chunk * rows.reduce(0, +) * 4 + batchTokens * carriedColumns(stage) * operand
+        case .activation: return chunk * rows[0] * 4 + batchTokens * carriedColumns(stage) * operand
+        case .addToResidual, .addToPending: return chunk * rows[0] * 4
+        // Of families that are known by their costs alone: all outputs at once.
+        case .planned: return batchTokens * rows.reduce(0, +) * 4
+        }
+    }
+
+    /// Columns of what a stage leaves for the next one.
+    func carriedColumns(_ stage: StagePlan) -> Int {
+        switch stage.stage.effect {
+        case .attention(let attention): attention.heads * attention.headSize
+        case .gatedActivation, .activation: stage.linears[0].linear.rows
+        case .addToResidual, .addToPending, .planned: 0
+        }
+    }
+
+    /// The panels of a matrix in fp64 with the rank that has the most.
+    private func ownPanels(_ columns: Int) -> Int {
+        var bytes = [Int](repeating: 0, count: assignment.ranks)
+        for (index, range) in choleskyPanels(order: columns).enumerated() {
+            bytes[assignment.panelOwner(index)] += (columns - range.lowerBound) * range.count * 8
+        }
+        return bytes.max() ?? 0
+    }
+
+    private func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
+
+    private func diagonalBlocks(_ columns: Int) -> Int { min(GramSum.blockColumns, columns) * columns * 8 }
+
+    /// Tiles of the rank that has the most.
+    private func ownTiles(_ stage: StagePlan) -> Int {
+        assignment.owners(of: stage.tiles).reduce(into: [:]) { $0[$1, default: 0] += 1 }.values.max() ?? 0
+    }
+
+    /// The block's tiles that a rank still holds: its own until they are committed, all of them where the block runs twice.
+    private static func committing(_ plan: Plan, ranks: Int) -> Int {
+        plan.blocks.map { block in
+            let all = block.stages.reduce(0) { $0 + encoded($1) }
+            // A rank's share of each stage is even but for a tile.
+            let tile = block.stages.reduce(0) { sum, stage in sum + (stage.tiles.map(stage.bytes).max() ?? 0) }
+            return plan.recipe.propagation == .block ? all : min(all, all / ranks + tile)
+        }.max() ?? 0
+    }
+
+    /// The encoded tiles of a stage.
+    private static func encoded(_ stage: StagePlan) -> Int {
+        stage.tiles.reduce(0) { $0 + stage.bytes(of: $1) }
+    }
+}
+
+extension StageInput {
+    var isCarried: Bool { if case .carried = self { true } else { false } }
+}
+
+extension Stage {
+    fileprivate var attention: Attention? {
+        if case .attention(let attention) = effect { attention } else { nil }
+    }
+}
+
+extension Plan {
+    /// Whether a block holds back what it adds to the residual stream.
+    var holdsPending: Bool { blocks.contains { $0.stages.contains { $0.stage.effect == .addToPending } } }
+}
+
+extension StagePlan {
+    /// Whether masks go through all rows of a linear: all tiles of a rank are then at work at once, with the whole of R.
+    var prunes: Bool { linears.contains { $0.pruning != nil } }
+
+    /// Rows of the highest tile.
+    var tileRows: Int { tiles.map(\.rows.count).max() ?? 0 }
+
+    /// Weights of the largest linear that is stored transposed: such a one is read as a whole.
+    var transposedWeights: Int {
+        linears.reduce(0) { $1.linear.layout == .columnsByRows ? max($0, $1.linear.rows * $1.linear.columns) : $0 }
+    }
+
+    /// The widest panel of R that a tile takes.
+    var panelColumns: Int { linears.compactMap { $0.options?.panelColumns }.max() ?? 0 }
+
+    var hasRounding: Bool { linears.contains { $0.treatment?.method == .rtn } }
+
+    /// At most the bytes of a solved tile.
+    func bytes(of tile: Tile) -> Int {
+        let linear = linears[tile.linear]
+        let extra = 32 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
+        switch linear.content {
+        case .codes(let options)?:
+            let row = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5 + 16
+            return tile.rows.count * row + extra
+        case .values(let type)?: return tile.rows.count * (columns * (type == .f32 ? 4 : 2) + 16) + extra
+        case nil: return 0
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// What a run keeps in memory so as to fit a limit, and the bound of each phase that follows.
+
+internal import LinearAlgebra
+internal import Recipes
+internal import Transformers
+
+/// What a rank keeps in memory. None of it changes a result.
+public struct MemoryPlan: Sendable {
+    /// Whether the activations of all of a rank's batches are in memory; else they are in a scratch file.
+    public var keepsActivations: Bool
+    /// By block and stage.
+    public var stages: [[StageResidency]]
+    /// The bound of each phase.
+    public var phases: [Phase]
+
+    /// A phase and the most that a rank holds in it.
+    public struct Phase: Sendable, Equatable, Codable {
+        public var name: String
+        public var bytes: Int
+        /// The stage that needs the most; nil where it makes no difference.
+        public var stage: String?
+    }
+
+    public var bound: Int { phases.map(\.bytes).max() ?? 0 }
+}
+
+/// A run that cannot keep its limit, and what would.
+public struct MemoryShortage: Error, CustomStringConvertible {
+    public var limit: Int
+    /// The phase that needs the most although everything gives way.
+    public var phase: MemoryPlan.Phase
+    public var remedies: [String]
+
+    public var description: String {
+        "memory_per_rank: \(mebibytes(limit)) do not suffice: \(phase.name)\(phase.stage.map { " of \($0)" } ?? "") needs \(mebibytes(phase.bytes)) of a rank, "
+            + "at the least; what would fit: \(remedies.joined(separator: "; "))"
+    }
+}
+
+/// Bytes in MiB, rounded up.
+func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
+
+extension Plan {
+    /// What a process holds before it begins, where it is not measured: Swift's and MPI's libraries, plan and index.
+    public static let usualStart = 60 << 20
+
+    /// What libraries take as they are used: buffers of BLAS and oneDNN for each thread, generated code, messages of MPI between the ranks of a node.
+    public static func libraryBytes(threads: Int, ranks: Int) -> Int {
+        (24 << 20) + threads * (16 << 20) + min(ranks - 1, 16) * (2 << 20)
+    }
+
+    static func usualBase(threads: Int, ranks: Int) -> Int { usualStart + libraryBytes(threads: threads, ranks: ranks) }
+
+    /// Picks what is kept in memory: everything when there is no limit; under one, the fastest way that fits.
+    ///
+    /// - Parameters:
+    ///   - base: what the process holds beside; nil: the usual.
+    ///   - limit: bytes of a rank; nil: none.
+    ///   - keepsActivations: true or false when the user has chosen their place.
+    ///   - windows: of the recipe's evaluation; nil: those that it asks for.
+    /// - Throws: `MemoryShortage`
+    public func memoryPlan(
+        ranks: Int, threads: Int, base: Int? = nil, limit: Int?, keepsActivations: Bool? = nil, windows: Int? = nil
+    ) throws(MemoryShortage) -> MemoryPlan {
+        let choices = keepsActivations.map { [$0] } ?? (limit == nil ? [true] : [true, false])
+        let threads = max(threads, 1)
+        func found(ranks: Int, batchSequences: Int? = nil) -> MemoryPlan {
+            let plans = choices.map { keeps in
+                let base = base ?? Self.usualBase(threads: threads, ranks: ranks)
+                let model = MemoryModel(self, ranks: ranks, threads: threads, base: base, keepsActivations: keeps, batchSequences: batchSequences)
+                return memoryPlan(model, limit, windows: windows ?? recipe.evaluation?.sequences ?? 0)
+            }
+            return plans.first { $0.bound <= limit ?? .max } ?? plans[plans.count - 1]
+        }
+        let best = found(ranks: ranks)
+        guard let limit, best.bound > limit, let worst = best.phases.max(by: { $0.bytes < $1.bytes }) else { return best }
+        var remedies = ["memory_per_rank: \(mebibytes(best.bound))"]
+        if let more = (1...10).map({ ranks << $0 }).first(where: { found(ranks: $0).bound <= limit }) { remedies.append("\(more) ranks") }
+        if let first = batches.first, first.count > 1, found(ranks: ranks, batchSequences: 1).bound <= limit { remedies.append("`calibration.batch: 1` (another plan)") }
+        if worst.name == "evaluate" { remedies.append("`evaluation: null`, and `cleave eval` on a larger machine") }
+        if keepsActivations == true, (try? memoryPlan(ranks: ranks, threads: threads, base: base, limit: limit, windows: windows)) != nil { remedies.append("--activations scratch") }
+        throw MemoryShortage(limit: limit, phase: worst, remedies: remedies)
+    }
+
+    private func memoryPlan(_ model: MemoryModel, _ limit: Int?, windows: Int) -> MemoryPlan {
+        var residencies: [[StageResidency]] = []
+        var phases = ["embed": MemoryPlan.Phase(name: "embed", bytes: model.embed(), stage: nil)]
+        var known: [String: StageResidency] = [:]  // by kind: most stages are alike
+        func note(_ name: String, _ bytes: Int, _ stage: StagePlan) {
+            if bytes > phases[name]?.bytes ?? 0 { phases[name] = MemoryPlan.Phase(name: name, bytes: bytes, stage: stage.stage.name) }
+        }
+        for block in blocks {
+            var choices: [StageResidency] = []
+            for stage in block.stages {
+                let kind = "\(stage.kind) \(stage.stage.input.isCarried) \(model.carriedColumns(stage))"
+                if let found = known[kind] {
+                    choices.append(found)
+                    continue
+                }
+                let choice = model.residency(stage, limit)
+                known[kind] = choice
+                choices.append(choice)
+                note("Hessian", model.hessian(stage, choice), stage)
+                note("factor", model.factor(stage, choice), stage)
+                note("solve", model.solve(stage, choice), stage)
+                note("forward", model.forward(stage), stage)
+            }
+            residencies.append(choices)
+        }
+        phases["merge"] = MemoryPlan.Phase(name: "merge", bytes: model.merge(), stage: nil)
+        if recipe.evaluation != nil { phases["evaluate"] = MemoryPlan.Phase(name: "evaluate", bytes: model.evaluate(windows: windows), stage: nil) }
+        let order = ["embed", "Hessian", "factor", "solve", "forward", "merge", "evaluate"]
+        return MemoryPlan(keepsActivations: model.keepsActivations, stages: residencies, phases: order.compactMap { phases[$0] })
+    }
+}
+
+extension MemoryModel {
+    /// The fastest way to solve a stage that fits, or the one that needs the least where none does.
+    func residency(_ stage: StagePlan, _ limit: Int?) -> StageResidency {
+        guard let limit, stage.needsHessian else { return .whole }
+        var choice = StageResidency.whole
+        let blocks = GramSum.blocks(of: stage.columns).count
+        if factor(stage, choice) > limit || hessian(stage, choice) > limit {
+            // The fewest parts that fit: each costs a visit of the batches.
+            let counts = Set((2...max(blocks, 2)).map { (blocks + $0 - 1) / $0 }).sorted(by: >)
+            choice.hessianBlocks = counts.first { hessian(stage, StageResidency(hessianBlocks: $0, completeFactor: true, tilesAtOnce: nil)) <= limit } ?? 1
+        }
+        guard !stage.prunes, factor(stage, choice) > limit || solve(stage, choice) > limit else { return choice }
+        choice.completeFactor = false
+        let tiles = max(stage.tiles.count, 1)
+        choice.tilesAtOnce = stride(from: tiles, to: 0, by: -1).first { count in
+            solve(stage, StageResidency(hessianBlocks: choice.hessianBlocks, completeFactor: false, tilesAtOnce: count)) <= limit
+        } ?? 1
+        return choice
+    }
+}

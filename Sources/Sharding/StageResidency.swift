@@ -1,0 +1,20 @@
+// How much of a stage a rank holds at a time.
+
+/// What a rank holds at a time while it solves a stage. It costs time and never changes a result.
+public struct StageResidency: Sendable, Equatable, Codable {
+    /// Blocks of the Hessian's columns (`GramSum.blocks`) that are summed at a time; nil: all.
+    public var hessianBlocks: Int?
+    /// Whether R lies complete on every rank; else each panel lies with its owner, who sends it to all when the column loop needs it.
+    public var completeFactor: Bool
+    /// Tiles that a rank solves at a time when R comes panel by panel; nil: all of its tiles.
+    public var tilesAtOnce: Int?
+
+    public init(hessianBlocks: Int?, completeFactor: Bool, tilesAtOnce: Int?) {
+        self.hessianBlocks = hessianBlocks
+        self.completeFactor = completeFactor
+        self.tilesAtOnce = tilesAtOnce
+    }
+
+    /// The fastest way: everything once.
+    public static let whole = StageResidency(hessianBlocks: nil, completeFactor: true, tilesAtOnce: nil)
+}

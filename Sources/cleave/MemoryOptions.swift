@@ -1,0 +1,64 @@
+// How much memory a rank may take, and what follows from it.
+
+import ArgumentParser
+import LinearAlgebra
+import MessagePassing
+import Pipeline
+import Recipes
+import Reporting
+import Sharding
+
+struct MemoryOptions: ParsableArguments {
+    @Option(
+        name: .customLong("memory-per-rank"),
+        help: ArgumentHelp("The most that a rank may hold, such as 1.5GiB; replaces the recipe's `memory_per_rank`.", valueName: "size"))
+    var memoryPerRank: ByteCount?
+
+    /// What is kept in memory by a job on these ranks, in a form that can be printed.
+    struct Resolved {
+        var plan: MemoryPlan
+        var limit: Int?
+
+        /// One line for what was picked, and one with the bound of each phase.
+        var text: String {
+            let stages = plan.stages.flatMap { $0 }
+            let parts = stages.compactMap(\.hessianBlocks).min()
+            let lying = stages.count { !$0.completeFactor }
+            let picks = [
+                plan.keepsActivations ? "activations in memory" : "activations in a scratch file",
+                parts.map { "Hessians from \($0 * GramSum.blockColumns) columns at a time" } ?? "Hessians whole",
+                lying == 0 ? "factors complete on every rank" : "factors of \(lying) of \(stages.count) stages over the ranks",
+            ]
+            let bounds = plan.phases.map { "\($0.name) \(formatBytes($0.bytes))\($0.stage.map { " (\($0))" } ?? "")" }
+            return """
+                memory       \(formatBytes(plan.bound)) a rank at most\(limit.map { ", limit \(formatBytes($0))" } ?? ""): \(picks.joined(separator: ", "))
+                             \(bounds.joined(separator: ", "))
+                """
+        }
+
+        var report: MemoryReport {
+            MemoryReport(
+                limitBytes: limit, boundBytes: plan.bound, phases: Dictionary(uniqueKeysWithValues: plan.phases.map { ($0.name, $0.bytes) }))
+        }
+    }
+
+    /// The limit of a recipe, or the one that replaces it.
+    func limit(_ recipe: Recipe) -> Int? { memoryPerRank?.bytes ?? recipe.memoryPerRank }
+
+    /// Collective: what the processes hold already is measured.
+    func plan(_ job: Job, _ world: Communicator, threads: Int, activations: ActivationPlace?, windows: Int?) throws -> Resolved {
+        let limit = limit(job.recipe)
+        let plan = try job.memoryPlan(threads: threads, limit: limit, activations: activations, windows: windows)
+        return Resolved(plan: plan, limit: limit)
+    }
+}
+
+/// A number of bytes on the command line.
+struct ByteCount: ExpressibleByArgument {
+    let bytes: Int
+
+    init?(argument: String) {
+        guard let bytes = parseByteCount(argument) else { return nil }
+        self.bytes = bytes
+    }
+}

@@ -1,0 +1,95 @@
+// Promise 2: a rank's memory has a bound that is printed before the run and kept during it, and keeping it changes no byte.
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct MemoryTests {
+    /// What report.json says of memory.
+    private struct Report: Decodable {
+        struct Memory: Decodable {
+            var boundBytes: Int
+            var phases: [String: Int]
+        }
+        struct Rank: Decodable {
+            var peakMemoryBytes: Int
+            var bytesRead: Int
+        }
+        var memory: Memory
+        var ranks: [Rank]
+        var peak: Int { ranks.map(\.peakMemoryBytes).max() ?? 0 }
+    }
+
+    private func compress(_ model: WideModel, _ name: String, _ flags: [String] = [], ranks: Int?, threads: Int = 1) throws -> Report {
+        let output = model.output(name)
+        let run = try CleaveProcess.run(["compress", model.recipe, "--output", output] + flags, ranks: ranks, threads: threads)
+        try #require(run.exitCode == 0, "\(name): \(run.errors)")
+        #expect(run.errors.contains("memory       "))
+        return try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json")))
+    }
+
+    /// The sum of a Hessian some columns at a time, R panel by panel, one tile at a time: on any number of ranks the bytes of a run that holds everything.
+    @Test func aLimitChangesMemoryAlone() throws {
+        let model = try WideModel(columns: 3200)
+        let free = try compress(model, "free", ranks: 1)
+        let reference = try SmallRun.files(model.output("free"))
+        #expect(free.peak < free.memory.boundBytes)
+        for ranks in 1...4 {
+            let least = try leastLimit(model, ranks: ranks)
+            let held = try compress(model, "held", ["--memory-per-rank", "\(least + (4 << 20))"], ranks: ranks)
+            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks in \(least) bytes")
+            #expect(held.peak <= held.memory.boundBytes && held.memory.boundBytes < free.memory.boundBytes / 4 * 3, "\(ranks) ranks")
+            try FileManager.default.removeItem(atPath: model.output("held"))
+        }
+        let threads = try compress(model, "threads", ["--memory-per-rank", "\(try leastLimit(model, ranks: 2, threads: 2) + (4 << 20))"], ranks: 2, threads: 2)
+        try SmallRun.expectEqual(model.output("threads"), reference, "2 ranks of 2 threads")
+        #expect(threads.peak <= threads.memory.boundBytes)
+    }
+
+    /// The least limit that a refusal names.
+    private func leastLimit(_ model: WideModel, ranks: Int, threads: Int = 1) throws -> Int {
+        let refused = try CleaveProcess.run(
+            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"], ranks: ranks, threads: threads)
+        #expect(refused.exitCode == 65)
+        let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
+        return try #require(Int(words.prefix { $0.isNumber })) << 20
+    }
+
+    /// A run that was stopped goes on under another limit.
+    @Test func resumingUnderAnotherLimit() throws {
+        let model = try WideModel(columns: 1152, blocks: 2)
+        _ = try compress(model, "whole", ranks: 2)
+        let first = try CleaveProcess.run(["compress", model.recipe, "--output", model.output("parts"), "--max-hours", "0.00001"], ranks: 2)
+        #expect(first.exitCode == 75, "\(first.errors)")
+        _ = try compress(model, "parts", ["--memory-per-rank", "\(try leastLimit(model, ranks: 3) + (4 << 20))"], ranks: 3)
+        try SmallRun.expectEqual(model.output("parts"), try SmallRun.files(model.output("whole")), "resumed")
+    }
+
+    /// With weights that one rank sends to the others, all ranks together read what one rank alone reads, and their norms.
+    @Test func weightsAreReadOnce() throws {
+        let directory = try TemporaryDirectory()
+        // Linears that keep their weights, and dense weights inside the block.
+        let settings = ["propagation=block", "ignore=[lm_head, '*.o_proj']"]
+        func bytesRead(_ name: String, _ weights: String, ranks: Int) throws -> Int {
+            let run = try SmallRun.compress(directory.path + "/" + name, settings, flags: ["--weights", weights], ranks: ranks)
+            try #require(run.exitCode == 0, "\(name): \(run.errors)")
+            let report = try JSONDecoder().decode(
+                Report.self, from: Data(contentsOf: URL(fileURLWithPath: directory.path + "/\(name)/cleave/report.json")))
+            return report.ranks.reduce(0) { $0 + $1.bytesRead }
+        }
+        let alone = try bytesRead("alone", "mapped", ranks: 1)
+        let reference = try SmallRun.files(directory.path + "/alone")
+        let norms = 2 * 8 * 256 * 2  // two norms in each of 8 blocks, 256 numbers of bf16
+        #expect(try bytesRead("broadcast", "broadcast", ranks: 3) == alone + 2 * norms)
+        try SmallRun.expectEqual(directory.path + "/broadcast", reference, "broadcast")
+        #expect(try bytesRead("each", "mapped", ranks: 3) > alone + alone / 2)
+        try SmallRun.expectEqual(directory.path + "/each", reference, "read by each rank")
+    }
+
+    @Test func depthDoesNotMatter() throws {
+        let peaks = try [2, 12].map { blocks in
+            let model = try WideModel(columns: 512, blocks: blocks)
+            return try compress(model, "out", ["--memory-per-rank", "1GiB"], ranks: 2).peak
+        }
+        #expect(abs(peaks[1] - peaks[0]) < 6 << 20, "\(peaks)")
+    }
+}

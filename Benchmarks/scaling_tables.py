@@ -11,8 +11,8 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHAPES = ["llama-3.1-405b", "deepseek-v3", "dense-540b"]
 COLUMNS = {
-    "forward": ["forward"], "X^T X": ["hessian"], "sums": ["reduce"], "factor": ["factor"], "solve": ["solve"], "gather": ["gather"], "read": ["read"],
-    "write": ["commit", "merge", "verify"],
+    "forward": ["forward"], "X^T X": ["hessian"], "sums": ["reduce"], "factor": ["factor"], "solve": ["solve"], "gather": ["gather"],
+    "read": ["read"], "write": ["commit", "merge", "verify"],
 }
 
 
@@ -34,8 +34,8 @@ def main():
         command = [arguments.binary, "plan", "--shape", shape, "--ranks", arguments.ranks, "--machine", arguments.machine, "--json"]
         plan = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         files, predictions = plan["files"], plan["predictions"]
-        print(f"**{pathlib.Path(shape).name}**: {files['sourceBytes'] / 1e9:.0f} GB, {plan['tiles']} tiles; the result {files['outputBytes'] / 1e9:.0f} GB "
-              f"in {files['outputFiles']} files.\n")
+        result = f"{files['outputBytes'] / 1e9:.0f} GB in {files['outputFiles']} files"
+        print(f"**{pathlib.Path(shape).name}**: {files['sourceBytes'] / 1e9:.0f} GB, {plan['tiles']} tiles; the result {result}.\n")
         print("| ranks |" + "".join(f" {name} |" for name in COLUMNS) + " total | faster | efficiency |\n|" + "---|" * (len(COLUMNS) + 4))
         totals = [sum(row[phase] for phases in COLUMNS.values() for phase in phases) for row in predictions]
         for row, total in zip(predictions, totals):

@@ -47,9 +47,7 @@ extension Measurement {
 
     func measureSolving(_ rates: inout MachineProfile.Rates) throws {
         let columns = Self.columns
-        let x = random(columns, columns)
-        let gram = GramSum(columns: columns, tokens: columns, maxMagnitude: 1)
-        gram.add(x)
+        let gram = hessian(columns)
         var factored: Factor?
         let factorSeconds = try watch.seconds {
             factored = try Compression.factor(hessian: gram.sum, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
@@ -57,16 +55,30 @@ extension Measurement {
         rates.factor = Double(columns) * Double(columns) * Double(columns) / 3 / factorSeconds
         guard let factored else { return }
         let options = QuantizationOptions(bits: 4, group: 128, symmetric: true, grid: .solved, actOrder: true, wholeGroups: true)
-        // As many tiles as threads: each is solved by one.
-        let (rows, tiles) = (256, Threads.count)
-        let weights = random(rows, columns)
-        let solveSeconds = try watch.seconds {
-            _ = try parallelMap(tiles) { _ in try gptq(weights: weights, factor: factored, options: options).loss }
-        }
-        rates.solve = Double(tiles * rows) * Double(columns) * Double(columns) / solveSeconds
+        let narrow = try Compression.factor(hessian: hessian(columns / 4).sum, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
+        // Seconds of a weight grow with the columns, from what the search for ranges takes.
+        let (wide, short) = (try solveSeconds(factored, options), try solveSeconds(narrow, options))
+        let slope = max(wide - short, 0.1 * wide) / Double(columns - columns / 4)
+        rates.solve = 1 / slope
+        rates.search = 1 / max(wide - slope * Double(columns), 1e-3 * wide)
+        let weights = random(256, columns)
         rates.permute = 4 * Double(columns) * Double(columns) / (try permuteSeconds(gram.sum))
         let tile = EncodedTile(try gptq(weights: weights, factor: factored, options: options), options: options)
         rates.dequantize = Double(columns) * Double(columns) / (try dequantizeSeconds(tile))
+    }
+
+    private func hessian(_ columns: Int) -> GramSum {
+        let gram = GramSum(columns: columns, tokens: columns, maxMagnitude: 1)
+        gram.add(random(columns, columns))
+        return gram
+    }
+
+    /// Seconds of this rank for a weight of a tile; as many tiles as threads, since each is solved by one.
+    private func solveSeconds(_ factor: Factor, _ options: QuantizationOptions) throws -> Double {
+        let weights = random(256, factor.columns)
+        let tiles = Threads.count
+        let seconds = try watch.seconds { _ = try parallelMap(tiles) { _ in try gptq(weights: weights, factor: factor, options: options).loss } }
+        return seconds / Double(tiles * weights.count)
     }
 
     /// The panels of a Hessian in a factor's order, as they are sent to be summed.

@@ -21,8 +21,9 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         public var gramFloat = 0.0
         /// The fp64 factorisation; c^3 / 3 operations.
         public var factor = 0.0
-        /// Solving a tile with the default method; r c^2 operations.
+        /// Solving a tile with the default method: r c^2 operations, and r c weights whose ranges are searched.
         public var solve = 0.0
+        public var search = 0.0
         /// Weights a second that become operands of products: from 4-bit codes to fp32 and to bf16.
         public var dequantize = 0.0
         /// Bytes a second of a Hessian that are put in the factor's order.
@@ -67,7 +68,7 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         guard ranks >= 1, hosts >= 1, hosts <= ranks, threads >= 1 else { return "\(ranks) ranks on \(hosts) hosts with \(threads) threads" }
         let needed: [(String, Double)] = [
             ("productBFloat16", rates.productBFloat16), ("productFloat", rates.productFloat), ("gramBFloat16", rates.gramBFloat16),
-            ("gramFloat", rates.gramFloat), ("factor", rates.factor), ("solve", rates.solve), ("dequantize", rates.dequantize),
+            ("gramFloat", rates.gramFloat), ("factor", rates.factor), ("solve", rates.solve), ("search", rates.search), ("dequantize", rates.dequantize),
             ("permute", rates.permute), ("diskRead", rates.diskRead), ("diskWrite", rates.diskWrite),
         ]
         return needed.first { !($0.1 > 0 && $0.1.isFinite) }.map { "the rate `\($0.0)` is \($0.1)" }

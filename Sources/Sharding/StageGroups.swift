@@ -38,7 +38,8 @@ extension StagePlan {
 
     /// The rows of each tile of each rank that has any.
     func tileRows(ranks: Int) -> [[Int]] {
-        zip(Assignment(ranks: ranks).owners(of: tiles), tiles).reduce(into: [Int: [Int]]()) { $0[$1.0, default: []].append($1.1.rows.count) }.map(\.value)
+        let owners = zip(Assignment(ranks: ranks).owners(of: tiles), tiles)
+        return owners.reduce(into: [Int: [Int]]()) { $0[$1.0, default: []].append($1.1.rows.count) }.map(\.value)
     }
 
     /// Bytes of the stage's tiles as ranks send them and partial checkpoints hold them: codes, fp32 scales and zero points, or values; two fp64 a row.
@@ -65,6 +66,7 @@ extension StagePlan {
 
     /// Factors that the stage's linears need: those whose settings differ need one each.
     var factorCount: Int {
-        Set(linears.compactMap { linear in linear.treatment.map { "\($0.damping) \($0.maxDamping) \($0.actOrder) \($0.actOrder == .groups ? $0.group : 0)" } }).count
+        let settings = linears.compactMap(\.treatment).map { "\($0.damping) \($0.maxDamping) \($0.actOrder) \($0.actOrder == .groups ? $0.group : 0)" }
+        return Set(settings).count
     }
 }

@@ -71,8 +71,8 @@ struct Workload {
             // A tile is solved by one thread: where tiles are few, threads idle, and ranks as well.
             let seconds = owners.map { rows in
                 let rounds = (rows.count + threads - 1) / threads
-                let operations = Double(rows.reduce(0, +)) * columns * columns
-                return operations / rates.solve * Double(rounds * threads) / Double(rows.count)
+                let weights = Double(rows.reduce(0, +)) * columns
+                return (weights * columns / rates.solve + weights / rates.search) * Double(rounds * threads) / Double(rows.count)
             }
             prediction.solve += count * (seconds.max() ?? 0)
         }

@@ -36,9 +36,10 @@ extension RankTests {
             #expect(floats == [Float](repeating: Float(world.size) - 1001.5, count: length))
         }
 
-        /// Also as long as the messages for which MPI libraries change their algorithm.
+        /// The last length is one of those for which MPI libraries change their algorithm.
         @Test(arguments: worlds, lengths + [20_000])
         func sumsToEachRoot(cut: Cut, length: Int) throws {
+            guard cut == .whole || length < 20_000 else { return }
             let world = try cut.world
             for root in 0..<world.size {
                 let own = (0..<length).map { Double(value(world.rank, $0)) }

@@ -11,7 +11,7 @@ import Transformers
     private func profile(ranks: Int = 2, threads: Int = 1, _ change: (inout MachineProfile.Rates) -> Void = { _ in }) -> MachineProfile {
         var rates = MachineProfile.Rates()
         (rates.productBFloat16, rates.productFloat, rates.gramBFloat16, rates.gramFloat, rates.factor, rates.solve) = (4e9, 2e9, 3e9, 1e9, 5e8, 2.5e8)
-        (rates.dequantize, rates.permute, rates.diskRead, rates.diskWrite) = (1e9, 4e9, 1e8, 5e7)
+        (rates.search, rates.dequantize, rates.permute, rates.diskRead, rates.diskWrite) = (2e8, 1e9, 4e9, 1e8, 5e7)
         change(&rates)
         return MachineProfile(processor: "test", ranks: ranks, hosts: 1, threads: threads, rates: rates)
     }
@@ -30,7 +30,7 @@ import Transformers
             expect(prediction.hessian, costs.hessianOperations / gram)
             expect(prediction.factor, costs.factorOperations / 5e8)
             let weights = plan.compressedLinears.reduce(0.0) { $0 + Double($1.linear.rows * $1.linear.columns) }
-            expect(prediction.solve, costs.solveOperations / 2.5e8 + 2 * weights / 1e8)
+            expect(prediction.solve, costs.solveOperations / 2.5e8 + weights / 2e8 + 2 * weights / 1e8)
             expect(prediction.read, 1 + weights / 1e9)
             expect(prediction.merge, 0.3 + 0.6)
             expect(prediction.verify, 0.3)

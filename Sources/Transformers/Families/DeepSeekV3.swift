@@ -100,7 +100,7 @@ private struct ExpertMixture {
         shared = try configuration.index("n_shared_experts", default: 0)
         intermediate = try configuration.count("moe_intermediate_size")
         // A list of stages for each block: not endless for a mistaken number.
-        let most = (1 << 18) / (try configuration.blockCount("num_hidden_layers"))
+        let most = (1 << 16) / (try configuration.blockCount("num_hidden_layers"))
         guard experts <= most else { throw configuration.invalid("n_routed_experts", "a whole number from 1 to \(most)") }
         guard chosen <= experts else { throw configuration.invalid("num_experts_per_tok", "at most the number of experts, \(experts)") }
     }

@@ -1,73 +1,15 @@
 // SparseGPT (Frantar and Alistarh, ICML 2023): column by column, later weights make up for those that become zero.
 
 internal import CKernels
-public import LinearAlgebra
+import LinearAlgebra
 
-/// A tile of rows of one layer on its way through SparseGPT.
+/// What SparseGPT does in the column loop.
 ///
 /// A weight's score is the output error that its removal leaves when all later columns make up for it: with the updated weight v_j, published as
 /// v_j^2 / U_jj^2. Here it is the square root of that, |v_j| R_jj, in the same order. A share of the weights is pruned for each mask block of
 /// columns, over all rows of the layer, in the weights as they are when the loop reaches the block; a pattern n:m is chosen for each m columns of a
 /// row, in the weights as they are by then. Weights that are kept may be quantized as in GPTQ, on grids that need not fit those that are not.
-public final class SparseGPTTile: PruningTile, @unchecked Sendable {
-    public let pruning: PruningOptions
-    private let tile: Tile
-    private let factor: Factor
-    private let loop: ColumnLoop
-    private let method: SparseGPT
-    /// Of the comparison at hand: [columns, lanes]
-    private var lastScores: Matrix<Float>?
-
-    public var rows: Int { tile.rows }
-    public var comparisons: [Range<Int>] { pruning.comparisons(columns: tile.columns) }
-
-    /// - Parameters:
-    ///   - weights: [rows, columns]. Columns whose input was always zero become zero (as published).
-    ///   - factor: made without act-order.
-    /// - Throws: `CompressionError`
-    public init(weights: Matrix<Float>, factor: Factor, pruning: PruningOptions, content: TileContent) throws(CompressionError) {
-        try pruning.validate(columns: weights.columns, content)
-        try pruning.validateGroups(content)
-        try factor.checkOrder(weights)
-        self.pruning = pruning
-        self.factor = factor
-        tile = try Tile(weights, permutation: nil, deadColumns: factor.deadColumns)
-        loop = ColumnLoop(r: factor.panel(0..<factor.columns), weights: tile.weights, errors: Matrix(repeating: 0, tile.columns, tile.lanes))
-        method = SparseGPT(tile, pruning, content)
-        if case .codes(let grids, _, let options) = method.output, !options.hasDynamicGroups { try grids.findAll(tile, factor: factor.outline) }
-    }
-
-    public func scores(_ columns: Range<Int>) -> Matrix<Float> {
-        loop.reach(columns)
-        let scores = loop.scores(columns, loop.updatedWeights(columns))
-        lastScores = scores
-        return scores.columns(0..<rows)
-    }
-
-    public func prune(_ columns: Range<Int>, threshold: Float) {
-        guard let lastScores else { preconditionFailure("no scores of columns \(columns)") }
-        method.mask.choose(columns, lastScores, above: threshold)
-        loop.run(method, over: columns)
-    }
-
-    public func finish(measuringEnergy: Bool) throws(CompressionError) -> SolvedTile {
-        if comparisons.isEmpty { loop.run(method) }
-        let loss = Array(method.loss.elements().prefix(rows)), energy = measuringEnergy ? factor.energies(tile) : []
-        switch method.output {
-        case .codes(let grids, let codes, let options):
-            return .codes(QuantizedTile(tile, codes: codes, grids: grids, options: options, loss: loss, energy: energy))
-        case .values(let values, let type):
-            let values = tile.original(values)
-            for row in 0..<values.rows {
-                let numbers = UnsafeBufferPointer(start: values.row(row), count: values.columns)
-                if let column = numbers.firstIndex(where: { !$0.isFinite }) { throw .valueOutOfRange(row: row, column: column, type) }
-            }
-            return .values(ValueTile(values: values, loss: loss, energy: energy))
-        }
-    }
-}
-
-private struct SparseGPT: ColumnMethod {
+struct SparseGPT: ColumnMethod {
     enum Output {
         /// [columns, lanes]
         case values(Matrix<Float>, ScaleType)
@@ -125,8 +67,8 @@ private struct SparseGPT: ColumnMethod {
             grids.groupOfPosition.withUnsafeBufferPointer { groups in
                 guard let first = groups.baseAddress else { return }
                 cleave_quantize_kept_columns(
-                    &leaf, grids.scales.base, grids.zeros.base, first + columns.lowerBound, Float(options.maxCode), kept, codes.row(columns.lowerBound),
-                    loss.base)
+                    &leaf, grids.scales.base, grids.zeros.base, first + columns.lowerBound, Float(options.maxCode), kept,
+                    codes.row(columns.lowerBound), loss.base)
             }
         }
     }
@@ -134,21 +76,13 @@ private struct SparseGPT: ColumnMethod {
 
 extension ColumnLoop {
     /// |v_j| R_jj of columns with the weights `updated`: [columns.count, lanes]
-    fileprivate func scores(_ columns: Range<Int>, _ updated: Matrix<Float>) -> Matrix<Float> {
+    func scores(_ columns: Range<Int>, _ updated: Matrix<Float>) -> Matrix<Float> {
         let result = Matrix<Float>(uninitialized: updated.rows, updated.columns)
         for (index, column) in columns.enumerated() {
             let (v, score, diagonal) = (updated.row(index), result.row(index), r.block(column..<column + 1, column..<column + 1).base[0])
             for lane in 0..<result.columns { score[lane] = v[lane].magnitude * diagonal }
         }
         return result
-    }
-}
-
-extension Factor {
-    /// Methods that prune take columns as they stand.
-    func checkOrder(_ weights: Matrix<Float>) throws(CompressionError) {
-        guard weights.columns == columns else { throw .shape("a tile of \(weights.columns) columns and the factor of \(columns)") }
-        guard permutation == nil else { throw .missingFactor("it was made with act-order, which does not go with sparsity") }
     }
 }
 

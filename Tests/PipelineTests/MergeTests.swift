@@ -111,7 +111,7 @@ extension PipelineTests {
             ["compress={method: rtn, grid: mse, group: 32}"], ["compress={bits: 3, group: 16, static_groups: false, symmetric: false}", "format=dense"],
             ["compress={method: sparsegpt, sparsity: 0.5}"], ["compress={method: sparsegpt, sparsity: 2:4, bits: 4, group: 32}"],
             ["compress={method: sparsegpt, sparsity: 0.5, bits: 4, group: 32, static_groups: true}"],
-            ["compress={method: wanda, sparsity: 2:4}", "format=dense"], ["compress={method: magnitude, sparsity: 0.5, bits: 8, group: -1}", "calibration=null"],
+            ["compress={method: sparsegpt, sparsity: 0.5, bits: 4, group: 32}", "format=gptq"], ["compress={method: wanda, sparsity: 2:4}", "format=dense"], ["compress={method: magnitude, sparsity: 0.5, bits: 8, group: -1}", "calibration=null"],
             ["compress={bits: 8, group: -1}", "propagation=block"], ["compress={group: 32}", "propagation=none", "compute=bf16"],
         ])
         func treatments(overrides: [String]) throws {

@@ -42,10 +42,9 @@ extension PipelineTests {
             ]
             let linears = try model.compress(settings).linears
             try model.merge(settings)
-            let configuration = String(decoding: try model.read("out/config.json"), as: UTF8.self)
-            let ignored = configuration.components(separatedBy: "\"ignore\":").last?.components(separatedBy: "]").first ?? ""
-            #expect(configuration.contains("pack-quantized") && ignored.contains("\"model.layers.0.self_attn.q_proj\",\n"))
-            #expect(!ignored.contains("down_proj") && !ignored.contains("o_proj"))
+            let configuration = try #require(JSONSerialization.jsonObject(with: Data(model.read("out/config.json"))) as? [String: Any])
+            let ignored = try #require((configuration["quantization_config"] as? [String: Any])?["ignore"] as? [String])
+            #expect(ignored.sorted() == (linears.filter { $0.bits == nil }.map(\.name) + ["lm_head"]).sorted() && ignored.count == 11)
             let weights = try weights(model, "model.layers.1.mlp.up_proj")
             #expect(stride(from: 0, to: weights.count, by: 4).allSatisfy { first in (first..<first + 4).count { weights[$0] & 0x7fff == 0 } == 2 })
             for linear in linears {
@@ -65,6 +64,12 @@ extension PipelineTests {
                 try model.merge(settings)
                 #expect(try model.read("out/model.safetensors") == undisturbed.read("out/model.safetensors"))
             }
+        }
+
+        @Test func formatsOfCodesAloneRefuseValues() throws {
+            let model = try TinyModel()
+            let refusal = message { _ = try model.job(["compress={method: wanda, sparsity: 0.5}", "format=gptq"]) }
+            #expect(refusal?.contains("`format: gptq` cannot carry model.layers.0.self_attn.q_proj: it is pruned without being quantized") == true, "\(refusal ?? "none")")
         }
 
         @Test func anotherSparsityIsAnotherPlan() throws {

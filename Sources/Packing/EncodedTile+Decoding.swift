@@ -1,0 +1,40 @@
+// An encoded tile as weights, and as the solver left it.
+
+public import Compression
+public import LinearAlgebra
+
+extension EncodedTile {
+    /// The tile's weights: scale * (code - zero), or the values.
+    /// - Parameter weights: [rows, columns]
+    public func dequantize(into weights: Matrix<Float>) {
+        guard let type = layout.valueType else { return decoded().dequantize(into: weights) }
+        precondition(weights.rows == layout.rows && weights.columns == layout.columns, "\(layout.rows) x \(layout.columns) into another shape")
+        withExtendedLifetime(bytes) {
+            for row in 0..<layout.rows {
+                let start = row * layout.columns
+                switch type {
+                case .f32: weights.row(row).update(from: pointer(layout.values, Float.self) + start, count: layout.columns)
+                case .f16: Numbers.widen(float16: pointer(layout.values, UInt16.self) + start, into: weights.row(row), count: layout.columns)
+                case .bf16: Numbers.widen(bfloat16: pointer(layout.values, UInt16.self) + start, into: weights.row(row), count: layout.columns)
+                }
+            }
+        }
+    }
+
+    /// A tile of codes as the solver left it.
+    public func decoded() -> QuantizedTile {
+        let codes = Matrix<UInt8>(uninitialized: layout.rows, layout.columns)
+        let groups = withExtendedLifetime(bytes) {
+            let words = pointer(layout.codes, UInt32.self)
+            for row in 0..<layout.rows {
+                BitStream.unpack(words + row * layout.wordsPerRow, count: layout.columns, bits: layout.options.bits, into: codes.row(row))
+            }
+            return Array(UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4))
+        }
+        let losses = losses()
+        return QuantizedTile(
+            codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
+            groupOfColumn: groups.isEmpty ? nil : groups, loss: Array(losses[..<layout.rows]),
+            energy: Array(losses[layout.rows...].prefix { !$0.isNaN }))
+    }
+}

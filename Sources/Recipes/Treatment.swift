@@ -1,0 +1,89 @@
+// One method with its settings, every default filled in.
+
+public import Compression
+
+/// In which order columns are quantized.
+public enum ActOrder: String, Sendable, Codable, CaseIterable {
+    /// As they stand.
+    case off = "false"
+    /// By descending diagonal of the Hessian (published as act-order).
+    case columns = "true"
+    /// The same among groups, and inside each: a group's columns stay together.
+    case groups
+}
+
+/// One method with its settings.
+public struct Treatment: Sendable, Equatable, Codable {
+    public var method: Method
+    /// nil: weights that are kept are not quantized, and group, grid and symmetry mean nothing.
+    public var bits: Int?
+    /// Columns of a group; -1: the whole row.
+    public var group: Int
+    public var symmetric: Bool
+    public var actOrder: ActOrder
+    public var staticGroups: Bool
+    public var grid: Grid
+    /// Share of the mean of the Hessian's diagonal that is added to it.
+    public var damping: Double
+    /// The damping at which a linear whose Hessian is still singular falls back.
+    public var maxDamping: Double
+    /// Of methods that prune.
+    public var sparsity: Sparsity?
+    /// Columns for which SparseGPT chooses a mask at a time, over all rows; nil for patterns and other methods.
+    public var maskBlock: Int?
+
+    package init(
+        method: Method, bits: Int?, group: Int, symmetric: Bool, actOrder: ActOrder, staticGroups: Bool, grid: Grid, damping: Double, maxDamping: Double,
+        sparsity: Sparsity? = nil, maskBlock: Int? = nil
+    ) {
+        self.method = method
+        self.bits = bits
+        self.group = group
+        self.symmetric = symmetric
+        self.actOrder = actOrder
+        self.staticGroups = staticGroups
+        self.grid = grid
+        self.damping = damping
+        self.maxDamping = maxDamping
+        self.sparsity = sparsity
+        self.maskBlock = maskBlock
+    }
+
+    /// What the solver is to make of a weight.
+    ///
+    /// - Parameters:
+    ///   - type: the one in which the model stores it, and the result where it is not quantized.
+    ///   - scaleType: that of the format's scales; nil: the weight's.
+    ///   - leastZero: the least zero point that the format can hold.
+    public func content(type: ScaleType, scaleType: ScaleType? = nil, leastZero: Int = 0) -> TileContent {
+        options(scaleType: scaleType ?? type, leastZero: leastZero).map(TileContent.codes) ?? .values(type)
+    }
+
+    /// Which weights are compared when some become zero; nil when none do.
+    public var pruning: PruningOptions? {
+        sparsity.map { sparsity in
+            PruningOptions(sparsity: sparsity, scope: method == .wanda ? .rows : maskBlock.map(PruningOptions.Scope.blocks) ?? .layer)
+        }
+    }
+
+    /// How the solver quantizes; nil when it does not.
+    ///
+    /// - Parameters:
+    ///   - scaleType: the model's type, or that of the format's scales.
+    ///   - leastZero: the least zero point that the format can hold.
+    public func options(scaleType: ScaleType, leastZero: Int = 0) -> QuantizationOptions? {
+        guard let bits else { return nil }
+        return QuantizationOptions(
+            bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0,
+            staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
+    }
+}
+
+extension Treatment {
+    /// The method in a few words: `sparsegpt 0.5, 4 bits by 64`.
+    public var summary: String {
+        let pruned = sparsity.map { " \($0)" } ?? ""
+        let quantized = bits.map { "\(sparsity == nil ? "" : ",") \($0) bits by \(group == -1 ? "row" : "\(group)")" } ?? ""
+        return method.rawValue + pruned + quantized
+    }
+}

@@ -48,8 +48,7 @@ struct Merge {
         return SizeReport(
             sourceBytes: model.checkpoint.index.totalByteCount,
             outputBytes: output.files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } },
-            bitsPerWeight: Double(8 * output.compressedBytes) / Double(max(output.compressedWeights, 1)),
-            sourceBitsPerWeight: Double(output.sourceBitsOfCompressed) / Double(max(output.compressedWeights, 1)))
+            bitsPerWeight: output.bitsPerWeight, sourceBitsPerWeight: output.sourceBitsPerWeight)
     }
 
     /// Takes away what makes a directory look finished, config.json first, and then shards of an earlier cut, before the first new file is written.

@@ -70,7 +70,8 @@ public struct ModelShape: Sendable {
 extension OutputPlan {
     func volumes(source: CheckpointIndex) -> FileVolumes {
         FileVolumes(
-            sourceBytes: source.totalByteCount, outputBytes: files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } }, outputFiles: files.count)
+            sourceBytes: source.totalByteCount, outputBytes: files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } }, outputFiles: files.count,
+            bitsPerWeight: bitsPerWeight)
     }
 }
 

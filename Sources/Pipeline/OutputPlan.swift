@@ -96,7 +96,7 @@ struct OutputPlan: Sendable {
     }
 
     /// Bytes of everything that stands for the weights of compressed linears.
-    var compressedBytes: Int {
+    private var compressedBytes: Int {
         files.reduce(0) { sum, file in
             sum + file.tensors.reduce(0) { total, tensor in
                 if case .linear = origins[tensor.name] { total + tensor.byteCount } else { total }
@@ -104,11 +104,15 @@ struct OutputPlan: Sendable {
         }
     }
 
-    /// Bits that the weights of compressed linears take in the source.
-    var sourceBitsOfCompressed: Int { linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns * $1.packed.sourceType.bits } }
+    /// Bits of a weight of the compressed linears in the result, scales and zero points included, and in the source.
+    var bitsPerWeight: Double { Double(8 * compressedBytes) / Double(max(compressedWeights, 1)) }
+    var sourceBitsPerWeight: Double {
+        let bits = linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns * $1.packed.sourceType.bits }
+        return Double(bits) / Double(max(compressedWeights, 1))
+    }
 
     /// Weights of all compressed linears.
-    var compressedWeights: Int { linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns } }
+    private var compressedWeights: Int { linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns } }
 }
 
 extension OutputFormat {

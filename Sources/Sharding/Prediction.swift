@@ -33,11 +33,14 @@ public struct FileVolumes: Codable, Sendable, Equatable {
     /// Bytes of the result's tensors, and the files that hold them.
     public var outputBytes: Int
     public var outputFiles: Int
+    /// Of the compressed linears in the result, scales and zero points included.
+    public var bitsPerWeight: Double
 
-    public init(sourceBytes: Int, outputBytes: Int, outputFiles: Int) {
+    public init(sourceBytes: Int, outputBytes: Int, outputFiles: Int, bitsPerWeight: Double) {
         self.sourceBytes = sourceBytes
         self.outputBytes = outputBytes
         self.outputFiles = outputFiles
+        self.bitsPerWeight = bitsPerWeight
     }
 }
 

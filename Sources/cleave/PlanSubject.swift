@@ -76,7 +76,7 @@ struct PlanSubject {
             model        \(plan.recipe.model) (\(plan.architecture.family), \(plan.blocks.count) blocks, \(formatBytes(files.sourceBytes)))
             calibration  \(calibration)
             work         \(plan.compressedLinears.count) linears in \(plan.tileCount) tiles
-            result       \(formatBytes(files.outputBytes)) in \(files.outputFiles) files (\(plan.recipe.format.rawValue))
+            result       \(formatBytes(files.outputBytes)) in \(files.outputFiles) files (\(plan.recipe.format.rawValue)), \(format(files.bitsPerWeight, digits: 2)) bits per compressed weight
 
 
             """

@@ -6,7 +6,7 @@ import Testing
 import Transformers
 
 @Suite struct PredictionTests {
-    private let files = FileVolumes(sourceBytes: 100_000_000, outputBytes: 30_000_000, outputFiles: 3)
+    private let files = FileVolumes(sourceBytes: 100_000_000, outputBytes: 30_000_000, outputFiles: 3, bitsPerWeight: 4.25)
 
     private func profile(ranks: Int = 2, threads: Int = 1, _ change: (inout MachineProfile.Rates) -> Void = { _ in }) -> MachineProfile {
         var rates = MachineProfile.Rates()
@@ -91,7 +91,7 @@ import Transformers
         let thousand = try #require(plan.prediction(ranks: 1000, files: files, on: connected()))
         #expect(thousand.solve >= 0.999 * hundred.solve && thousand.forward == hundred.forward && thousand.hessian == hundred.hessian)
         // One tile for a rank: its other threads have nothing to solve.
-        let idle = try #require(plan.prediction(ranks: 1000, files: FileVolumes(sourceBytes: 0, outputBytes: 0, outputFiles: 1), on: connected(threads: 8)))
+        let idle = try #require(plan.prediction(ranks: 1000, files: FileVolumes(sourceBytes: 0, outputBytes: 0, outputFiles: 1, bitsPerWeight: 0), on: connected(threads: 8)))
         #expect(idle.solve > 7 * thousand.solve, "\(idle.solve) \(thousand.solve)")
     }
 

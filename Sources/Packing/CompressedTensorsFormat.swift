@@ -70,7 +70,7 @@ public struct CompressedTensorsFormat: WeightFormat {
     }
 
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {
-        let ignored = linears.filter(\.holdsValues).map(\.name) + ignored
+        let ignored = self.ignored(linears, ignored)
         let linears = linears.filter { !$0.holdsValues }
         guard !linears.isEmpty else { return nil }
         // By what is written of a scheme, not by how it was found: a checkpoint that was read again has the same groups.

@@ -52,7 +52,7 @@ extension GPTQConfiguration {
         var entries: [(key: String, value: JSONValue)] = [
             ("quant_method", "gptq"), ("bits", .integer(base.bits)), ("group_size", .integer(base.group)), ("desc_act", .boolean(base.isPermuted)),
             ("sym", .boolean(base.symmetric)), ("lm_head", false), ("checkpoint_format", .string(checkpointFormat)), ("format", .string(checkpointFormat)),
-            ("pack_dtype", "int32"), ("true_sequential", true), ("meta", ["quantizer": ["cleave"], "act_group_aware": .boolean(base.isOrdered)]),
+            ("pack_dtype", "int32"), ("meta", ["quantizer": ["cleave"], "act_group_aware": .boolean(base.isOrdered)]),
         ]
         // Linears inside blocks that keep their weights; heads and embeddings are never taken for compressed.
         let kept = ignored.filter { relativeName($0) != nil }

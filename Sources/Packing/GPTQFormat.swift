@@ -15,6 +15,7 @@ public enum ZeroPoints: Sendable {
 /// Per linear: qweight [columns in words, rows] I32, scales [groups, rows] F16, g_idx [columns] I32, qzeros [groups, words of rows] I32.
 ///
 /// Every row's codes are one bit stream, which runs down a column of qweight; a group's zero points are one along a row of qzeros.
+/// Linears that hold values are plain tensors.
 ///
 /// Source: AutoGPTQ, `nn_modules/qlinear/qlinear_cuda.py`; GPTQModel, `nn_modules/qlinear/__init__.py` and `utils/model.py`.
 public struct GPTQFormat: WeightFormat {
@@ -26,7 +27,10 @@ public struct GPTQFormat: WeightFormat {
 
     private var checkpointFormat: String { zeroPoints == .plain ? "gptq_v2" : "gptq" }
 
+    public var carriesValues: Bool { true }
+
     public func refusal(_ linear: PackedLinear) -> String? {
+        if linear.holdsValues { return nil }
         if linear.columns % 32 != 0 || linear.rows % 32 != 0 {
             return "its shape [\(linear.rows), \(linear.columns)] is not made of multiples of 32, which GPTQ's words need; "
                 + "use `format: compressed-tensors` or `format: dense`"
@@ -35,7 +39,8 @@ public struct GPTQFormat: WeightFormat {
     }
 
     public func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {
-        [
+        if linear.holdsValues { return try DenseFormat().tensors(linear) }
+        return [
             try TensorDescription(
                 name: linear.name + ".qweight", type: .i32, shape: [BitStream.wordCount(linear.columns, bits: linear.bits), linear.rows]),
             try TensorDescription(name: linear.name + ".scales", type: .f16, shape: [linear.groups, linear.rows]),
@@ -46,6 +51,7 @@ public struct GPTQFormat: WeightFormat {
     }
 
     public func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
+        if linear.holdsValues { return try DenseFormat().write(tensor, of: linear, tile: tile, to: sink) }
         switch tensor.dropFirst(linear.name.count) {
         case ".qweight": try writeCodes(linear, tile, sink)
         case ".scales":
@@ -90,7 +96,7 @@ public struct GPTQFormat: WeightFormat {
     }
 
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {
-        GPTQConfiguration.object(linears, ignored: ignored, checkpointFormat: checkpointFormat)
+        GPTQConfiguration.object(linears.filter { !$0.holdsValues }, ignored: self.ignored(linears, ignored), checkpointFormat: checkpointFormat)
     }
 
     /// AutoGPTQ, GPTQModel and vLLM look for the same keys here.

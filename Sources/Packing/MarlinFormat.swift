@@ -4,13 +4,16 @@ internal import Compression
 internal import LinearAlgebra
 public import Safetensors
 
-/// Per linear: B [columns / 16, 2 rows] I32, s [groups, rows] F16.
+/// Per linear: B [columns / 16, 2 rows] I32, s [groups, rows] F16. Linears that hold values are plain tensors.
 ///
 /// Source: marlin, `marlin/__init__.py`; the keys of config.json are those with which AutoGPTQ and vLLM tell it from GPTQ's own format.
 public struct MarlinFormat: WeightFormat {
     public init() {}
 
+    public var carriesValues: Bool { true }
+
     public func refusal(_ linear: PackedLinear) -> String? {
+        if linear.holdsValues { return nil }
         let options = linear.tiles[0].options
         let instead = "use `format: gptq` or `format: compressed-tensors`"
         if linear.bits != 4 || !options.symmetric { return "Marlin has symmetric codes of 4 bits; \(instead)" }
@@ -23,13 +26,15 @@ public struct MarlinFormat: WeightFormat {
     }
 
     public func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {
-        [
+        if linear.holdsValues { return try DenseFormat().tensors(linear) }
+        return [
             try TensorDescription(name: linear.name + ".B", type: .i32, shape: [linear.columns / 16, 2 * linear.rows]),
             try TensorDescription(name: linear.name + ".s", type: .f16, shape: [linear.groups, linear.rows]),
         ]
     }
 
     public func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
+        if linear.holdsValues { return try DenseFormat().write(tensor, of: linear, tile: tile, to: sink) }
         switch tensor.dropFirst(linear.name.count) {
         case ".B":
             let words = Matrix<UInt32>(repeating: 0, linear.columns / Marlin.tile, 2 * linear.rows)
@@ -63,7 +68,7 @@ public struct MarlinFormat: WeightFormat {
     }
 
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {
-        GPTQConfiguration.object(linears, ignored: ignored, checkpointFormat: "marlin")
+        GPTQConfiguration.object(linears.filter { !$0.holdsValues }, ignored: self.ignored(linears, ignored), checkpointFormat: "marlin")
     }
 
     public func companions(_ linears: [PackedLinear], ignored: [String]) throws -> [(name: String, text: String)] {

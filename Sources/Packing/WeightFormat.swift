@@ -70,4 +70,10 @@ extension WeightFormat {
 
 extension WeightFormat {
     public var carriesValues: Bool { false }
+
+    /// `ignored` with the linears that hold values, of which the caller may have named some in their place.
+    func ignored(_ linears: [PackedLinear], _ ignored: [String]) -> [String] {
+        let known = Set(ignored)
+        return linears.filter { $0.holdsValues && !known.contains($0.name) }.map(\.name) + ignored
+    }
 }

@@ -183,7 +183,7 @@ public struct Conversion {
 extension Checkpoint {
     /// Copies a tensor in pieces.
     func copy(_ tensor: TensorDescription, to writer: SafetensorsWriter) throws {
-        let piece = 64 << 20  // bytes at a time
+        let piece = 8 << 20  // bytes at a time
         for start in stride(from: 0, to: tensor.byteCount, by: piece) {
             try withBytes(of: tensor.name, bytes: start..<min(start + piece, tensor.byteCount)) { try writer.append($0, to: tensor.name) }
         }

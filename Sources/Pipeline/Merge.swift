@@ -77,7 +77,7 @@ struct Merge {
                         try writer.append(bytes, to: entry.name)
                     }
                 case .source:
-                    try copy(entry.description, to: writer)
+                    try model.checkpoint.copy(entry.description, to: writer)
                 case nil:
                     throw PipelineError(.internalError, "tensor \(entry.name) has no origin")
                 }
@@ -87,15 +87,6 @@ struct Merge {
         } catch {
             writer.abandon()
             throw error
-        }
-    }
-
-    private func copy(_ tensor: TensorDescription, to writer: SafetensorsWriter) throws {
-        let piece = 8 << 20  // bytes at a time
-        for start in stride(from: 0, to: tensor.byteCount, by: piece) {
-            try model.checkpoint.withBytes(of: tensor.name, bytes: start..<min(start + piece, tensor.byteCount)) { bytes in
-                try writer.append(bytes, to: tensor.name)
-            }
         }
     }
 
@@ -140,9 +131,9 @@ struct Merge {
         return value.text()
     }
 
-    /// The linears that keep their weights.
+    /// The linears that clients find as plain weights, kept or pruned.
     private var ignored: [String] {
-        let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.treatment == nil }.map(\.linear.name) } }
+        let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.options == nil }.map(\.linear.name) } }
         return kept + [plan.architecture.head.linear.name]
     }
 

@@ -128,6 +128,9 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
         }
     }
 
+    /// Whether words of the format's tensors hold numbers of a row beside those of all others: a tensor is then whole before its first byte is written.
+    public var laysRowsBesideEachOther: Bool { scaleType == .f16 }
+
     /// The least zero point that the format can hold.
     public var leastZero: Int { self == .gptq ? 1 : 0 }
 }

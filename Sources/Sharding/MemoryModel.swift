@@ -107,12 +107,24 @@ struct MemoryModel {
         return resting(stage, leaving: true) + Self.encoded(stage) + weights + max(loading, batchInput(stage) + effect(stage))
     }
 
-    /// Assembling the result: a piece of the source or a tile, and what is waiting to be written.
+    /// Assembling the result: a piece of the source or a tile, and what is waiting to be written; whole tensors where the format transposes them.
     func merge() -> Int {
         let stages = plan.blocks.flatMap(\.stages)
         let tile = stages.map { $0.tileRows * $0.columns }.max() ?? 0
         let transposed = stages.map(\.transposedWeights).max() ?? 0
-        return base + (16 << 20) + max(8 * tile, 10 * transposed)
+        return base + (16 << 20) + max(8 * tile, 10 * transposed) + wholeTensor
+    }
+
+    /// The largest tensor of a format that lays codes, scales or zero points of all rows beside each other; 0 for other formats.
+    private var wholeTensor: Int {
+        guard plan.recipe.format.laysRowsBesideEachOther else { return 0 }
+        return plan.compressedLinears.compactMap { linear in
+            linear.options.map { options in
+                let (rows, columns) = (linear.linear.rows, linear.linear.columns)
+                // Scales twice in fp32, and once as they are stored.
+                return max((rows * columns * options.bits + 7) / 8, rows * options.groupCount(columns: columns) * (4 + 4 + 2))
+            }
+        }.max() ?? 0
     }
 
     /// Measuring perplexity: the windows of a rank go through the model together.

@@ -114,7 +114,7 @@ struct SampleLinear {
         return (PackedLinear(name: "m.down", sourceType: .bf16, isTransposed: false, tiles: tiles.map(\.layout)), tiles)
     }()
 
-    @Test(arguments: [DenseFormat(), CompressedTensorsFormat()] as [any WeightFormat])
+    @Test(arguments: [DenseFormat(), CompressedTensorsFormat(), GPTQFormat(zeroPoints: .lessOne), MarlinFormat()] as [any WeightFormat])
     func valuesArePlainTensors(format: any WeightFormat) throws {
         #expect(format.carriesValues && format.refusal(sample.linear) == nil && sample.linear.holdsValues)
         let tensors = try format.tensors(sample.linear)

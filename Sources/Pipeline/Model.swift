@@ -127,7 +127,6 @@ public struct CheckpointParameters: ParameterSource {
             guard index >= 0, index < rows else { throw PipelineError(.badInput, "row \(index) of tensor \(tensor), which has \(rows)") }
             try copy(tensor, rows: Int(index)..<Int(index) + 1, columns: columns, into: destination.row(position))
         }
-        try checkpoint.letGo(tensor)
     }
 
     private func shape(_ tensor: String) throws -> (ElementType, rows: Int, columns: Int) {

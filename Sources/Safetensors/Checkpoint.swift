@@ -55,12 +55,6 @@ public final class Checkpoint: Sendable {
             tensor.bytes.lowerBound + range.lowerBound..<tensor.bytes.lowerBound + range.upperBound, body)
     }
 
-    /// Takes what was read of a mapped tensor, in pieces too small to be let go of one by one, out of this process.
-    public func letGo(_ name: String) throws(SafetensorsError) {
-        let tensor = try tensor(name)
-        try file(tensor.file).letGo(tensor.bytes)
-    }
-
     private func tensor(_ name: String) throws(SafetensorsError) -> CheckpointIndex.Tensor {
         guard let tensor = index.tensors[name] else {
             throw SafetensorsError(.unknownTensor, path: index.directory, "The checkpoint has no tensor \"\(name)\".")

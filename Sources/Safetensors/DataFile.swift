@@ -50,17 +50,15 @@ final class DataFile: Sendable {
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
         if let mapping {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: mapping.bytes[offset..<offset + buffer.count]))
-            if buffer.count >= Self.leastLetGo { letGo(offset..<offset + buffer.count) }
+            letGo(offset..<offset + buffer.count)
         } else {
             try readFromDisk(at: offset, into: buffer)
         }
     }
 
-    /// Bytes of a reading that are worth a system call to let go of.
-    private static let leastLetGo = 256 << 10
-
     /// Takes some bytes of a mapping out of this process, whose memory they count as; they stay in the system's cache for all processes of the node.
-    func letGo(_ range: Range<Int>) {
+    /// Small readings too: a model has many of them.
+    private func letGo(_ range: Range<Int>) {
         guard let mapping else { return }
         // The system maps neighbours of a page that is touched, up to this alignment.
         let around = 64 << 10
@@ -103,7 +101,7 @@ final class DataFile: Sendable {
     /// Calls `body` with the bytes of `range`: the mapping itself, or a buffer that lives for the call.
     func withBytes<R>(_ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
         if let mapping {
-            defer { if range.count >= Self.leastLetGo { letGo(range) } }
+            defer { letGo(range) }
             return try body(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]))
         }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 64)

@@ -87,8 +87,9 @@ extension Measurement {
         let plan = try FactorPlan(diagonal: diagonal, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
         return try watch.seconds {
             for range in choleskyPanels(order: hessian.columns) {
-                let panel = Matrix<Double>(repeating: 0, hessian.columns - range.lowerBound, range.count)
-                plan.copy(range, of: hessian, into: panel)
+                let elements = PanelPart(plan, panel: range, hessianColumns: 0..<hessian.columns)
+                let message = Matrix<Double>(uninitialized: 1, elements.count)
+                elements.take(from: hessian, into: UnsafeMutableBufferPointer(start: message.base, count: message.count))
             }
         }
     }

@@ -23,9 +23,13 @@ public struct Costs: Codable, Sendable {
 }
 
 extension Plan {
-    /// Bytes of a Hessian's panels, from the diagonal on, in fp64: a rank sends those of others to them and its own to all.
-    static func panelBytes(_ columns: Int) -> Double {
-        choleskyPanels(order: columns).reduce(0) { $0 + 8 * Double(columns - $1.lowerBound) * Double($1.count) }
+    /// Bytes of a Hessian's panels in fp64 that the first rank sends, which has the most: others' to them, without what lies above the diagonal, and its
+    /// own to all, with it.
+    static func panelBytes(_ columns: Int, ranks: Int) -> Double {
+        choleskyPanels(order: columns).enumerated().reduce(0) { sum, panel in
+            let (rows, width) = (columns - panel.element.lowerBound, panel.element.count)
+            return sum + 8 * Double(rows * width - (Assignment(ranks: ranks).panelOwner(panel.offset) == 0 ? 0 : width * (width - 1) / 2))
+        }
     }
 
     /// The costs on a number of ranks.
@@ -45,7 +49,7 @@ extension Plan {
                 costs.forwardOperations += stage.stage.operations(lengths: Array(repeating: length, count: sequences)) * (recipe.propagation == .block ? 2 : 1)
                 if stage.needsHessian {
                     costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
-                    costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns) + 8 * Double(columns))
+                    costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns, ranks: ranks) + 8 * Double(columns))
                     // Every rank waits for the busiest one of each stage.
                     if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
                     costs.factorOperations += busiest[columns] ?? 0

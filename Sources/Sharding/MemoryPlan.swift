@@ -21,6 +21,12 @@ public struct MemoryPlan: Sendable {
         public var stage: String?
     }
 
+    package init(keepsActivations: Bool, stages: [[StageResidency]], phases: [Phase]) {
+        self.keepsActivations = keepsActivations
+        self.stages = stages
+        self.phases = phases
+    }
+
     public var bound: Int { phases.map(\.bytes).max() ?? 0 }
 }
 

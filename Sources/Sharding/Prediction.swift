@@ -47,12 +47,15 @@ public struct FileVolumes: Codable, Sendable, Equatable {
 extension Plan {
     /// The time of a run on a number of ranks like those of the profile.
     ///
+    /// - Parameter memory: what is kept in memory on that many ranks; nil: everything.
     /// - Returns: nil for several ranks when the profile is that of a single one, which sends no messages.
-    public func prediction(ranks: Int, files: FileVolumes, on profile: MachineProfile) -> Prediction? {
+    public func prediction(ranks: Int, files: FileVolumes, on profile: MachineProfile, memory: MemoryPlan? = nil) -> Prediction? {
         guard let messages = MessageModel(profile, ranks: ranks) else { return nil }
         let work = Workload(plan: self, ranks: ranks, profile: profile, messages: messages)
         var prediction = Prediction(ranks: ranks)
-        for group in stageGroups { work.add(group, to: &prediction) }
+        for group in stageGroups {
+            work.add(group, memory?.stages[group.place.block][group.place.stage] ?? .whole, to: &prediction)
+        }
         let disk = DiskModel(profile)
         prediction.read += Double(files.sourceBytes) / disk.read(ranks: ranks)
         // A file of the result is written, and read again, by one rank.

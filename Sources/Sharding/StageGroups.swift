@@ -7,6 +7,8 @@ internal import Transformers
 /// A stage, and how many of the plan cost the same.
 struct StageGroup {
     let stage: StagePlan
+    /// Block and index of the first.
+    let place: (block: Int, stage: Int)
     var count: Int
 }
 
@@ -15,13 +17,15 @@ extension Plan {
     var stageGroups: [StageGroup] {
         var places: [String: Int] = [:]
         var groups: [StageGroup] = []
-        for stage in blocks.flatMap(\.stages) {
-            let kind = stage.kind
-            if let place = places[kind] {
-                groups[place].count += 1
-            } else {
-                places[kind] = groups.count
-                groups.append(StageGroup(stage: stage, count: 1))
+        for (block, blockPlan) in blocks.enumerated() {
+            for (index, stage) in blockPlan.stages.enumerated() {
+                let kind = stage.kind
+                if let place = places[kind] {
+                    groups[place].count += 1
+                } else {
+                    places[kind] = groups.count
+                    groups.append(StageGroup(stage: stage, place: (block, index), count: 1))
+                }
             }
         }
         return groups

@@ -28,7 +28,7 @@ struct Workload {
     }
 
     /// Adds the time of a group's stages.
-    func add(_ group: StageGroup, to prediction: inout Prediction) {
+    func add(_ group: StageGroup, _ residency: StageResidency, to prediction: inout Prediction) {
         let (stage, count) = (group.stage, Double(group.count))
         let isBFloat16 = plan.recipe.compute == .bf16
         let columns = Double(stage.columns)
@@ -41,25 +41,38 @@ struct Workload {
         if stage.needsHessian {
             let tokens = Double(sequences * length) * stage.stage.tokenShare
             prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
-            addFactors(stage, count: count, to: &prediction)
+            addFactors(stage, parts: residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1, count: count, to: &prediction)
+            addPanels(stage, residency, count: count, to: &prediction)
         }
         addTiles(stage, count: count, to: &prediction)
     }
 
-    private func addFactors(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {
+    /// - Parameter parts: in which the Hessian is summed and sent.
+    private func addFactors(_ stage: StagePlan, parts: Int, count: Double, to prediction: inout Prediction) {
         let schedule = FactorSchedule(columns: stage.columns, ranks: ranks, threads: threads)
         let count = count * Double(stage.factorCount)
         prediction.factor += count * schedule.busiest / rates.factor
         // The largest |x|, and the diagonal.
         var seconds = messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
         for panel in choleskyPanels(order: stage.columns) {
-            let bytes = 8 * Double(stage.columns - panel.lowerBound) * Double(panel.count)
-            // Before a panel is sent comes whether it could be factored: its length, then the answer.
-            seconds += messages.reduce(bytes: bytes) + 2 * messages.latency + messages.broadcast(bytes: bytes)
+            let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
+            let bytes = 8 * Double(rows * width)
+            // What lies above the diagonal is not summed. Before a factored panel comes whether it could be: its length, then the answer.
+            seconds += messages.reduce(bytes: bytes - 4 * Double(width * (width - 1))) + Double(parts - 1) * messages.latency + 2 * messages.latency + messages.broadcast(bytes: bytes)
         }
         // Every rank puts the whole sum in the factor's order.
         seconds += 4 * Double(stage.columns) * Double(stage.columns) / rates.permute
         prediction.reduce += count * (seconds + max(0, schedule.critical - schedule.busiest) / rates.factor)
+    }
+
+    /// Where R lies over the ranks, every rank receives it again, in fp32, for each wave of tiles.
+    private func addPanels(_ stage: StagePlan, _ residency: StageResidency, count: Double, to prediction: inout Prediction) {
+        guard !residency.completeFactor, stage.panelColumns > 0 else { return }
+        let most = stage.tileRows(ranks: ranks).map(\.count).max() ?? 0
+        let waves = residency.tilesAtOnce.map { (most + $0 - 1) / $0 } ?? 1
+        let pieces = Double((stage.columns + stage.panelColumns - 1) / stage.panelColumns)
+        let bytes = 2 * Double(stage.columns) * Double(stage.columns) / pieces
+        prediction.reduce += count * Double(waves * stage.factorCount) * pieces * messages.broadcast(bytes: bytes)
     }
 
     private func addTiles(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {

@@ -66,7 +66,9 @@ struct PlanVerb: Verb {
             (ranks: ranks, memory: Result { () throws(MemoryShortage) in try plan.memoryPlan(ranks: ranks, threads: common.threads ?? 1, limit: limit) })
         }
         let costs = outcomes.map { plan.costs(ranks: $0.ranks, memory: try? $0.memory.get()) }
-        let predictions = profile.map { profile in rankCounts.map { plan.prediction(ranks: $0, files: subject.files, on: profile) } }
+        let predictions = profile.map { profile in
+            outcomes.map { plan.prediction(ranks: $0.ranks, files: subject.files, on: profile, memory: try? $0.memory.get()) }
+        }
         if common.json {
             let treatments = plan.compressedLinears.compactMap { linear in linear.treatment.map { (linear.linear.name, $0) } }
             Console.output(

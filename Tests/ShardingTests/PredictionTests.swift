@@ -51,14 +51,34 @@ import Transformers
         }
         let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
         #expect(slow.gather > 999 * fast.gather && slow.forward == fast.forward)
-        // 2 blocks of 3 stages of 256 columns and one of 704: panels of 256 columns from the diagonal on and the diagonal in fp64, to one and to all.
-        let panels: [Double] = [3 * 256 * 256, 704 * 256, 448 * 256, 192 * 192]
+        // 2 blocks of 3 stages of 256 columns and one of 704: the lower triangles of panels of 256 columns to one, rectangles to all; diagonals to both.
+        let rectangles: [Double] = [3 * 256 * 256, 704 * 256, 448 * 256, 192 * 192]
+        let triangles: Double = 3 * 256 * 257 / 2 + 704 * 705 / 2
         let diagonals: Double = 3 * 256 + 704
-        let bytes = 2 * 8 * 2 * (panels.reduce(0, +) + diagonals)
+        let bytes = 2 * 8 * (rectangles.reduce(0, +) + triangles + 2 * diagonals)
         #expect(abs(slow.reduce * 1e6 / bytes - 1) < 1e-9, "\(slow.reduce)")
         // The largest |x|; the diagonal twice; for each panel a sum, a length, an answer and a copy.
         let calls: Double = 2 * (3 * 7 + 15)
         #expect(abs(try seconds(1e30, 1).reduce / calls - 1) < 1e-9)
+    }
+
+    /// Columns of R that lie with their owners come to all for each wave of tiles; a Hessian in parts is summed in as many calls.
+    @Test func lessMemoryCostsMessages() throws {
+        let plan = try plan("", llama(hidden: 1024, intermediate: 2816))
+        func prediction(_ residency: StageResidency) throws -> Prediction {
+            let stages = plan.blocks.map { $0.stages.map { _ in residency } }
+            return try #require(
+                plan.prediction(ranks: 2, files: files, on: connected(), memory: MemoryPlan(keepsActivations: true, stages: stages, phases: [])))
+        }
+        let whole = try prediction(.whole)
+        #expect(whole == plan.prediction(ranks: 2, files: files, on: connected()))
+        let once = try prediction(StageResidency(hessianBlocks: nil, completeFactor: false, tilesAtOnce: nil))
+        let thrice = try prediction(StageResidency(hessianBlocks: nil, completeFactor: false, tilesAtOnce: 3))
+        let squares = 2 * (3 * 1024 * 1024 + 2816 * 2816.0)
+        #expect(abs((once.reduce - whole.reduce) / (2 * squares / 1e9) - 1) < 0.05)
+        // At most 8 or 12 tiles of a stage on each of 2 ranks.
+        #expect(thrice.reduce - whole.reduce > 2 * (once.reduce - whole.reduce) && thrice.solve == whole.solve)
+        #expect(try prediction(StageResidency(hessianBlocks: 1, completeFactor: true, tilesAtOnce: nil)).reduce > whole.reduce)
     }
 
     /// Twice the rounds for the square of the ranks; long messages pass each link about once, however many ranks there are.

@@ -34,8 +34,8 @@ parser.add_argument("--group", type=int, default=128)
 parser.add_argument("--output", type=pathlib.Path, default=root / "out/memory")
 parser.add_argument("--keep", action="store_true", help="keep the result")
 parser.add_argument("--interval", type=float, default=0.05, help="seconds between samples")
-parser.add_argument("more", nargs="*", help="more arguments of cleave compress")
-arguments = parser.parse_args()
+own = sys.argv[1:sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+arguments, more = parser.parse_args(own), sys.argv[len(own) + 2:]
 binary = os.environ.get("CLEAVE_BINARY", str(root / ".build/release/cleave"))
 
 UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
@@ -88,7 +88,7 @@ with tempfile.TemporaryDirectory() as scratch:
         confine = f"echo $$ > {arguments.cgroup}/cleave-rank-$OMPI_COMM_WORLD_RANK/cgroup.procs && "
     shell = f'{confine}echo $$ > {scratch}/rank.$OMPI_COMM_WORLD_RANK && exec "$@"'
     command = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "-n", str(arguments.ranks), "sh", "-c", shell, "sh",
-               binary, "compress", str(recipe), *(["--memory-per-rank", str(limit)] if limit else []), *arguments.more]
+               binary, "compress", str(recipe), *(["--memory-per-rank", str(limit)] if limit else []), *more]
     start = time.monotonic()
     process = subprocess.Popen(command, env=dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive"))
     pids, sampled = {}, {}

@@ -60,11 +60,12 @@ final class DataFile: Sendable {
     /// Small readings too: a model has many of them.
     private func letGo(_ range: Range<Int>) {
         guard let mapping else { return }
-        // The system maps neighbours of a page that is touched, up to this alignment.
-        let around = 64 << 10
-        let start = range.lowerBound / around * around
-        let end = min((range.upperBound + around - 1) / around * around, mapping.bytes.count)
-        if start < end { madvise(mapping.base + start, end - start, MADV_DONTNEED) }
+        // The system maps neighbours of a page that is touched, as far as one table of pages reaches.
+        let table: UInt = 2 << 20
+        let base = UInt(bitPattern: mapping.base)
+        let start = max((base + UInt(range.lowerBound)) / table * table, base)
+        let end = min((base + UInt(range.upperBound) + table - 1) / table * table, base + UInt(mapping.bytes.count))
+        if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED) }
     }
 
     /// Positioned reads whatever the access, so that a header of a file that shrinks gives an error and not a signal.

@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test func depthDoesNotMatter() throws {
-        let peaks = try [2, 12].map { blocks in
+        let peaks = try [4, 48].map { blocks in
             let model = try WideModel(columns: 512, blocks: blocks)
             return try compress(model, "out", ["--memory-per-rank", "1GiB"], ranks: 2).peak
         }

@@ -13,8 +13,6 @@ internal import LinearAlgebra
 public struct CompressedTensorsFormat: WeightFormat {
     public init() {}
 
-    public var carriesValues: Bool { true }
-
     public func refusal(_ linear: PackedLinear) -> String? {
         if linear.holdsValues { return nil }
         let options = linear.tiles[0].options

@@ -7,8 +7,6 @@ internal import LinearAlgebra
 public struct DenseFormat: WeightFormat {
     public init() {}
 
-    public var carriesValues: Bool { true }
-
     public func refusal(_ linear: PackedLinear) -> String? { nil }
 
     public func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {

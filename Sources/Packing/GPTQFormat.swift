@@ -27,8 +27,6 @@ public struct GPTQFormat: WeightFormat {
 
     private var checkpointFormat: String { zeroPoints == .plain ? "gptq_v2" : "gptq" }
 
-    public var carriesValues: Bool { true }
-
     public func refusal(_ linear: PackedLinear) -> String? {
         if linear.holdsValues { return nil }
         if linear.columns % 32 != 0 || linear.rows % 32 != 0 {

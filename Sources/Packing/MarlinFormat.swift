@@ -10,8 +10,6 @@ public import Safetensors
 public struct MarlinFormat: WeightFormat {
     public init() {}
 
-    public var carriesValues: Bool { true }
-
     public func refusal(_ linear: PackedLinear) -> String? {
         if linear.holdsValues { return nil }
         let options = linear.tiles[0].options

@@ -34,12 +34,8 @@ public struct PackedLinear: Sendable {
 /// Receives the bytes of a tensor, piece by piece.
 public typealias TensorSink = (UnsafeRawBufferPointer) throws -> Void
 
-/// An on-disk format of compressed linears.
+/// An on-disk format of compressed linears. Those that hold values stand beside the others as plain `<name>.weight` tensors.
 public protocol WeightFormat: Sendable {
-    /// Whether linears that hold values can stand beside the others, as plain `<name>.weight` tensors. Without it they are refused, and no other method
-    /// gets to see them.
-    var carriesValues: Bool { get }
-
     /// Why this format, or the clients that read it, cannot carry a linear; nil when they can.
     func refusal(_ linear: PackedLinear) -> String?
 
@@ -69,8 +65,6 @@ extension WeightFormat {
 }
 
 extension WeightFormat {
-    public var carriesValues: Bool { false }
-
     /// `ignored` with the linears that hold values, of which the caller may have named some in their place.
     func ignored(_ linears: [PackedLinear], _ ignored: [String]) -> [String] {
         let known = Set(ignored)

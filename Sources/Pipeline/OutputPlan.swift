@@ -48,9 +48,7 @@ struct OutputPlan: Sendable {
                     let packed = PackedLinear(
                         name: linear.linear.name, sourceType: type, isTransposed: linear.linear.layout == .columnsByRows,
                         tiles: tiles.map(stage.layout))
-                    let refusal = packed.holdsValues && !format.carriesValues
-                        ? "it is pruned without being quantized; use `format: dense` or compressed-tensors, or give `bits`" : format.refusal(packed)
-                    if let refusal {
+                    if let refusal = format.refusal(packed) {
                         throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
                     }
                     linearOfWeight[linear.linear.weight] = linears.count

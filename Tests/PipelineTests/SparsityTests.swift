@@ -16,7 +16,7 @@ extension PipelineTests {
             }
         }
 
-        @Test(arguments: ["dense", "compressed-tensors"])
+        @Test(arguments: ["dense", "compressed-tensors", "gptq", "marlin"])
         func valuesArePlainTensorsThatClientsAreToldNothingOf(format: String) throws {
             let model = try TinyModel()
             let settings = ["compress={method: sparsegpt, sparsity: 0.5}", "format=\(format)"]
@@ -64,12 +64,6 @@ extension PipelineTests {
                 try model.merge(settings)
                 #expect(try model.read("out/model.safetensors") == undisturbed.read("out/model.safetensors"))
             }
-        }
-
-        @Test func formatsOfCodesAloneRefuseValues() throws {
-            let model = try TinyModel()
-            let refusal = message { _ = try model.job(["compress={method: wanda, sparsity: 0.5}", "format=gptq"]) }
-            #expect(refusal?.contains("`format: gptq` cannot carry model.layers.0.self_attn.q_proj: it is pruned without being quantized") == true, "\(refusal ?? "none")")
         }
 
         @Test func anotherSparsityIsAnotherPlan() throws {

@@ -6,7 +6,7 @@
 
 Every tool gets --threads cores: Cleave as so many ranks of 1 thread, the peers as threads of one process. For the peers the time is that of
 quantizing and saving, without imports and loading the model; for Cleave it is the whole command. `cleave tokenize` makes ids of a text. With
---evaluation each result's perplexity is measured by `cleave eval` on the first 20 x 2048 tokens of a text.
+--evaluation each result's perplexity is measured by `cleave eval` on the first 20 x 2048 ids of another file.
 """
 import argparse
 import json
@@ -76,7 +76,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=["cleave", *PEERS], choices=["cleave", *PEERS])
-    parser.add_argument("--evaluation", help="text or ids on which each result's perplexity is measured")
+    parser.add_argument("--evaluation", help="ids on which each result's perplexity is measured")
     parser.add_argument("--busy", action="store_true", help="do not wait for an idle machine")
     parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/release/cleave"))
     arguments = parser.parse_args()

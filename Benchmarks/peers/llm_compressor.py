@@ -12,13 +12,14 @@ from transformers import AutoModelForCausalLM, default_data_collator
 model_path, ids_path, sequences, length, bits, group, output = sys.argv[1:]
 sequences, length = int(sequences), int(length)
 ids = numpy.load(ids_path)[: sequences * length].reshape(sequences, length)
-dataset = Dataset.from_dict({"input_ids": ids.tolist(), "attention_mask": numpy.ones_like(ids).tolist()})
+rows = Dataset.from_dict({"input_ids": ids.tolist(), "attention_mask": numpy.ones_like(ids).tolist()})
+# A loader, unlike a dataset, does not make it ask for a tokenizer.
+dataset = torch.utils.data.DataLoader(rows, batch_size=1, collate_fn=default_data_collator)
 model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.bfloat16)
 weights = {"num_bits": int(bits), "type": "int", "symmetric": True, "strategy": "group", "group_size": int(group)}
 recipe = GPTQModifier(config_groups={"group_0": {"targets": ["Linear"], "weights": weights}}, ignore=["lm_head"], dampening_frac=0.01)
 start = time.perf_counter()
 oneshot(
-    model=model, dataset=dataset, recipe=recipe, num_calibration_samples=sequences, max_seq_length=length, shuffle_calibration_samples=False,
-    data_collator=default_data_collator)
+    model=model, dataset=dataset, recipe=recipe, num_calibration_samples=sequences, max_seq_length=length, shuffle_calibration_samples=False)
 model.save_pretrained(output, save_compressed=True)
 print(f"seconds {time.perf_counter() - start:.1f}")

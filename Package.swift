@@ -48,11 +48,12 @@ let package = Package(
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+        .systemLibrary(name: "CMalloc"),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
 
         // MARK: - Foundations
         room("MessagePassing", ["CMPI"]),
-        room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CKernels"]),
+        room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CMalloc", "CKernels"]),
         room("Safetensors", ["CXXHash"]),
         room("Reporting"),
 

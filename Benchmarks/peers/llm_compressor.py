@@ -7,19 +7,21 @@ import torch
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
-from transformers import AutoModelForCausalLM, default_data_collator
+from tokenizers import Tokenizer, models
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, default_data_collator
 
 model_path, ids_path, sequences, length, bits, group, output = sys.argv[1:]
 sequences, length = int(sequences), int(length)
 ids = numpy.load(ids_path)[: sequences * length].reshape(sequences, length)
 rows = Dataset.from_dict({"input_ids": ids.tolist(), "attention_mask": numpy.ones_like(ids).tolist()})
-# A loader, unlike a dataset, does not make it ask for a tokenizer.
 dataset = torch.utils.data.DataLoader(rows, batch_size=1, collate_fn=default_data_collator)
 model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.bfloat16)
 weights = {"num_bits": int(bits), "type": "int", "symmetric": True, "strategy": "group", "group_size": int(group)}
 recipe = GPTQModifier(config_groups={"group_0": {"targets": ["Linear"], "weights": weights}}, ignore=["lm_head"], dampening_frac=0.01)
+# Asked for, and not used on ids.
+processor = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
 start = time.perf_counter()
 oneshot(
-    model=model, dataset=dataset, recipe=recipe, num_calibration_samples=sequences, max_seq_length=length, shuffle_calibration_samples=False)
+    model=model, processor=processor, dataset=dataset, recipe=recipe, num_calibration_samples=sequences, max_seq_length=length, shuffle_calibration_samples=False)
 model.save_pretrained(output, save_compressed=True)
 print(f"seconds {time.perf_counter() - start:.1f}")

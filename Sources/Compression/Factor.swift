@@ -101,7 +101,7 @@ public func factor(
             try plan.raiseDamping(after: error)
         }
     }
-    let r = Matrix<Float>(repeating: 0, columns, columns)
+    let r = Matrix<Float>(zeros: columns, columns)
     var diagonal = [Float](repeating: 0, count: columns)
     for range in panels {
         try plan.storeDiagonal(range, panel(range), into: &diagonal)

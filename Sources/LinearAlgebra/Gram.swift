@@ -38,7 +38,7 @@ public final class GramSum: @unchecked Sendable {
         let part = part ?? 0..<columns
         let ranges = Self.blocks(of: columns)
         precondition(part.isEmpty || ranges.contains { $0.lowerBound == part.lowerBound } && ranges.contains { $0.upperBound == part.upperBound }, "part \(part)")
-        let sum = Matrix<Double>(repeating: 0, part.upperBound, part.count)
+        let sum = Matrix<Double>(zeros: part.upperBound, part.count)
         var blocks: [Block] = []
         func add(_ rows: Range<Int>, _ columns: Range<Int>) {
             let target = sum.rows(rows).columns(columns.lowerBound - part.lowerBound..<columns.upperBound - part.lowerBound)
@@ -61,7 +61,7 @@ public final class GramSum: @unchecked Sendable {
     /// The sum of the blocks on the diagonal alone.
     public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float) {
         let ranges = Self.blocks(of: columns)
-        let sum = Matrix<Double>(repeating: 0, ranges.map(\.count).max() ?? 0, columns)
+        let sum = Matrix<Double>(zeros: ranges.map(\.count).max() ?? 0, columns)
         var blocks: [Block] = []
         for range in ranges {
             Self.forEachBlock(onDiagonal: range) { rows, columns in

@@ -1,50 +1,5 @@
 // A row-major matrix over memory that it shares with its windows.
 
-internal import Glibc
-internal import Synchronization
-
-/// Memory aligned to a cache line, freed with its last owner.
-final class AlignedMemory: @unchecked Sendable {
-    static let alignment = 64
-    let base: UnsafeMutableRawPointer
-    /// Bytes that were mapped for this piece alone; nil when it came from the heap.
-    private let mappedBytes: Int?
-
-    init(byteCount: Int) {
-        if byteCount >= LargeMemory.leastMapped {
-            let address = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-            guard let address, address != MAP_FAILED else {
-                fatalError("cannot allocate \(byteCount) bytes of memory: \(String(cString: strerror(errno)))")
-            }
-            base = address
-            mappedBytes = byteCount
-            return
-        }
-        mappedBytes = nil
-        var address: UnsafeMutableRawPointer?
-        let status = posix_memalign(&address, Self.alignment, max(byteCount, 1))
-        guard status == 0, let address else {
-            fatalError("cannot allocate \(byteCount) bytes of memory: \(String(cString: strerror(status)))")
-        }
-        base = address
-    }
-
-    deinit {
-        if let mappedBytes { munmap(base, mappedBytes) } else { free(base) }
-    }
-}
-
-/// Where large pieces of memory come from.
-public enum LargeMemory {
-    private static let least = Atomic<Int>(.max)
-
-    static var leastMapped: Int { least.load(ordering: .relaxed) }
-
-    /// From now on pieces of a mebibyte and more go back to the system as soon as they are freed, so that what is resident is what is held. The heap keeps
-    /// some of them for the next user, which costs less time where there is no limit.
-    public static func returnAtOnce() { least.store(1 << 20, ordering: .relaxed) }
-}
-
 /// A matrix [rows, columns] in row-major order.
 ///
 /// A matrix is a reference: copies and windows (`rows(_:)`, `columns(_:)`) see the same elements, and the memory lives as long as any of them.
@@ -70,6 +25,16 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
     public init(uninitialized rows: Int, _ columns: Int) {
         precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")
         memory = AlignedMemory(byteCount: rows * columns * MemoryLayout<Element>.stride)
+        base = memory.base.bindMemory(to: Element.self, capacity: rows * columns)
+        self.rows = rows
+        self.columns = columns
+        stride = columns
+    }
+
+    /// A matrix of zeros (of bytes that are zero). Of a large one, only the parts that are written to take memory.
+    public init(zeros rows: Int, _ columns: Int) {
+        precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")
+        memory = AlignedMemory(zeroedByteCount: rows * columns * MemoryLayout<Element>.stride)
         base = memory.base.bindMemory(to: Element.self, capacity: rows * columns)
         self.rows = rows
         self.columns = columns

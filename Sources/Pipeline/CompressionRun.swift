@@ -162,6 +162,8 @@ final class CompressionRun {
         guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
         let count = tokens.sequences.reduce(0) { $0 + $1.count }
         let residency = memory.stages[block][index]
+        // What the forward pass has held is not needed while the Hessian is there.
+        LargeMemory.makeRoom(byteCount: stage.columns * stage.columns * MemoryLayout<Double>.stride)
         let sum = try hessian.accumulate(
             batches, stage.stage, tokens: count, blocks: residency.hessianBlocks, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
         var factors: [FactorSettings: FactorOutcome] = [:]

@@ -31,7 +31,7 @@ struct SharedFactor {
 
         init(columns: Int, isComplete: Bool) {
             diagonal = Array(repeating: 0, count: columns)
-            r = isComplete ? Matrix(repeating: 0, columns, columns) : nil
+            r = isComplete ? Matrix(zeros: columns, columns) : nil
         }
     }
 
@@ -59,7 +59,7 @@ struct SharedFactor {
         let panels = choleskyPanels(order: columns)
         var own: [Int: Matrix<Double>] = [:]
         for (index, range) in panels.enumerated() where assignment.panelOwner(index) == world.rank {
-            own[index] = Matrix(repeating: 0, columns - range.lowerBound, range.count)
+            own[index] = Matrix(zeros: columns - range.lowerBound, range.count)
         }
         try hessian.forEachPart { part in
             try clock.measure(.reduce) { () throws in
@@ -111,7 +111,7 @@ struct SharedFactor {
         if let r = result.r {
             plan.store(range, panel, into: r.rows(0..<panel.rows).columns(plan.columnsOfR(range)))
         } else if assignment.panelOwner(index) == world.rank {
-            let r = Matrix<Float>(repeating: 0, panel.rows, range.count)
+            let r = Matrix<Float>(zeros: panel.rows, range.count)
             plan.store(range, panel, into: r)
             result.own[index] = r
         }

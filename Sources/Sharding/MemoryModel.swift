@@ -53,7 +53,7 @@ struct MemoryModel {
         let c = stage.columns, input = batchInput(stage)
         let product = GramSum.blockColumns * GramSum.blockColumns * 4
         guard let blocks = residency.hessianBlocks else {
-            return resting(stage) + product + c * c * 8 + max(input, ownPanels(c) + panel(c, 8))
+            return resting(stage) + product + upperBlocks(c, 8) + max(input, ownPanels(c) + panel(c, 8))
         }
         // A part reaches from the first row to its diagonal.
         let part = GramSum.parts(of: c, blocks: blocks).map { $0.upperBound * $0.count * 8 }.max() ?? 0
@@ -64,9 +64,9 @@ struct MemoryModel {
     func factor(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsHessian else { return 0 }
         let c = stage.columns, settings = stage.factorCount
-        let sum = residency.hessianBlocks == nil ? c * c * 8 : diagonalBlocks(c)
+        let sum = residency.hessianBlocks == nil ? upperBlocks(c, 8) : diagonalBlocks(c)
         // A panel's own part of R exists before its fp64 goes.
-        let r = residency.completeFactor ? settings * c * c * 4 : (settings - 1) * ownPanels(c) / 2 + panel(c, 4)
+        let r = residency.completeFactor ? settings * upperBlocks(c, 4) : (settings - 1) * ownPanels(c) / 2 + panel(c, 4)
         return resting(stage) + sum + r + ownPanels(c) + panel(c, 8)
     }
 
@@ -81,11 +81,11 @@ struct MemoryModel {
         let tiles: Int
         if stage.prunes {
             // Values and masks besides; R where there is a Hessian.
-            tiles = (stage.needsHessian ? stage.factorCount * c * c * 4 : 0) + count * c * lanes * (4 + 4 + 4 + 4 + 1 + 1) + stage.transposedWeights * 4
+            tiles = (stage.needsHessian ? stage.factorCount * upperBlocks(c, 4) : 0) + count * c * lanes * (4 + 4 + 4 + 4 + 1 + 1) + stage.transposedWeights * 4
         } else if !stage.needsHessian {
             tiles = min(threads, count) * atOnce
         } else if residency.completeFactor {
-            tiles = stage.factorCount * c * c * 4 + min(threads, count) * atOnce
+            tiles = stage.factorCount * upperBlocks(c, 4) + min(threads, count) * atOnce
         } else {
             let held = c * lanes * (4 + 4 + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
             let inHand = min(residency.tilesAtOnce ?? count, count)
@@ -202,6 +202,13 @@ struct MemoryModel {
     }
 
     private func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
+
+    /// A square matrix of zeros of which the blocks on and above the diagonal are written, to whole pages in each row.
+    private func upperBlocks(_ columns: Int, _ width: Int) -> Int {
+        let all = columns * columns * width
+        guard all >= LargeMemory.leastZeroed else { return all }
+        return min(all, GramSum.blocks(of: columns).reduce(0) { $0 + $1.count * ((columns - $1.lowerBound) * width + 4096) })
+    }
 
     private func diagonalBlocks(_ columns: Int) -> Int { min(GramSum.blockColumns, columns) * columns * 8 }
 

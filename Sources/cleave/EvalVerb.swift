@@ -1,6 +1,7 @@
 // cleave eval: the perplexity of a model, dense or compressed, over ranks.
 
 import ArgumentParser
+import LinearAlgebra
 import MessagePassing
 import Pipeline
 import Reporting
@@ -34,6 +35,7 @@ struct EvalVerb: Verb {
     }
 
     func run(_ world: Communicator) throws {
+        LargeMemory.keep()
         let model = try Model(path: directory, access: weights.access, broadcasts: weights.broadcasts, world: world)
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(

@@ -15,8 +15,8 @@ import Transformers
         let memory = try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: nil)
         #expect(memory.keepsActivations && memory.stages.allSatisfy { $0.allSatisfy { $0 == .whole } })
         #expect(memory.phases.map(\.name) == ["embed", "Hessian", "factor", "solve", "forward", "merge"])
-        // The Hessian's sum and R, each of a whole stage.
-        #expect(memory.bound > 12 * 16384 * 16384)
+        // The upper halves of the Hessian's sum and of R, each of a whole stage.
+        #expect(memory.bound > 6 * 16384 * 16384)
         #expect(try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: memory.bound).stages == memory.stages)
     }
 
@@ -67,9 +67,9 @@ import Transformers
     /// Llama-3.1-405B's shapes at 64 ranks: a rank holds a part of a Hessian of 53248 columns.
     @Test func hessiansLargerThanARank() throws {
         let plan = try plan("", llama(hidden: 16384, intermediate: 53248))
-        let memory = try plan.memoryPlan(ranks: 64, threads: 1, limit: 8 << 30)
+        let memory = try plan.memoryPlan(ranks: 64, threads: 1, limit: 6 << 30)
         let down = try #require(memory.stages[0].last)
         #expect(down.hessianBlocks.map { $0 < 53248 / 512 } == true && !down.completeFactor)
-        #expect(memory.bound <= 8 << 30 && memory.bound < 8 * 53248 * 53248)
+        #expect(memory.bound <= 6 << 30 && memory.bound < 6 * 53248 * 53248)
     }
 }

@@ -13,7 +13,10 @@ internal import Transformers
 final class CalibrationBatches {
     private let forward: Forward
     private let clock: PhaseClock
+    private let group: TensorGroup
     private let count: Int
+    /// Of each batch of each member of the group: the lengths of its sequences.
+    private let lengths: [[[Int]]]
     private let current: any BatchStorage
     /// The states at the block's beginning; nil unless the block is to be run twice.
     private let beginning: (any BatchStorage)?
@@ -21,11 +24,14 @@ final class CalibrationBatches {
     /// Embeds the batches of rank `rank`.
     ///
     /// - Parameter scratch: a directory, unless activations are to stay in memory.
-    init(_ plan: Plan, _ tokens: TokenSequences?, assignment: Assignment, rank: Int, forward: Forward, scratch: String?, clock: PhaseClock) throws {
+    init(_ plan: Plan, _ tokens: TokenSequences?, group: TensorGroup, rank: Int, forward: Forward, scratch: String?, clock: PhaseClock) throws {
         self.forward = forward
         self.clock = clock
-        let batches = tokens == nil ? [] : assignment.batches(plan, of: rank).map { plan.batches[$0] }
+        self.group = group
+        func ranges(of rank: Int) -> [Range<Int>] { tokens == nil ? [] : group.assignment.batches(plan, of: rank).map { plan.batches[$0] } }
+        let batches = ranges(of: rank)
         count = batches.count
+        lengths = group.members.map { member in ranges(of: member).map { batch in batch.map { tokens?.sequences[$0].count ?? 0 } } }
         func storage() throws -> any BatchStorage {
             guard let scratch, let tokens else { return ResidentBatches(count: batches.count) }
             return try ScratchBatches(
@@ -40,23 +46,53 @@ final class CalibrationBatches {
         }
     }
 
-    var isEmpty: Bool { count == 0 }
+    /// Whether no rank of the group has batches: it then needs no weights.
+    var needNoWeights: Bool { lengths.allSatisfy(\.isEmpty) }
 
     /// Runs `body` on the input of a stage, batch after batch.
     func forEachInput(of stage: Stage, _ body: (Activation) throws -> Void) throws {
         for index in 0..<count { try body(forward.input(of: stage, current.load(index))) }
     }
 
-    /// Takes every batch through a stage; `endsBlock` also lets what the block holds back join the residual stream.
-    func advance(_ stage: Stage, weights: [LinearWeights], endsBlock: Bool) throws {
+    /// Takes every batch of the group through a stage; `endsBlock` also lets what the block holds back join the residual stream. Collective over the group.
+    ///
+    /// - Parameter weights: of this rank's pieces.
+    /// - Returns: why this rank could not go on; the others of its group have stopped as well.
+    func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool) throws -> (any Error)? {
         try clock.measure(.forward) { () throws in
-            for index in 0..<count {
-                var state = try current.load(index)
-                try forward.apply(stage, weights: weights, to: forward.input(of: stage, state), &state)
-                clock.count(.forward, operations: stage.operations(lengths: state.lengths))
-                if endsBlock { forward.finishBlock(&state) }
-                try current.store(state, index)
+            // A rank that fails says so before the group's next batch, and none waits for it.
+            var failure: (any Error)?
+            func attempt<Value>(_ body: () throws -> Value) -> Value? {
+                do { return try body() } catch { failure = failure ?? error }
+                return nil
             }
+            let norms = attempt { try forward.headNorms(of: stage) }
+            let own = group.pieces(stage)
+            for (owner, index) in turns {
+                let lengths = lengths[owner][index]
+                let begun = owner != group.ranks.rank ? nil : attempt { () throws -> (BatchState, Activation) in
+                    let state = try current.load(index)
+                    return (state, try forward.input(of: stage, state))
+                }
+                guard try group.ranks.all(failure == nil), let norms else { break }
+                let pass = SharedPass(forward: forward, group: group, stage: stage, weights: weights, norms: norms)
+                if case (var state, let input)? = begun {
+                    try pass.run(input, &state)
+                    if endsBlock { forward.finishBlock(&state) }
+                    _ = attempt { try current.store(state, index) }
+                } else {
+                    try pass.help(owner, lengths: lengths)
+                }
+                clock.count(.forward, operations: stage.operations(of: own, lengths: lengths))
+            }
+            return failure
+        }
+    }
+
+    /// The batches of the group's ranks in turn.
+    private var turns: [(owner: Int, index: Int)] {
+        (0..<(lengths.map(\.count).max() ?? 0)).flatMap { index in
+            lengths.indices.filter { index < lengths[$0].count }.map { ($0, index) }
         }
     }
 

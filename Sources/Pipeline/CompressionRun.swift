@@ -23,7 +23,7 @@ final class CompressionRun {
     private let tokens: TokenSequences?
     private let stageWeights: StageWeights
     private let batches: CalibrationBatches
-    private let assignment: Assignment
+    private let group: TensorGroup
     private let solver: StageSolver
     private let hessian: StageHessian
     private let journal: Journal
@@ -48,9 +48,10 @@ final class CompressionRun {
         self.identity = identity
         self.stop = stop
         let forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: job.model.parameters)
-        let assignment = Assignment(ranks: world.size)
+        let assignment = Assignment(ranks: world.size, groupSize: memory.tensorParallel)
+        let group = try TensorGroup(world, assignment)
         stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
-        self.assignment = assignment
+        self.group = group
         solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, assignment: assignment, clock: clock)
         journal = try Journal(work, identity, plan, world: world)
@@ -62,7 +63,7 @@ final class CompressionRun {
         progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil
         batches = try world.together(exitCode: exitCode) { () throws in
             try CalibrationBatches(
-                job.plan, tokens, assignment: assignment, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
+                job.plan, tokens, group: group, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
         }
         for entry in journal.entries { facts[entry.block, default: [:]].merge(entry.stages) { old, _ in old } }
     }
@@ -129,11 +130,9 @@ final class CompressionRun {
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
     private func advance(_ stage: StagePlan, _ tiles: [EncodedTile]?, endsBlock: Bool) throws {
-        let weights = try stageWeights.load(stage, tiles: tiles, isNeeded: !batches.isEmpty)
-        try world.together(exitCode: exitCode) { () throws in
-            guard !batches.isEmpty else { return }
-            try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
-        }
+        let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.needNoWeights ? [] : group.pieces(stage.stage))
+        let failure = try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
+        try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
     }
 
     private func stopped(_ reason: String, _ place: String) -> AgreedFailure {

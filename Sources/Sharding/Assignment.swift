@@ -1,14 +1,30 @@
 // Who does what: the plan cut for a number of ranks.
 
 internal import LinearAlgebra
+public import Transformers
 
-/// The owners of batches, tiles, Hessians and output files for a number of ranks.
+/// The owners of batches, tiles, Hessians and output files for a number of ranks, and who shares the forward pass of a stage.
 public struct Assignment: Sendable {
     public let ranks: Int
+    /// Ranks of a tensor-parallel group; divides `ranks`.
+    public let groupSize: Int
 
-    public init(ranks: Int) {
-        precondition(ranks > 0, "\(ranks) ranks")
+    public init(ranks: Int, groupSize: Int = 1) {
+        precondition(ranks > 0 && groupSize > 0 && ranks % groupSize == 0, "\(ranks) ranks in groups of \(groupSize)")
         self.ranks = ranks
+        self.groupSize = groupSize
+    }
+
+    /// The ranks that share the forward pass with a rank: consecutive ones.
+    public func group(of rank: Int) -> Range<Int> {
+        let first = rank / groupSize * groupSize
+        return first..<first + groupSize
+    }
+
+    /// The pieces of a stage that a rank computes for its group: consecutive, and equal in number but for one. It holds the weights of no others.
+    public func pieces(_ stage: Stage, of rank: Int) -> Range<Int> {
+        let (count, member) = (stage.pieces.count, rank % groupSize)
+        return member * count / groupSize..<(member + 1) * count / groupSize
     }
 
     /// The batches of a rank: consecutive, and equal in number but for one.

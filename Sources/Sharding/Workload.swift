@@ -16,7 +16,12 @@ struct Workload {
     private let sequences: Int
     private let length: Int
 
-    init(plan: Plan, ranks: Int, profile: MachineProfile, messages: MessageModel) {
+    private let sharing: ForwardShares
+    /// Between the ranks of a tensor-parallel group.
+    private let groupMessages: MessageModel
+
+    /// - Parameter tensorParallel: ranks of a group.
+    init(plan: Plan, ranks: Int, tensorParallel: Int, profile: MachineProfile, messages: MessageModel) {
         self.plan = plan
         self.ranks = ranks
         self.messages = messages
@@ -25,6 +30,8 @@ struct Workload {
         disk = DiskModel(profile)
         length = plan.recipe.calibration?.length ?? 0
         sequences = plan.mostSequences(ranks: ranks)
+        sharing = ForwardShares(plan, Assignment(ranks: ranks, groupSize: tensorParallel))
+        groupMessages = MessageModel(profile, ranks: tensorParallel) ?? messages
     }
 
     /// Adds the time of a group's stages.
@@ -34,9 +41,10 @@ struct Workload {
         let columns = Double(stage.columns)
         if sequences > 0 {
             let passes = plan.recipe.propagation == .block ? 2.0 : 1
-            let operations = stage.stage.operations(lengths: Array(repeating: length, count: sequences))
-            prediction.forward += count * passes * operations / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
-            prediction.read += count * passes * stage.weightCount / rates.dequantize
+            let traffic = sharing.traffic(stage)
+            prediction.forward += count * passes * sharing.operations(stage) / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
+            prediction.forward += count * passes * (groupMessages.broadcast(bytes: traffic.inputs) + groupMessages.broadcast(bytes: traffic.results))
+            prediction.read += count * passes * stage.weightCount * sharing.share(stage) / rates.dequantize
         }
         if stage.needsHessian {
             let tokens = Double(sequences * length) * stage.stage.tokenShare

@@ -23,26 +23,6 @@ extension Communicator {
         return result
     }
 
-    /// Fills `buffer`, the parts of ranks 0, 1, ... one after the other, on every rank.
-    ///
-    /// - Parameters:
-    ///   - buffer: the same length on every rank; this rank's own part is already in its place.
-    ///   - counts: elements of each rank's part.
-    public func allGather<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, counts: [Int]) throws(MPIError) {
-        precondition(counts.count == size && counts.reduce(0, +) == buffer.count, "parts \(counts) of a buffer of \(buffer.count)")
-        guard size > 1, let base = buffer.baseAddress else { return }
-        count(bytes: counts[rank] * MemoryLayout<E>.stride)
-        var start = 0
-        for (owner, length) in counts.enumerated() {
-            // One broadcast a part keeps 64-bit displacements and needs no second buffer.
-            let code = inPieces(length) { offset, count in
-                MPI_Bcast(base + start + offset, count, E.datatype.handle, Int32(owner), handle)
-            }
-            try check("MPI_Bcast", code)
-            start += length
-        }
-    }
-
     /// The arrays of all ranks, in their order, on rank `root`; empty elsewhere.
     public func gather<E: MPIElement>(_ values: [E], to root: Int = 0) throws(MPIError) -> [[E]] {
         var lengths = [Int](repeating: 0, count: size)

@@ -129,7 +129,7 @@ final class CompressionRun {
     }
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
-    private func advance(_ stage: StagePlan, _ tiles: [EncodedTile]?, endsBlock: Bool) throws {
+    private func advance(_ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
         let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.needNoWeights ? [] : group.pieces(stage.stage))
         let failure = try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
         try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
@@ -143,12 +143,20 @@ final class CompressionRun {
             committed: "; \(done) of \(plan.tileCount) tiles are committed in \(work.output) (\(counts.solved) solved by this run)")
     }
 
+    /// The tiles of a stage from which this rank's pieces are decoded.
+    private func neededTiles(_ stage: StagePlan, block: Int, index: Int) -> Set<Int> {
+        guard plan.recipe.propagation != .none, isWork(after: block, index), !batches.needNoWeights else { return [] }
+        let parts = group.pieces(stage.stage).flatMap(\.parts)
+        return Set(stage.tiles.indices.filter { tile in parts.contains { $0.linear == stage.tiles[tile].linear && $0.rows.overlaps(stage.tiles[tile].rows) } })
+    }
+
     private func solveStage(_ stage: StagePlan, block: Int, index: Int) throws -> SolvedStage {
         let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
         let reused = keys.count(where: committed.contains)
         let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
         let result = try solver.solve(
-            stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed)
+            stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed,
+            needed: neededTiles(stage, block: block, index: index))
         counts.solved += keys.count - reused
         counts.reused += reused
         progress?.advance(block: block, stage: stage.stage.name, solved: keys.count - reused, reused: reused)

@@ -33,16 +33,17 @@ struct StageWeights {
     /// The weights of some pieces of a stage: of each piece those of its parts.
     ///
     /// - Parameters:
-    ///   - tiles: what the compressed linears are decoded from: the encoded tiles of the stage, in the plan's order; nil: all as the checkpoint has them.
+    ///   - tiles: what the compressed linears are decoded from: the tiles of the stage by their index, those of other pieces may be missing; nil: all weights
+    ///     as the checkpoint has them.
     ///   - pieces: those of this rank; none where it has no batches.
-    func load(_ plan: StagePlan, tiles: [EncodedTile]?, pieces: [Piece]) throws -> [[LinearWeights]] {
+    func load(_ plan: StagePlan, tiles: [Int: EncodedTile]?, pieces: [Piece]) throws -> [[LinearWeights]] {
         let linears = try plan.linears.indices.map { index -> LinearRows in
             let linear = plan.linears[index].linear
             let parts = pieces.flatMap(\.parts).filter { $0.linear == index }.map(\.rows)
             var rows = LinearRows(parts, columns: linear.columns, compute: forward.compute)
             let own = tiles == nil ? [] : plan.tiles.indices.filter { plan.tiles[$0].linear == index }
             if let tiles, !own.isEmpty {
-                _ = try together(!parts.isEmpty) { decode(own.map { (tiles[$0], plan.tiles[$0].rows) }, into: rows) }
+                _ = try together(!parts.isEmpty) { decode(own.compactMap { index in tiles[index].map { ($0, plan.tiles[index].rows) } }, into: rows) }
             } else {
                 try read(linear, into: rows)
             }

@@ -17,7 +17,7 @@ extension MemoryModel {
         let loading = max(decoded, kept, stage.transposedWeights * 8)
         let columns = shares.map { $0.reduce(0) { $0 + $1.columns.count } }.max() ?? 0
         let running = (pieces.map { temporaries($0) }.max() ?? 0) + max(own(stage, columns), help(stage, columns))
-        return resting(stage, leaving: true) + Self.encoded(stage) + weights + max(loading, running)
+        return resting(stage, leaving: true) + neededTiles(stage) + weights + max(loading, running)
     }
 
     /// A batch of the rank itself: the stage's input and result, and a part of the result that comes from another rank.

@@ -18,8 +18,9 @@ struct MemoryModel {
     let batchTokens: Int
     let length: Int
     let rankTokens: Int
-    private let committing: Int
     private let holdsPending: Bool
+    /// The block's tiles that a rank still holds.
+    private var committing = 0
 
     var hidden: Int { plan.architecture.hiddenSize }
     var isBFloat16: Bool { plan.recipe.compute == .bf16 && BFloat16.isAccelerated }
@@ -36,8 +37,8 @@ struct MemoryModel {
         batchTokens = min(batchSequences ?? .max, plan.batches.first?.count ?? 0) * length
         let sequences = (0..<ranks).map { [assignment] rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
         rankTokens = (sequences.max() ?? 0) * length
-        committing = Self.committing(plan, ranks: ranks)
         holdsPending = plan.holdsPending
+        committing = mostCommitting()
     }
 
     // MARK: - Phases
@@ -92,7 +93,10 @@ struct MemoryModel {
             let pieces = c * min(stage.panelColumns, c) * 4 + panel(c, 4)
             tiles = stage.factorCount * ownPanels(c) / 2 + inHand * held + max(min(threads, inHand) * (atOnce - held), pieces)
         }
-        return resting(stage) + Self.encoded(stage) + tiles
+        // A rank's own tiles while it solves them; then those that it needs of the others, while R is still there.
+        let (own, held) = encodedTiles(stage)
+        let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? c * c * 4 : ownPanels(c) / 2)
+        return resting(stage) + (stage.prunes ? held + tiles : max(own + tiles, held + r))
     }
 
     /// Assembling the result: a piece of the source or a tile, and what is waiting to be written; whole tensors where the format transposes them.
@@ -167,26 +171,6 @@ struct MemoryModel {
     private func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
 
     private func diagonalBlocks(_ columns: Int) -> Int { min(GramSum.blockColumns, columns) * columns * 8 }
-
-    /// Tiles of the rank that has the most.
-    private func ownTiles(_ stage: StagePlan) -> Int {
-        assignment.owners(of: stage.tiles).reduce(into: [:]) { $0[$1, default: 0] += 1 }.values.max() ?? 0
-    }
-
-    /// The block's tiles that a rank still holds: its own until they are committed, all of them where the block runs twice.
-    private static func committing(_ plan: Plan, ranks: Int) -> Int {
-        plan.blocks.map { block in
-            let all = block.stages.reduce(0) { $0 + encoded($1) }
-            // A rank's share of each stage is even but for a tile.
-            let tile = block.stages.reduce(0) { sum, stage in sum + (stage.tiles.map(stage.bytes).max() ?? 0) }
-            return plan.recipe.propagation == .block ? all : min(all, all / ranks + tile)
-        }.max() ?? 0
-    }
-
-    /// The encoded tiles of a stage.
-    static func encoded(_ stage: StagePlan) -> Int {
-        stage.tiles.reduce(0) { $0 + stage.bytes(of: $1) }
-    }
 }
 
 extension StageInput {

@@ -50,21 +50,21 @@ import Transformers
     @Test func aPlanChoosesTheSmallestGroupThatFits() throws {
         let plan = try wide()
         func least(_ size: Int) throws -> Int {
-            let shortage = #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: 1 << 20, tensorParallel: size) }
+            let shortage = #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: 1 << 20, tensorParallel: size) }
             return try #require(shortage?.remedies.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) }) << 20
         }
         let leasts = try [1, 2, 4].map(least)
         #expect(leasts == leasts.sorted(by: >) && Set(leasts).count == 3, "\(leasts)")
         for (size, limit) in zip([1, 2, 4], leasts) {
-            let memory = try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: limit)
+            let memory = try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: limit)
             #expect(memory.tensorParallel == size && memory.bound <= limit)
         }
-        #expect(try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: nil).tensorParallel == 1)
+        #expect(try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: nil).tensorParallel == 1)
         // Nodes of two ranks: groups of two at the most, and a remedy where the user's own choice is too small.
-        let nodes = [0, 0, 2, 2, 4, 4, 6, 6]
-        #expect(try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: leasts[1], nodes: nodes).tensorParallel == 2)
-        #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: leasts[2], nodes: nodes) }
-        let shortage = #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: leasts[1], tensorParallel: 1) }
+        let nodes = (0..<32).map { $0 / 2 * 2 }
+        #expect(try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: leasts[1], nodes: nodes).tensorParallel == 2)
+        #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: leasts[2], nodes: nodes) }
+        let shortage = #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: leasts[1], tensorParallel: 1) }
         #expect(shortage?.remedies.contains("--tensor-parallel 2") == true)
     }
 

@@ -54,46 +54,81 @@ final class CalibrationBatches {
         for index in 0..<count { try body(forward.input(of: stage, current.load(index))) }
     }
 
+    /// The blocks of X^T X that this rank sums for its group.
+    var share: (index: Int, count: Int) { (group.ranks.rank, group.ranks.size) }
+
+    /// Runs `body` on the input of a stage for every batch of the group. Collective over the group.
+    ///
+    /// - Returns: why this rank could not go on; the others of its group have stopped as well.
+    func forEachGroupInput(of stage: Stage, _ body: (Activation) -> Void) throws -> (any Error)? {
+        try forEachTurn { turn in
+            turn.isOwn ? try forward.input(of: stage, current.load(turn.index)) : nil
+        } pass: { turn, own in
+            let input = own ?? Activation(uninitialized: forward.compute, turn.lengths.reduce(0, +), stage.columns)
+            try input.withBytes { try group.ranks.broadcast($0, from: turn.owner) }
+            body(input)
+        }
+    }
+
     /// Takes every batch of the group through a stage; `endsBlock` also lets what the block holds back join the residual stream. Collective over the group.
     ///
     /// - Parameter weights: of this rank's pieces.
     /// - Returns: why this rank could not go on; the others of its group have stopped as well.
     func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool) throws -> (any Error)? {
-        try clock.measure(.forward) { () throws in
-            // A rank that fails says so before the group's next batch, and none waits for it.
-            var failure: (any Error)?
-            func attempt<Value>(_ body: () throws -> Value) -> Value? {
-                do { return try body() } catch { failure = failure ?? error }
-                return nil
-            }
-            let norms = attempt { try forward.headNorms(of: stage) }
-            let own = group.pieces(stage)
-            for (owner, index) in turns {
-                let lengths = lengths[owner][index]
-                let begun = owner != group.ranks.rank ? nil : attempt { () throws -> (BatchState, Activation) in
-                    let state = try current.load(index)
-                    return (state, try forward.input(of: stage, state))
-                }
-                guard try group.ranks.all(failure == nil), let norms else { break }
-                let pass = SharedPass(forward: forward, group: group, stage: stage, weights: weights, norms: norms)
-                if case (var state, let input)? = begun {
+        let pieces = group.pieces(stage)
+        return try clock.measure(.forward) { () throws in
+            try forEachTurn { turn in
+                let pass = SharedPass(forward: forward, group: group, stage: stage, weights: weights, norms: try forward.headNorms(of: stage))
+                guard turn.isOwn else { return (pass, nil as (state: BatchState, input: Activation)?) }
+                let state = try current.load(turn.index)
+                return (pass, (state, try forward.input(of: stage, state)))
+            } pass: { turn, begun in
+                if case (let pass, (var state, let input)?) = begun {
                     try pass.run(input, &state)
                     if endsBlock { forward.finishBlock(&state) }
-                    _ = attempt { try current.store(state, index) }
+                    try current.store(state, turn.index)
                 } else {
-                    try pass.help(owner, lengths: lengths)
+                    try begun.0.help(turn.owner, lengths: turn.lengths)
                 }
-                clock.count(.forward, operations: stage.operations(of: own, lengths: lengths))
+                clock.count(.forward, operations: stage.operations(of: pieces, lengths: turn.lengths))
             }
-            return failure
         }
     }
 
-    /// The batches of the group's ranks in turn.
-    private var turns: [(owner: Int, index: Int)] {
-        (0..<(lengths.map(\.count).max() ?? 0)).flatMap { index in
-            lengths.indices.filter { index < lengths[$0].count }.map { ($0, index) }
+    /// A batch of a rank of the group.
+    private struct Turn {
+        /// The rank of the group, and which of its batches.
+        var owner: Int
+        var index: Int
+        var isOwn: Bool
+        /// Of the batch's sequences.
+        var lengths: [Int]
+    }
+
+    /// The batches of the group's ranks in turn: `begin` is what a rank does by itself, `pass` what all do together.
+    ///
+    /// - Returns: what this rank failed at, if it did. A rank that fails says so before the next turn, so that none waits for it.
+    private func forEachTurn<Begun>(_ begin: (Turn) throws -> Begun, pass: (Turn, Begun) throws -> Void) throws -> (any Error)? {
+        var failure: (any Error)?
+        for index in 0..<(lengths.map(\.count).max() ?? 0) {
+            for owner in lengths.indices where index < lengths[owner].count {
+                let turn = Turn(owner: owner, index: index, isOwn: owner == group.ranks.rank, lengths: lengths[owner][index])
+                var begun: Begun?
+                if failure == nil {
+                    do { begun = try begin(turn) } catch { failure = error }
+                }
+                guard try group.ranks.all(failure == nil), let ready = begun else { return failure }
+                begun = nil
+                do {
+                    try pass(turn, ready)
+                } catch let error as MPIError {
+                    throw error
+                } catch {
+                    failure = error
+                }
+            }
         }
+        return failure
     }
 
     /// Remembers where the batches are, when the block is to be run twice.

@@ -37,11 +37,9 @@ extension Plan {
     /// - Parameter memory: what is kept in memory on that many ranks; nil: everything.
     public func costs(ranks: Int, memory: MemoryPlan? = nil) -> Costs {
         let assignment = Assignment(ranks: ranks, groupSize: memory?.tensorParallel ?? 1)
-        let sharing = ForwardShares(self, assignment)
+        let sharing = GroupShares(self, assignment)
         var costs = Costs(ranks: ranks)
-        let length = recipe.calibration?.length ?? 0
         let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
-        let tokens = sequences * length
         let passes = recipe.propagation == .block ? 2.0 : 1
         var busiest: [Int: Double] = [:]  // factorisations by their columns: most stages are alike
         for block in blocks {
@@ -51,7 +49,8 @@ extension Plan {
                 costs.forwardOperations += sharing.operations(stage) * passes
                 costs.bytesSent += sharing.bytesSent(stage) * passes
                 if stage.needsHessian {
-                    costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
+                    costs.hessianOperations += sharing.hessianTokens * stage.stage.tokenShare * Double(columns) * Double(columns)
+                    costs.bytesSent += sharing.inputBytesSent(stage)
                     costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns, ranks: ranks) + 8 * Double(columns))
                     // Every rank waits for the busiest one of each stage.
                     if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }

@@ -51,7 +51,8 @@ struct MemoryModel {
     /// Summing a stage's Hessian, and reducing it to the owners of its panels.
     func hessian(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsHessian else { return 0 }
-        let c = stage.columns, input = batchInput(stage)
+        // Of a rank's own batch, or of another rank's.
+        let c = stage.columns, input = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
         let product = GramSum.blockColumns * GramSum.blockColumns * 4
         guard let blocks = residency.hessianBlocks else {
             return resting(stage) + product + c * c * 8 + max(input, ownPanels(c) + panel(c, 8))

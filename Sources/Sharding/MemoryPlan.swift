@@ -66,7 +66,8 @@ extension Plan {
     ///   - base: what the process holds beside; nil: the usual.
     ///   - limit: bytes of a rank; nil: none.
     ///   - keepsActivations: true or false when the user has chosen their place.
-    ///   - tensorParallel: ranks that share a stage's forward pass, when the user has chosen their number; else the fewest that keep the limit.
+    ///   - tensorParallel: ranks that share a stage's forward pass, when the user has chosen their number; else those that there are for each
+    ///     batch, or more to keep the limit.
     ///   - nodes: of each rank, where they are known.
     ///   - windows: of the recipe's evaluation; nil: those that it asks for.
     /// - Throws: `MemoryShortage`
@@ -79,7 +80,10 @@ extension Plan {
         let kinds = blocks.map { block in block.stages.map { "\($0.kind) \($0.stage.input.isCarried) \($0.carriedColumns)" } }
         /// The first plan that fits, or the one that needs the least where none does.
         func found(ranks: Int, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil) -> MemoryPlan {
-            let sizes = tensorParallel.map { [$0] } ?? (limit == nil ? [1] : TensorParallel.sizes(ranks: ranks, nodes: nodes))
+            let possible = TensorParallel.sizes(ranks: ranks, nodes: nodes)
+            // As many ranks share a batch as there are ranks for each.
+            let fewest = batches.isEmpty ? 1 : possible.last { $0 <= ranks / batches.count } ?? 1
+            let sizes = tensorParallel.map { [$0] } ?? (limit == nil ? [fewest] : possible.filter { $0 >= fewest })
             let base = base ?? Self.usualBase(threads: threads, ranks: ranks)
             var least: MemoryPlan?
             for size in sizes {

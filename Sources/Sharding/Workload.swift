@@ -16,7 +16,7 @@ struct Workload {
     private let sequences: Int
     private let length: Int
 
-    private let sharing: ForwardShares
+    private let sharing: GroupShares
     /// Between the ranks of a tensor-parallel group.
     private let groupMessages: MessageModel
 
@@ -30,7 +30,7 @@ struct Workload {
         disk = DiskModel(profile)
         length = plan.recipe.calibration?.length ?? 0
         sequences = plan.mostSequences(ranks: ranks)
-        sharing = ForwardShares(plan, Assignment(ranks: ranks, groupSize: tensorParallel))
+        sharing = GroupShares(plan, Assignment(ranks: ranks, groupSize: tensorParallel))
         groupMessages = MessageModel(profile, ranks: tensorParallel) ?? messages
     }
 
@@ -47,9 +47,13 @@ struct Workload {
             prediction.read += count * passes * stage.weightCount * sharing.share(stage) / rates.dequantize
         }
         if stage.needsHessian {
-            let tokens = Double(sequences * length) * stage.stage.tokenShare
+            let tokens = sharing.hessianTokens * stage.stage.tokenShare
+            let parts = residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1
+            // Each part, and before them the diagonal, has the batches pass by once.
+            let visits = Double(parts == 1 ? 1 : parts + 1)
             prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
-            addFactors(stage, parts: residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1, count: count, to: &prediction)
+            prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.traffic(stage).inputs)
+            addFactors(stage, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)
         }
         addTiles(stage, count: count, to: &prediction)

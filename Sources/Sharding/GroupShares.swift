@@ -1,11 +1,11 @@
-// The forward pass shared by the ranks of tensor-parallel groups: arithmetic and messages of the busiest rank.
+// The forward pass and X^T X shared by the ranks of tensor-parallel groups: arithmetic and messages of the busiest rank.
 
 internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
 
 /// What the ranks of a group do for each other's batches.
-struct ForwardShares {
+struct GroupShares {
     private let plan: Plan
     private let assignment: Assignment
     private let length: Int
@@ -38,8 +38,16 @@ struct ForwardShares {
     /// Bytes that a rank sends: the input of its own batches to the others, and its part of the result of theirs.
     func bytesSent(_ stage: StagePlan) -> Double {
         guard assignment.groupSize > 1 else { return 0 }
-        let others = Double(groupSequences - ownSequences)
-        return Double(length) * stage.stage.tokenShare * (inputBytes(stage) * Double(ownSequences) + resultBytes(stage) * share(stage) * others)
+        let others = Double(length * (groupSequences - ownSequences))
+        return inputBytesSent(stage) + others * stage.stage.tokenShare * resultBytes(stage) * share(stage)
+    }
+
+    /// Tokens whose X^T X the busiest member sums, in whole matrices: a share of the blocks for all tokens of the group.
+    var hessianTokens: Double { Double(length * groupSequences) / Double(assignment.groupSize) }
+
+    /// Bytes of the input of a rank's own batches.
+    func inputBytesSent(_ stage: StagePlan) -> Double {
+        assignment.groupSize > 1 ? Double(length * ownSequences) * stage.stage.tokenShare * inputBytes(stage) : 0
     }
 
     /// Bytes of all inputs that a group sends round, and of all results that owners receive.

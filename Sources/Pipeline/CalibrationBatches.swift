@@ -46,8 +46,11 @@ final class CalibrationBatches {
         }
     }
 
-    /// Whether no rank of the group has batches: it then needs no weights.
-    var needNoWeights: Bool { lengths.allSatisfy(\.isEmpty) }
+    /// The pieces of a stage that this rank has to compute: none where there are no batches.
+    func pieces(_ stage: Stage) -> [Piece] {
+        let isIdle = group.others(stage).isEmpty ? count == 0 : lengths.allSatisfy(\.isEmpty)
+        return isIdle ? [] : group.pieces(stage)
+    }
 
     /// Runs `body` on the input of a stage, batch after batch.
     func forEachInput(of stage: Stage, _ body: (Activation) throws -> Void) throws {
@@ -75,7 +78,7 @@ final class CalibrationBatches {
     /// - Parameter weights: of this rank's pieces.
     /// - Returns: why this rank could not go on; the others of its group have stopped as well.
     func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool) throws -> (any Error)? {
-        let pieces = group.pieces(stage)
+        let (pieces, isShared) = (group.pieces(stage), !group.others(stage).isEmpty)
         return try clock.measure(.forward) { () throws in
             try forEachTurn { turn in
                 let pass = SharedPass(forward: forward, group: group, stage: stage, weights: weights, norms: try forward.headNorms(of: stage))
@@ -90,6 +93,7 @@ final class CalibrationBatches {
                 } else {
                     try begun.0.help(turn.owner, lengths: turn.lengths)
                 }
+                guard turn.isOwn || isShared else { return }
                 clock.count(.forward, operations: stage.operations(of: pieces, lengths: turn.lengths))
             }
         }

@@ -23,7 +23,6 @@ final class CompressionRun {
     private let tokens: TokenSequences?
     private let stageWeights: StageWeights
     private let batches: CalibrationBatches
-    private let group: TensorGroup
     private let solver: StageSolver
     private let hessian: StageHessian
     private let journal: Journal
@@ -51,7 +50,6 @@ final class CompressionRun {
         let assignment = Assignment(ranks: world.size, groupSize: memory.tensorParallel)
         let group = try TensorGroup(world, assignment)
         stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
-        self.group = group
         solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, assignment: assignment, clock: clock)
         journal = try Journal(work, identity, plan, world: world)
@@ -130,7 +128,7 @@ final class CompressionRun {
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
     private func advance(_ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
-        let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.needNoWeights ? [] : group.pieces(stage.stage))
+        let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.pieces(stage.stage))
         let failure = try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
         try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
     }
@@ -145,8 +143,8 @@ final class CompressionRun {
 
     /// The tiles of a stage from which this rank's pieces are decoded.
     private func neededTiles(_ stage: StagePlan, block: Int, index: Int) -> Set<Int> {
-        guard plan.recipe.propagation != .none, isWork(after: block, index), !batches.needNoWeights else { return [] }
-        let parts = group.pieces(stage.stage).flatMap(\.parts)
+        guard plan.recipe.propagation != .none, isWork(after: block, index) else { return [] }
+        let parts = batches.pieces(stage.stage).flatMap(\.parts)
         return Set(stage.tiles.indices.filter { tile in parts.contains { $0.linear == stage.tiles[tile].linear && $0.rows.overlaps(stage.tiles[tile].rows) } })
     }
 

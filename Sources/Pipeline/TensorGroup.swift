@@ -23,6 +23,11 @@ struct TensorGroup {
     /// The group's ranks by their numbers in the world.
     var members: Range<Int> { assignment.group(of: rank) }
 
+    /// The other members that run a stage forward with this one, by their ranks in the group.
+    func others(_ stage: Stage) -> [Int] {
+        assignment.shares(stage) ? (0..<ranks.size).filter { $0 != ranks.rank } : []
+    }
+
     /// The pieces of a stage that a member computes.
     ///
     /// - Parameter member: a rank of the group; nil: this one.
@@ -43,15 +48,15 @@ struct SharedPass {
 
     /// Takes a batch of this rank through the stage, with the help of the others.
     func run(_ input: Activation, _ state: inout BatchState) throws {
-        let own = group.pieces(stage)
+        let (own, others) = (group.pieces(stage), group.others(stage))
         let result = forward.begin(stage, &state)
         for tokens in forward.tokenRanges(of: stage, state.lengths) {
             let input = input.rows(tokens)
-            try input.withBytes { try group.ranks.broadcast($0, from: group.ranks.rank) }
+            if !others.isEmpty { try input.withBytes { try group.ranks.broadcast($0, from: group.ranks.rank) } }
             for (piece, weights) in zip(own, weights) {
                 forward.compute(piece, weights: weights, norms, input, into: result, tokens: tokens)
             }
-            for member in 0..<group.ranks.size where member != group.ranks.rank {
+            for member in others {
                 guard let columns = columns(of: group.pieces(stage, of: member)) else { continue }
                 let values = forward.output(of: stage, tokens: tokens.count, columns: columns.count)
                 try values.withBytes { try group.ranks.receive($0, from: member) }
@@ -64,6 +69,7 @@ struct SharedPass {
     ///
     /// - Parameter lengths: of the batch's sequences.
     func help(_ owner: Int, lengths: [Int]) throws {
+        guard !group.others(stage).isEmpty else { return }
         let own = group.pieces(stage)
         for tokens in forward.tokenRanges(of: stage, lengths) {
             let input = Activation(uninitialized: forward.compute, tokens.count, stage.columns)

@@ -21,9 +21,15 @@ public struct Assignment: Sendable {
         return first..<first + groupSize
     }
 
-    /// The pieces of a stage that a rank computes for its group: consecutive, and equal in number but for one. It holds the weights of no others.
+    /// Whether the ranks of a group run a stage forward together: one piece cannot be shared, and each then takes its own batches.
+    public func shares(_ stage: Stage) -> Bool { groupSize > 1 && stage.pieces.count > 1 }
+
+    /// The pieces of a stage that a rank computes: of a shared stage consecutive ones for its group, equal in number but for one. It holds the weights of no
+    /// others.
     public func pieces(_ stage: Stage, of rank: Int) -> Range<Int> {
-        let (count, member) = (stage.pieces.count, rank % groupSize)
+        let count = stage.pieces.count
+        guard shares(stage) else { return 0..<count }
+        let member = rank % groupSize
         return member * count / groupSize..<(member + 1) * count / groupSize
     }
 

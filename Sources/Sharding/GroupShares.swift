@@ -32,12 +32,13 @@ struct GroupShares {
 
     /// Multiplications and additions of the busiest member for all batches of its group.
     func operations(_ stage: StagePlan) -> Double {
-        stage.stage.operations(of: busiest(stage), lengths: Array(repeating: length, count: groupSequences))
+        let sequences = assignment.shares(stage.stage) ? groupSequences : ownSequences
+        return stage.stage.operations(of: busiest(stage), lengths: Array(repeating: length, count: sequences))
     }
 
     /// Bytes that a rank sends: the input of its own batches to the others, and its part of the result of theirs.
     func bytesSent(_ stage: StagePlan) -> Double {
-        guard assignment.groupSize > 1 else { return 0 }
+        guard assignment.shares(stage.stage) else { return 0 }
         let others = Double(length * (groupSequences - ownSequences))
         return inputBytesSent(stage) + others * stage.stage.tokenShare * resultBytes(stage) * share(stage)
     }
@@ -50,11 +51,16 @@ struct GroupShares {
         assignment.groupSize > 1 ? Double(length * ownSequences) * stage.stage.tokenShare * inputBytes(stage) : 0
     }
 
-    /// Bytes of all inputs that a group sends round, and of all results that owners receive.
+    /// Bytes of all inputs that a group sends round for X^T X.
+    func inputs(_ stage: StagePlan) -> Double {
+        assignment.groupSize > 1 ? Double(length * groupSequences) * stage.stage.tokenShare * inputBytes(stage) : 0
+    }
+
+    /// Bytes of all inputs that a group sends round for the forward pass, and of all results that owners receive.
     func traffic(_ stage: StagePlan) -> (inputs: Double, results: Double) {
-        guard assignment.groupSize > 1 else { return (0, 0) }
+        guard assignment.shares(stage.stage) else { return (0, 0) }
         let tokens = Double(length * groupSequences) * stage.stage.tokenShare
-        return (tokens * inputBytes(stage), tokens * resultBytes(stage) * (1 - 1 / Double(assignment.groupSize)))
+        return (inputs(stage), tokens * resultBytes(stage) * (1 - 1 / Double(assignment.groupSize)))
     }
 
     private func busiest(_ stage: StagePlan) -> ArraySlice<Piece> {

@@ -24,13 +24,13 @@ extension MemoryModel {
     ///
     /// - Parameter columns: the most that a rank computes.
     private func own(_ stage: StagePlan, _ columns: Int) -> Int {
-        let received = assignment.groupSize == 1 ? 0 : tokensAtOnce(stage.stage.effect) * columns * resultBytes(stage.stage.effect)
+        let received = !assignment.shares(stage.stage) ? 0 : tokensAtOnce(stage.stage.effect) * columns * resultBytes(stage.stage.effect)
         return batchInput(stage) + batchTokens * stage.carriedColumns * operand + received
     }
 
     /// A batch of another rank: the input and the part of the result of as many tokens as pass at once.
     private func help(_ stage: StagePlan, _ columns: Int) -> Int {
-        guard assignment.groupSize > 1 else { return 0 }
+        guard assignment.shares(stage.stage) else { return 0 }
         return tokensAtOnce(stage.stage.effect) * (stage.columns * operand + columns * resultBytes(stage.stage.effect))
     }
 

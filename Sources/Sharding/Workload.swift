@@ -52,7 +52,7 @@ struct Workload {
             // Each part, and before them the diagonal, has the batches pass by once.
             let visits = Double(parts == 1 ? 1 : parts + 1)
             prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
-            prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.traffic(stage).inputs)
+            prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.inputs(stage))
             addFactors(stage, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)
         }

@@ -90,6 +90,18 @@ import Testing
         try SmallRun.expectEqual(model.output("held"), try SmallRun.files(model.output("free")), "held")
     }
 
+    /// A rank whose disk fails between two batches of its group: one message, and no rank waits for it.
+    @Test(arguments: [3, 5, 8, 30])
+    func aMemberThatFailsEndsTheRun(write: Int) throws {
+        let directory = try TemporaryDirectory()
+        let fault = Fault(call: .write, path: "cleave-scratch", number: write, action: .error(EIO), rank: 1)
+        let run = try SmallRun.compress(
+            directory.path + "/out", flags: ["--activations", "scratch", "--tensor-parallel", "4"], ranks: 4,
+            environment: fault.environment(try Fault.buildLibrary(in: directory)))
+        #expect(run.exitCode == 73, "\(run.exitCode) \(run.errors)")
+        #expect(run.errors.components(separatedBy: "write a scratch file").count == 2 && run.errors.contains("rank 1 on "), "\(run.errors)")
+    }
+
     @Test func groupsThatCannotBeAreRefused() throws {
         let model = try WideModel(columns: 256)
         let divisor = try CleaveProcess.run(["compress", model.recipe, "--output", model.output("out"), "--tensor-parallel", "2"], ranks: 3)

@@ -24,6 +24,13 @@ static inline MPI_Comm CMPI_split_by_node(MPI_Comm group, int *code) {
     return node;
 }
 
+// The processes of a group with the same colour, in the same order; MPI_COMM_NULL when `code` is not MPI_SUCCESS.
+static inline MPI_Comm CMPI_split(MPI_Comm group, int colour, int *code) {
+    MPI_Comm part = MPI_COMM_NULL;
+    *code = MPI_Comm_split(group, colour, 0, &part);
+    return part;
+}
+
 // MPI_Reduce into the root's own buffer; the others' buffers keep their values.
 //
 // MPICH 4.0.2 reads at the address MPI_IN_PLACE when a message of some KiB goes to another root than 0, so there the root sends a copy.

@@ -26,6 +26,8 @@ public final class GramSum: @unchecked Sendable {
         var rows: Range<Int>
         var columns: Range<Int>
         var target: Matrix<Double>
+
+        var elements: Int { rows.count * columns.count }
     }
 
     /// - Parameters:
@@ -34,7 +36,10 @@ public final class GramSum: @unchecked Sendable {
     ///   - tokens: rows of X over all batches of all ranks.
     ///   - maxMagnitude: the largest |x| over all batches of all ranks, finite.
     ///   - diagonal: a sum of the blocks on the diagonal over the same batches; they are then copied from it and not added again.
-    public init(columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitude: Float, diagonal: GramSum? = nil) {
+    ///   - share: of several sums that see the same batches, this one takes some blocks; the others stay zero.
+    public init(
+        columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitude: Float, diagonal: GramSum? = nil, share: (index: Int, count: Int) = (0, 1)
+    ) {
         let part = part ?? 0..<columns
         let ranges = Self.blocks(of: columns)
         precondition(part.isEmpty || ranges.contains { $0.lowerBound == part.lowerBound } && ranges.contains { $0.upperBound == part.upperBound }, "part \(part)")
@@ -53,13 +58,13 @@ public final class GramSum: @unchecked Sendable {
                 Self.forEachBlock(onDiagonal: columns, add)
             }
         }
-        (self.part, self.sum, self.blocks) = (part, sum, blocks)
+        (self.part, self.sum, self.blocks) = (part, sum, Self.share(blocks, share))
         quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
         product = Self.product(columns)
     }
 
     /// The sum of the blocks on the diagonal alone.
-    public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float) {
+    public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float, share: (index: Int, count: Int) = (0, 1)) {
         let ranges = Self.blocks(of: columns)
         let sum = Matrix<Double>(zeros: ranges.map(\.count).max() ?? 0, columns)
         var blocks: [Block] = []
@@ -69,9 +74,20 @@ public final class GramSum: @unchecked Sendable {
                 blocks.append(Block(rows: rows, columns: columns, target: target))
             }
         }
-        (part, self.sum, self.blocks) = (0..<columns, sum, blocks)
+        (part, self.sum, self.blocks) = (0..<columns, sum, Self.share(blocks, share))
         quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
         product = Self.product(columns)
+    }
+
+    /// Blocks in shares of about the same work: the largest first, each to the share that has the least so far.
+    private static func share(_ blocks: [Block], _ share: (index: Int, count: Int)) -> [Block] {
+        guard share.count > 1 else { return blocks }
+        var work = [Int](repeating: 0, count: share.count)
+        return blocks.indices.sorted { (blocks[$1].elements, $0) < (blocks[$0].elements, $1) }.compactMap { index in
+            guard let least = work.indices.min(by: { (work[$0], $0) < (work[$1], $1) }) else { return nil }
+            work[least] += blocks[index].elements
+            return least == share.index ? blocks[index] : nil
+        }
     }
 
     private static func product(_ columns: Int) -> Matrix<Float> {

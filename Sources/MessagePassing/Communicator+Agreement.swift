@@ -80,6 +80,28 @@ extension Communicator {
     }
 }
 
+extension Communicator {
+    /// Whether something holds on every rank.
+    public func all(_ holds: Bool) throws -> Bool {
+        guard size > 1 else { return holds }
+        var exceptions = [holds ? 0 : 1]
+        try allReduceMax(&exceptions)
+        return exceptions[0] == 0
+    }
+
+    /// The node of each rank, as a number: that of the node's first rank.
+    public func nodes() throws -> [Int] {
+        var first = [rank]
+        let node = try splitByNode()
+        try first.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in try node.broadcast(buffer) }
+        var nodes = [Int](repeating: 0, count: size)
+        nodes[rank] = first[0]
+        // Each number stands alone in its place, so the sum gathers them.
+        try allReduceSum(&nodes)
+        return nodes
+    }
+}
+
 private struct Outcome<Value: Codable>: Codable {
     /// One value, or none after a failure. A list, since the value itself may be an optional that is nil.
     var value: [Value]

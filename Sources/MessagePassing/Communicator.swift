@@ -11,14 +11,16 @@ public final class Communicator: Sendable {
     public let rank: Int
     /// The number of ranks in the group.
     public let size: Int
-    private nonisolated(unsafe) let handle: MPI_Comm
-    private let sent = Atomic<Int>(0)
+    nonisolated(unsafe) let handle: MPI_Comm
+    private let sent: Counter
 
     /// Elements of one MPI call; MPI counts in 32 bits.
     private let pieceElements: Int
 
-    init(_ handle: MPI_Comm, pieceElements: Int = 1 << 28) throws(MPIError) {
+    /// - Parameter sent: where the group counts its bytes; nil: in a counter of its own.
+    init(_ handle: MPI_Comm, pieceElements: Int = 1 << 28, sent: Counter? = nil) throws(MPIError) {
         self.handle = handle
+        self.sent = sent ?? Counter()
         self.pieceElements = pieceElements
         var (rank, size) = (Int32(0), Int32(0))
         try check("MPI_Comm_rank", MPI_Comm_rank(handle, &rank))
@@ -37,7 +39,8 @@ public final class Communicator: Sendable {
     public var isCoordinator: Bool { rank == 0 }
 
     /// Bytes that this rank has put into messages of this group: the payload it contributed, once, whatever route MPI takes.
-    public var bytesSent: Int { sent.load(ordering: .relaxed) }
+    /// Those of the groups that `split` made of it are counted with them.
+    public var bytesSent: Int { sent.bytes.load(ordering: .relaxed) }
 
     public func barrier() throws(MPIError) {
         try check("MPI_Barrier", MPI_Barrier(handle))
@@ -49,6 +52,14 @@ public final class Communicator: Sendable {
         let node: MPI_Comm = CMPI_split_by_node(handle, &code)
         try check("MPI_Comm_split_type", code)
         return try Communicator(node)
+    }
+
+    /// The ranks with the same `part` as this one, in the order of this group.
+    public func split(part: Int) throws(MPIError) -> Communicator {
+        var code: Int32 = 0
+        let group: MPI_Comm = CMPI_split(handle, Int32(part), &code)
+        try check("MPI_Comm_split", code)
+        return try Communicator(group, pieceElements: pieceElements, sent: sent)
     }
 
     // MARK: - Reductions
@@ -84,90 +95,14 @@ public final class Communicator: Sendable {
         try check("MPI_Reduce", code)
     }
 
-    // MARK: - Copies
-
-    /// Copies the buffer of rank `root` into the others' buffers of the same length.
-    public func broadcast<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int = 0) throws(MPIError) {
-        guard size > 1, let base = buffer.baseAddress else { return }
-        if rank == root { count(bytes: buffer.count * MemoryLayout<E>.stride) }
-        let code = inPieces(buffer.count) { offset, count in
-            MPI_Bcast(base + offset, count, E.datatype.handle, Int32(root), handle)
-        }
-        try check("MPI_Bcast", code)
-    }
-
-    /// The array of rank `root`, of a length that only `root` needs to know.
-    public func broadcast<E: MPIElement>(_ values: [E], from root: Int = 0) throws(MPIError) -> [E] {
-        guard size > 1 else { return values }
-        var length = [values.count]
-        try length.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in try broadcast(buffer, from: root) }
-        var result = rank == root ? values : [E](unsafeUninitializedCapacity: length[0]) { $1 = length[0] }
-        try result.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in try broadcast(buffer, from: root) }
-        return result
-    }
-
-    /// Fills `buffer`, the parts of ranks 0, 1, ... one after the other, on every rank.
-    ///
-    /// - Parameters:
-    ///   - buffer: the same length on every rank; this rank's own part is already in its place.
-    ///   - counts: elements of each rank's part.
-    public func allGather<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, counts: [Int]) throws(MPIError) {
-        precondition(counts.count == size && counts.reduce(0, +) == buffer.count, "parts \(counts) of a buffer of \(buffer.count)")
-        guard size > 1, let base = buffer.baseAddress else { return }
-        count(bytes: counts[rank] * MemoryLayout<E>.stride)
-        var start = 0
-        for (owner, length) in counts.enumerated() {
-            // One broadcast a part keeps 64-bit displacements and needs no second buffer.
-            let code = inPieces(length) { offset, count in
-                MPI_Bcast(base + start + offset, count, E.datatype.handle, Int32(owner), handle)
-            }
-            try check("MPI_Bcast", code)
-            start += length
-        }
-    }
-
-    /// The arrays of all ranks, in their order, on rank `root`; empty elsewhere.
-    public func gather<E: MPIElement>(_ values: [E], to root: Int = 0) throws(MPIError) -> [[E]] {
-        var lengths = [Int](repeating: 0, count: size)
-        lengths[rank] = values.count
-        try allReduceSum(&lengths)
-        guard size > 1 else { return [values] }
-        if rank != root {
-            count(bytes: values.count * MemoryLayout<E>.stride)
-            let code = values.withUnsafeBufferPointer { buffer in
-                inPieces(buffer.count) { offset, count in
-                    MPI_Send(buffer.baseAddress! + offset, count, E.datatype.handle, Int32(root), 0, handle)
-                }
-            }
-            try check("MPI_Send", code)
-            return []
-        }
-        var result: [[E]] = []
-        for (source, length) in lengths.enumerated() {
-            if source == root {
-                result.append(values)
-                continue
-            }
-            var received = [E](unsafeUninitializedCapacity: length) { $1 = length }
-            let code = received.withUnsafeMutableBufferPointer { buffer in
-                inPieces(length) { offset, count in
-                    MPI_Recv(buffer.baseAddress! + offset, count, E.datatype.handle, Int32(source), 0, handle, CMPI_STATUS_IGNORE())
-                }
-            }
-            try check("MPI_Recv", code)
-            result.append(received)
-        }
-        return result
-    }
-
     // MARK: - Pieces
 
-    private func count(bytes: Int) {
-        sent.wrappingAdd(bytes, ordering: .relaxed)
+    func count(bytes: Int) {
+        sent.bytes.wrappingAdd(bytes, ordering: .relaxed)
     }
 
     /// Calls `body(offset, count)` for consecutive pieces of `total` elements until one fails.
-    private func inPieces(_ total: Int, _ body: (Int, Int32) -> Int32) -> Int32 {
+    func inPieces(_ total: Int, _ body: (Int, Int32) -> Int32) -> Int32 {
         var offset = 0
         while offset < total {
             let count = min(pieceElements, total - offset)
@@ -177,4 +112,9 @@ public final class Communicator: Sendable {
         }
         return MPI_SUCCESS
     }
+}
+
+/// Bytes sent, counted by a group and those made of it.
+final class Counter: Sendable {
+    let bytes = Atomic<Int>(0)
 }

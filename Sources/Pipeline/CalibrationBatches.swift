@@ -13,7 +13,10 @@ internal import Transformers
 final class CalibrationBatches {
     private let forward: Forward
     private let clock: PhaseClock
+    private let group: TensorGroup
     private let count: Int
+    /// Of each batch of each member of the group: the lengths of its sequences.
+    private let lengths: [[[Int]]]
     private let current: any BatchStorage
     /// The states at the block's beginning; nil unless the block is to be run twice.
     private let beginning: (any BatchStorage)?
@@ -21,11 +24,14 @@ final class CalibrationBatches {
     /// Embeds the batches of rank `rank`.
     ///
     /// - Parameter scratch: a directory, unless activations are to stay in memory.
-    init(_ plan: Plan, _ tokens: TokenSequences?, assignment: Assignment, rank: Int, forward: Forward, scratch: String?, clock: PhaseClock) throws {
+    init(_ plan: Plan, _ tokens: TokenSequences?, group: TensorGroup, rank: Int, forward: Forward, scratch: String?, clock: PhaseClock) throws {
         self.forward = forward
         self.clock = clock
-        let batches = tokens == nil ? [] : assignment.batches(plan, of: rank).map { plan.batches[$0] }
+        self.group = group
+        func ranges(of rank: Int) -> [Range<Int>] { tokens == nil ? [] : group.assignment.batches(plan, of: rank).map { plan.batches[$0] } }
+        let batches = ranges(of: rank)
         count = batches.count
+        lengths = group.members.map { member in ranges(of: member).map { batch in batch.map { tokens?.sequences[$0].count ?? 0 } } }
         func storage() throws -> any BatchStorage {
             guard let scratch, let tokens else { return ResidentBatches(count: batches.count) }
             return try ScratchBatches(
@@ -40,24 +46,93 @@ final class CalibrationBatches {
         }
     }
 
-    var isEmpty: Bool { count == 0 }
+    /// The pieces of a stage that this rank has to compute: none where there are no batches.
+    func pieces(_ stage: Stage) -> [Piece] {
+        let isIdle = group.others(stage).isEmpty ? count == 0 : lengths.allSatisfy(\.isEmpty)
+        return isIdle ? [] : group.pieces(stage)
+    }
 
     /// Runs `body` on the input of a stage, batch after batch.
     func forEachInput(of stage: Stage, _ body: (Activation) throws -> Void) throws {
         for index in 0..<count { try body(forward.input(of: stage, current.load(index))) }
     }
 
-    /// Takes every batch through a stage; `endsBlock` also lets what the block holds back join the residual stream.
-    func advance(_ stage: Stage, weights: [LinearWeights], endsBlock: Bool) throws {
-        try clock.measure(.forward) { () throws in
-            for index in 0..<count {
-                var state = try current.load(index)
-                try forward.apply(stage, weights: weights, to: forward.input(of: stage, state), &state)
-                clock.count(.forward, operations: stage.operations(lengths: state.lengths))
-                if endsBlock { forward.finishBlock(&state) }
-                try current.store(state, index)
+    /// The blocks of X^T X that this rank sums for its group.
+    var share: (index: Int, count: Int) { (group.ranks.rank, group.ranks.size) }
+
+    /// Runs `body` on the input of a stage for every batch of the group. Collective over the group.
+    ///
+    /// - Returns: why this rank could not go on; the others of its group have stopped as well.
+    func forEachGroupInput(of stage: Stage, _ body: (Activation) -> Void) throws -> (any Error)? {
+        try forEachTurn { turn in
+            turn.isOwn ? try forward.input(of: stage, current.load(turn.index)) : nil
+        } pass: { turn, own in
+            let input = own ?? Activation(uninitialized: forward.compute, turn.lengths.reduce(0, +), stage.columns)
+            try input.withBytes { try group.ranks.broadcast($0, from: turn.owner) }
+            body(input)
+        }
+    }
+
+    /// Takes every batch of the group through a stage; `endsBlock` also lets what the block holds back join the residual stream. Collective over the group.
+    ///
+    /// - Parameter weights: of this rank's pieces.
+    /// - Returns: why this rank could not go on; the others of its group have stopped as well.
+    func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool) throws -> (any Error)? {
+        let (pieces, isShared) = (group.pieces(stage), !group.others(stage).isEmpty)
+        return try clock.measure(.forward) { () throws in
+            try forEachTurn { turn in
+                let pass = SharedPass(forward: forward, group: group, stage: stage, weights: weights, norms: try forward.headNorms(of: stage))
+                guard turn.isOwn else { return (pass, nil as (state: BatchState, input: Activation)?) }
+                let state = try current.load(turn.index)
+                return (pass, (state, try forward.input(of: stage, state)))
+            } pass: { turn, begun in
+                if case (let pass, (var state, let input)?) = begun {
+                    try pass.run(input, &state)
+                    if endsBlock { forward.finishBlock(&state) }
+                    try current.store(state, turn.index)
+                } else {
+                    try begun.0.help(turn.owner, lengths: turn.lengths)
+                }
+                guard turn.isOwn || isShared else { return }
+                clock.count(.forward, operations: stage.operations(of: pieces, lengths: turn.lengths))
             }
         }
+    }
+
+    /// A batch of a rank of the group.
+    private struct Turn {
+        /// The rank of the group, and which of its batches.
+        var owner: Int
+        var index: Int
+        var isOwn: Bool
+        /// Of the batch's sequences.
+        var lengths: [Int]
+    }
+
+    /// The batches of the group's ranks in turn: `begin` is what a rank does by itself, `pass` what all do together.
+    ///
+    /// - Returns: what this rank failed at, if it did. A rank that fails says so before the next turn, so that none waits for it.
+    private func forEachTurn<Begun>(_ begin: (Turn) throws -> Begun, pass: (Turn, Begun) throws -> Void) throws -> (any Error)? {
+        var failure: (any Error)?
+        for index in 0..<(lengths.map(\.count).max() ?? 0) {
+            for owner in lengths.indices where index < lengths[owner].count {
+                let turn = Turn(owner: owner, index: index, isOwn: owner == group.ranks.rank, lengths: lengths[owner][index])
+                var begun: Begun?
+                if failure == nil {
+                    do { begun = try begin(turn) } catch { failure = error }
+                }
+                guard try group.ranks.all(failure == nil), let ready = begun else { return failure }
+                begun = nil
+                do {
+                    try pass(turn, ready)
+                } catch let error as MPIError {
+                    throw error
+                } catch {
+                    failure = error
+                }
+            }
+        }
+        return failure
     }
 
     /// Remembers where the batches are, when the block is to be run twice.

@@ -23,7 +23,6 @@ final class CompressionRun {
     private let tokens: TokenSequences?
     private let stageWeights: StageWeights
     private let batches: CalibrationBatches
-    private let assignment: Assignment
     private let solver: StageSolver
     private let hessian: StageHessian
     private let journal: Journal
@@ -48,9 +47,9 @@ final class CompressionRun {
         self.identity = identity
         self.stop = stop
         let forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: job.model.parameters)
-        let assignment = Assignment(ranks: world.size)
+        let assignment = Assignment(ranks: world.size, groupSize: memory.tensorParallel)
+        let group = try TensorGroup(world, assignment)
         stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
-        self.assignment = assignment
         solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
         hessian = StageHessian(world: world, assignment: assignment, clock: clock)
         journal = try Journal(work, identity, plan, world: world)
@@ -62,7 +61,7 @@ final class CompressionRun {
         progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil
         batches = try world.together(exitCode: exitCode) { () throws in
             try CalibrationBatches(
-                job.plan, tokens, assignment: assignment, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
+                job.plan, tokens, group: group, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
         }
         for entry in journal.entries { facts[entry.block, default: [:]].merge(entry.stages) { old, _ in old } }
     }
@@ -128,12 +127,10 @@ final class CompressionRun {
     }
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
-    private func advance(_ stage: StagePlan, _ tiles: [EncodedTile]?, endsBlock: Bool) throws {
-        let weights = try stageWeights.load(stage, tiles: tiles, isNeeded: !batches.isEmpty)
-        try world.together(exitCode: exitCode) { () throws in
-            guard !batches.isEmpty else { return }
-            try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
-        }
+    private func advance(_ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
+        let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.pieces(stage.stage))
+        let failure = try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
+        try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
     }
 
     private func stopped(_ reason: String, _ place: String) -> AgreedFailure {
@@ -144,12 +141,20 @@ final class CompressionRun {
             committed: "; \(done) of \(plan.tileCount) tiles are committed in \(work.output) (\(counts.solved) solved by this run)")
     }
 
+    /// The tiles of a stage from which this rank's pieces are decoded.
+    private func neededTiles(_ stage: StagePlan, block: Int, index: Int) -> Set<Int> {
+        guard plan.recipe.propagation != .none, isWork(after: block, index) else { return [] }
+        let parts = batches.pieces(stage.stage).flatMap(\.parts)
+        return Set(stage.tiles.indices.filter { tile in parts.contains { $0.linear == stage.tiles[tile].linear && $0.rows.overlaps(stage.tiles[tile].rows) } })
+    }
+
     private func solveStage(_ stage: StagePlan, block: Int, index: Int) throws -> SolvedStage {
         let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
         let reused = keys.count(where: committed.contains)
         let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
         let result = try solver.solve(
-            stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed)
+            stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed,
+            needed: neededTiles(stage, block: block, index: index))
         counts.solved += keys.count - reused
         counts.reused += reused
         progress?.advance(block: block, stage: stage.stage.name, solved: keys.count - reused, reused: reused)

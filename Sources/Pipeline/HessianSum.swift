@@ -1,4 +1,4 @@
-// This rank's share of a stage's Hessian: X^T X summed over its batches, all columns at once or a few at a time.
+// This rank's share of a stage's Hessian: X^T X summed over its group's batches, all columns at once or a few at a time.
 
 internal import LinearAlgebra
 internal import MessagePassing
@@ -6,7 +6,8 @@ internal import Reporting
 internal import Sharding
 internal import Transformers
 
-/// A sum of X^T X that its user takes part by part.
+/// A sum of X^T X that its user takes part by part. The ranks of a tensor-parallel group see all batches of the group, and each sums some blocks of the
+/// matrix: together what each would sum of its own batches.
 ///
 /// With all columns at once the batches are visited once. With few, they are visited once for the blocks on the diagonal, from which the order of
 /// columns follows, and then once for each part; no product is computed twice while the matrix is taken once.
@@ -38,8 +39,8 @@ final class HessianSum {
         self.blocks = blocks
         kept =
             blocks == nil
-            ? GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude)
-            : GramSum(diagonalOf: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude)
+            ? GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
+            : GramSum(diagonalOf: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
         try Self.add(batches, stage, to: kept, world, clock)
         diagonal = kept.diagonal()
     }
@@ -48,23 +49,22 @@ final class HessianSum {
     func forEachPart(_ body: (GramSum) throws -> Void) throws {
         guard let blocks else { return try body(kept) }
         for columns in GramSum.parts(of: stage.columns, blocks: blocks) {
-            let part = GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept)
+            let part = GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share)
             try Self.add(batches, stage, to: part, world, clock)
             try body(part)
         }
     }
 
     private static func add(_ batches: CalibrationBatches, _ stage: Stage, to gram: GramSum, _ world: Communicator, _ clock: PhaseClock) throws {
-        try world.together(exitCode: exitCode) {
-            try clock.measure(.hessian) { () throws in
-                try batches.forEachInput(of: stage) { input in
-                    switch input {
-                    case .f32(let x): gram.add(x)
-                    case .bf16(let x): gram.add(x)
-                    }
-                    clock.count(.hessian, operations: gram.operations(tokens: input.rows))
+        let failure = try clock.measure(.hessian) { () throws in
+            try batches.forEachGroupInput(of: stage) { input in
+                switch input {
+                case .f32(let x): gram.add(x)
+                case .bf16(let x): gram.add(x)
                 }
+                clock.count(.hessian, operations: gram.operations(tokens: input.rows))
             }
         }
+        try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
     }
 }

@@ -72,7 +72,7 @@ public final class Job {
     public func compress(
         stop: StopConditions, memory: MemoryPlan? = nil, scratch: String?, _ started: (String?) -> Void
     ) throws -> (linears: [LinearReport], tiles: TileCounts) {
-        let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: nil, keepsActivations: scratch == nil)
+        let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: nil, keepsActivations: scratch == nil, tensorParallel: 1)
         let run = try CompressionRun(self, runIdentity(), stop: stop, memory: memory, scratch: memory.keepsActivations ? nil : scratch ?? work.path)
         started(run.resumption)
         return try run.run()

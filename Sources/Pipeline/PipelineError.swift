@@ -41,6 +41,7 @@ public func exitCode(for error: any Error) -> Int32 {
     case let error as TokenizerError where error.isMissingFile: EX_NOINPUT
     case let error as SessionError: error.exitCode
     case is MPIError: EX_OSERR
+    case is TensorParallelError: EX_USAGE
     case is PackingError, is RecipeError, is PlanError, is MemoryShortage, is ProfileError, is ArchitectureError, is TokenizerError: EX_DATAERR
     default: EX_SOFTWARE
     }

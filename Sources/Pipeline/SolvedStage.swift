@@ -1,4 +1,4 @@
-// The encoded tiles of a stage, as they are gathered by all ranks.
+// The encoded tiles of a stage: each rank's own, and of the others' those that it needs.
 
 internal import LinearAlgebra
 internal import MessagePassing
@@ -7,26 +7,15 @@ internal import Sharding
 
 /// The tiles of a stage after solving.
 struct SolvedStage {
-    /// All tiles of the stage, in the plan's order; empty when only this rank's own are kept.
-    private(set) var tiles: [EncodedTile]
-    /// Those that this rank has solved now, by their index.
-    private(set) var solvedHere: [Int: EncodedTile]
+    /// Those with which this rank runs the stage forward, by their index; empty when only its own are kept.
+    private(set) var tiles: [Int: EncodedTile]
+    /// Those that this rank has solved now.
+    let solvedHere: [Int: EncodedTile]
     /// What was measured on each tile of the stage.
     let measures: [TileMeasure]
 
-    /// - Parameter solvedHere: indices of tiles.
-    init(tiles: [EncodedTile], solvedHere: [Int]) {
-        self.tiles = tiles
-        self.solvedHere = Dictionary(uniqueKeysWithValues: solvedHere.map { ($0, tiles[$0]) })
-        measures = tiles.map { TileMeasure(loss: $0.loss, sampled: $0.sampled, zeroCount: $0.zeroCount) }
-    }
-
     /// Lets go of what other ranks have solved.
-    mutating func keepOwn() {
-        // Copies: the tiles share one piece of memory.
-        solvedHere = solvedHere.mapValues { EncodedTile(layout: $0.layout, bytes: $0.bytes.copy()) }
-        tiles = []
-    }
+    mutating func keepOwn() { tiles = [:] }
 }
 
 /// What a tile says of itself; see `EncodedTile`.
@@ -36,32 +25,58 @@ struct TileMeasure {
     var zeroCount: Int?
 }
 
-/// One message for all tiles of a stage, each in its place; tiles may be put there at the same time.
+/// The tiles of a rank on their way to the others; they may be put in their places at the same time.
 struct StageTiles: Sendable {
     private let layouts: [TileLayout]
-    /// The first byte of each tile, and the end.
+    private let owners: [Int]
+    private let rank: Int
+    /// The first byte of each tile in its owner's part.
     private let starts: [Int]
+    /// Bytes of each rank's part.
+    private let counts: [Int]
+    /// This rank's part.
     private let bytes: Matrix<UInt8>
 
-    init(_ stage: StagePlan) {
+    /// - Parameter owners: the rank that solves each tile.
+    init(_ stage: StagePlan, owners: [Int], world: Communicator) {
         layouts = stage.tiles.indices.map(stage.layout)
-        starts = layouts.reduce(into: [0]) { $0.append($0.last! + $1.byteCount) }
-        bytes = Matrix(uninitialized: 1, starts.last!)
-    }
-
-    func put(_ index: Int, _ tile: EncodedTile) {
-        bytes.columns(starts[index]..<starts[index + 1]).assign(tile.bytes)
-    }
-
-    /// Fills in the tiles of the other ranks.
-    func gather(_ owners: [Int], _ world: Communicator) throws {
-        // Tiles lie in the order of their owners, so each rank's part is one run of bytes.
         var counts = [Int](repeating: 0, count: world.size)
-        for (tile, owner) in owners.enumerated() { counts[owner] += layouts[tile].byteCount }
-        try world.allGather(UnsafeMutableBufferPointer(start: bytes.base, count: bytes.count), counts: counts)
+        starts = zip(owners, layouts).map { owner, layout in
+            counts[owner] += layout.byteCount
+            return counts[owner] - layout.byteCount
+        }
+        (self.owners, rank, self.counts) = (owners, world.rank, counts)
+        bytes = Matrix(uninitialized: 1, counts[world.rank])
     }
 
-    func tiles() -> [EncodedTile] {
-        layouts.indices.map { EncodedTile(layout: layouts[$0], bytes: bytes.columns(starts[$0]..<starts[$0 + 1])) }
+    /// - Parameter index: of a tile of this rank.
+    func put(_ index: Int, _ tile: EncodedTile) {
+        precondition(owners[index] == rank, "tile \(index) of rank \(owners[index]) on rank \(rank)")
+        bytes.columns(starts[index]..<starts[index] + layouts[index].byteCount).assign(tile.bytes)
+    }
+
+    /// Sends every rank's tiles to all.
+    ///
+    /// - Parameters:
+    ///   - solvedHere: indices of this rank's tiles that were not committed before.
+    ///   - needed: indices of the tiles that are kept; of the others only what was measured on them.
+    func gather(_ world: Communicator, solvedHere: [Int], needed: Set<Int>) throws -> SolvedStage {
+        var kept: [Int: EncodedTile] = [:]
+        var own: [Int: EncodedTile] = [:]
+        var measures: [TileMeasure?] = Array(repeating: nil, count: layouts.count)
+        for owner in 0..<world.size where counts[owner] > 0 {
+            let part = owner == rank ? bytes : Matrix<UInt8>(uninitialized: 1, counts[owner])
+            try world.broadcast(UnsafeMutableBufferPointer(start: part.base, count: part.count), from: owner)
+            let tiles = layouts.indices.filter { owners[$0] == owner }
+            // A part that is kept whole needs no copies.
+            let isWhole = owner == rank || needed.isSuperset(of: tiles)
+            for index in tiles {
+                let tile = EncodedTile(layout: layouts[index], bytes: part.columns(starts[index]..<starts[index] + layouts[index].byteCount))
+                measures[index] = TileMeasure(loss: tile.loss, sampled: tile.sampled, zeroCount: tile.zeroCount)
+                if needed.contains(index) { kept[index] = isWhole ? tile : EncodedTile(layout: tile.layout, bytes: tile.bytes.copy()) }
+                if owner == rank { own[index] = tile }
+            }
+        }
+        return SolvedStage(tiles: kept, solvedHere: own.filter { solvedHere.contains($0.key) }, measures: measures.compactMap { $0 })
     }
 }

@@ -15,17 +15,19 @@ struct StageSolver {
     let assignment: Assignment
     let clock: PhaseClock
 
-    /// Solves the tiles that are not committed and gives all tiles to all ranks.
+    /// Solves the tiles that are not committed and gives every rank those that it needs.
     ///
     /// - Parameters:
     ///   - factors: by settings, for the treatments that need them.
     ///   - tilesAtOnce: tiles that take a factor's panels together where R lies over the ranks; nil: all of this rank.
     ///   - committed: tiles of earlier attempts.
+    ///   - needed: tiles that this rank is to have, whoever solves them.
     func solve(
-        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], tilesAtOnce: Int?, committed: CommittedTiles
+        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], tilesAtOnce: Int?, committed: CommittedTiles,
+        needed: Set<Int>
     ) throws -> SolvedStage {
         let owners = assignment.owners(of: stage.tiles)
-        let message = StageTiles(stage)
+        let message = StageTiles(stage, owners: owners, world: world)
         let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
         let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
         let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.lyingFactor($0) : nil }
@@ -55,8 +57,7 @@ struct StageSolver {
         for tile in missing where [.gptq, .sparsegpt].contains(stage.linears[stage.tiles[tile].linear].treatment?.method) {
             clock.count(.solve, operations: Double(stage.tiles[tile].rows.count) * Double(stage.columns) * Double(stage.columns))
         }
-        try clock.measure(.gather) { () throws in try message.gather(owners, world) }
-        return SolvedStage(tiles: message.tiles(), solvedHere: missing)
+        return try clock.measure(.gather) { () throws in try message.gather(world, solvedHere: missing, needed: needed) }
     }
 
     /// Solves tiles whose factor lies over the ranks: some of each rank's tiles at a time, which take the panels of R together.

@@ -30,64 +30,67 @@ struct StageWeights {
     /// Rows of a linear that one rank reads and sends at a time.
     private static let rowsAtOnce = 1024
 
-    /// The weights of a stage's linears.
+    /// The weights of some pieces of a stage: of each piece those of its parts.
     ///
     /// - Parameters:
-    ///   - tiles: what the compressed linears are decoded from: the encoded tiles of the stage, in the plan's order; nil: all as the checkpoint has them.
-    ///   - isNeeded: whether this rank has batches; empty without.
-    func load(_ plan: StagePlan, tiles: [EncodedTile]?, isNeeded: Bool) throws -> [LinearWeights] {
-        try plan.linears.indices.compactMap { index in
+    ///   - tiles: what the compressed linears are decoded from: the tiles of the stage by their index, those of other pieces may be missing; nil: all weights
+    ///     as the checkpoint has them.
+    ///   - pieces: those of this rank; none where it has no batches.
+    func load(_ plan: StagePlan, tiles: [Int: EncodedTile]?, pieces: [Piece]) throws -> [[LinearWeights]] {
+        let linears = try plan.linears.indices.map { index -> LinearRows in
+            let linear = plan.linears[index].linear
+            let parts = pieces.flatMap(\.parts).filter { $0.linear == index }.map(\.rows)
+            var rows = LinearRows(parts, columns: linear.columns, compute: forward.compute)
             let own = tiles == nil ? [] : plan.tiles.indices.filter { plan.tiles[$0].linear == index }
-            guard let tiles, !own.isEmpty else { return try load(plan.linears[index].linear, isNeeded: isNeeded) }
-            return try together(isNeeded) { try decode(plan.linears[index].linear, own.map { (tiles[$0], plan.tiles[$0].rows) }) }
+            if let tiles, !own.isEmpty {
+                _ = try together(!parts.isEmpty) { decode(own.compactMap { index in tiles[index].map { ($0, plan.tiles[index].rows) } }, into: rows) }
+            } else {
+                try read(linear, into: rows)
+            }
+            rows.bias = try together(!parts.isEmpty) { try forward.bias(of: linear) } ?? nil
+            return rows
         }
+        return pieces.map { $0.parts.map { linears[$0.linear].weights($0.rows) } }
     }
 
     /// The weights of a linear as the checkpoint has them; nil on a rank that does not need them.
     func load(_ linear: Linear, isNeeded: Bool) throws -> LinearWeights? {
-        guard model.broadcasts, world.size > 1 else { return try together(isNeeded) { try forward.loadWeights(linear) } }
-        let weight = Operand(uninitialized: forward.compute, linear.rows, linear.columns)
+        var rows = LinearRows(isNeeded ? [0..<linear.rows] : [], columns: linear.columns, compute: forward.compute)
+        try read(linear, into: rows)
+        rows.bias = try together(isNeeded) { try forward.bias(of: linear) } ?? nil
+        return isNeeded ? rows.weights(0..<linear.rows) : nil
+    }
+
+    /// Reads rows of a weight as the checkpoint has them.
+    private func read(_ linear: Linear, into rows: LinearRows) throws {
+        guard model.broadcasts, world.size > 1 else {
+            _ = try together(true) { try forward.loadRows(linear, rows.runs) }
+            return
+        }
         // One that is stored transposed is read as a whole.
         let height = linear.layout == .rowsByColumns ? Self.rowsAtOnce : linear.rows
         for (piece, start) in stride(from: 0, to: linear.rows, by: height).enumerated() {
-            let (reader, rows) = (piece % world.size, start..<min(start + height, linear.rows))
-            _ = try together(world.rank == reader) { try read(linear, rows, into: weight.rows(rows)) }
-            try measured { try send(weight.rows(rows), from: reader) }
-        }
-        return try together(isNeeded) { LinearWeights(weight: weight, bias: try forward.bias(of: linear)) }
-    }
-
-    private func read(_ linear: Linear, _ rows: Range<Int>, into target: Operand) throws {
-        guard linear.layout == .rowsByColumns else { return target.store(try forward.weight(of: linear)) }
-        let piece = Matrix<Float>(uninitialized: rows.count, linear.columns)
-        try model.parameters.rows(linear.weight, rows.map { Int32($0) }, into: piece)
-        target.store(piece)
-    }
-
-    private func send(_ piece: Operand, from reader: Int) throws {
-        func send<Element>(_ matrix: Matrix<Element>) throws {
-            try matrix.withBytes { try world.broadcast($0.bindMemory(to: UInt8.self), from: reader) }
-        }
-        switch piece {
-        case .f32(let matrix): try send(matrix)
-        case .bf16(let matrix): try send(matrix)
+            let (reader, range) = (piece % world.size, start..<min(start + height, linear.rows))
+            let window = rows.window(range)
+            let weight = window ?? Operand(uninitialized: forward.compute, range.count, linear.columns)
+            _ = try together(world.rank == reader) { try forward.loadRows(linear, [(range, weight)]) }
+            try measured { try weight.withBytes { try world.broadcast($0, from: reader) } }
+            if window == nil {
+                for (within, place) in rows.overlaps(range) { place.assign(weight.rows(within)) }
+            }
         }
     }
 
     /// Decodes tile by tile, so that no fp32 copy of the whole exists where products take bf16.
-    private func decode(_ linear: Linear, _ tiles: [(tile: EncodedTile, rows: Range<Int>)]) throws -> LinearWeights {
-        let weight = Operand(uninitialized: forward.compute, linear.rows, linear.columns)
-        parallelFor(tiles.count) { position in
-            let (tile, rows) = tiles[position]
-            switch weight {
-            case .f32(let weight): tile.dequantize(into: weight.rows(rows))
-            case .bf16(let weight):
-                let piece = Matrix<Float>(uninitialized: rows.count, linear.columns)
-                tile.dequantize(into: piece)
-                convert(piece, into: weight.rows(rows))
-            }
+    private func decode(_ tiles: [(tile: EncodedTile, rows: Range<Int>)], into rows: LinearRows) {
+        let needed = tiles.filter { !rows.overlaps($0.rows).isEmpty }
+        parallelFor(needed.count) { position in
+            let (tile, range) = needed[position]
+            if case .f32(let weight)? = rows.window(range) { return tile.dequantize(into: weight) }
+            let values = Matrix<Float>(uninitialized: range.count, tile.layout.columns)
+            tile.dequantize(into: values)
+            for (within, place) in rows.overlaps(range) { place.store(values.rows(within)) }
         }
-        return LinearWeights(weight: weight, bias: try forward.bias(of: linear))
     }
 
     private func together<Value>(_ isNeeded: Bool, _ body: () throws -> Value) throws -> Value? {

@@ -53,11 +53,14 @@ public struct MemoryReport: Codable, Sendable, Equatable {
     public var boundBytes: Int
     /// By phase.
     public var phases: [String: Int]
+    /// Ranks that run each stage forward together; nil: none do.
+    public var tensorParallel: Int?
 
-    public init(limitBytes: Int?, boundBytes: Int, phases: [String: Int]) {
+    public init(limitBytes: Int?, boundBytes: Int, phases: [String: Int], tensorParallel: Int? = nil) {
         self.limitBytes = limitBytes
         self.boundBytes = boundBytes
         self.phases = phases
+        self.tensorParallel = tensorParallel
     }
 }
 

@@ -1,14 +1,36 @@
 // Who does what: the plan cut for a number of ranks.
 
 internal import LinearAlgebra
+public import Transformers
 
-/// The owners of batches, tiles, Hessians and output files for a number of ranks.
+/// The owners of batches, tiles, Hessians and output files for a number of ranks, and who shares the forward pass of a stage.
 public struct Assignment: Sendable {
     public let ranks: Int
+    /// Ranks of a tensor-parallel group; divides `ranks`.
+    public let groupSize: Int
 
-    public init(ranks: Int) {
-        precondition(ranks > 0, "\(ranks) ranks")
+    public init(ranks: Int, groupSize: Int = 1) {
+        precondition(ranks > 0 && groupSize > 0 && ranks % groupSize == 0, "\(ranks) ranks in groups of \(groupSize)")
         self.ranks = ranks
+        self.groupSize = groupSize
+    }
+
+    /// The ranks that share the forward pass with a rank: consecutive ones.
+    public func group(of rank: Int) -> Range<Int> {
+        let first = rank / groupSize * groupSize
+        return first..<first + groupSize
+    }
+
+    /// Whether the ranks of a group run a stage forward together: one piece cannot be shared, and each then takes its own batches.
+    public func shares(_ stage: Stage) -> Bool { groupSize > 1 && stage.pieces.count > 1 }
+
+    /// The pieces of a stage that a rank computes: of a shared stage consecutive ones for its group, equal in number but for one. It holds the weights of no
+    /// others.
+    public func pieces(_ stage: Stage, of rank: Int) -> Range<Int> {
+        let count = stage.pieces.count
+        guard shares(stage) else { return 0..<count }
+        let member = rank % groupSize
+        return member * count / groupSize..<(member + 1) * count / groupSize
     }
 
     /// The batches of a rank: consecutive, and equal in number but for one.

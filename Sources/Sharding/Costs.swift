@@ -36,19 +36,21 @@ extension Plan {
     ///
     /// - Parameter memory: what is kept in memory on that many ranks; nil: everything.
     public func costs(ranks: Int, memory: MemoryPlan? = nil) -> Costs {
-        let assignment = Assignment(ranks: ranks)
+        let assignment = Assignment(ranks: ranks, groupSize: memory?.tensorParallel ?? 1)
+        let sharing = GroupShares(self, assignment)
         var costs = Costs(ranks: ranks)
-        let length = recipe.calibration?.length ?? 0
         let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
-        let tokens = sequences * length
+        let passes = recipe.propagation == .block ? 2.0 : 1
         var busiest: [Int: Double] = [:]  // factorisations by their columns: most stages are alike
         for block in blocks {
             var owners = Set<Int>()
             for stage in block.stages {
                 let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
-                costs.forwardOperations += stage.stage.operations(lengths: Array(repeating: length, count: sequences)) * (recipe.propagation == .block ? 2 : 1)
+                costs.forwardOperations += sharing.operations(stage) * passes
+                costs.bytesSent += sharing.bytesSent(stage) * passes
                 if stage.needsHessian {
-                    costs.hessianOperations += Double(tokens) * stage.stage.tokenShare * Double(columns) * Double(columns)
+                    costs.hessianOperations += sharing.hessianTokens * stage.stage.tokenShare * Double(columns) * Double(columns)
+                    costs.bytesSent += sharing.inputBytesSent(stage)
                     costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns, ranks: ranks) + 8 * Double(columns))
                     // Every rank waits for the busiest one of each stage.
                     if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
@@ -61,8 +63,8 @@ extension Plan {
                 costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
                 costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
                 let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
-                let dense = sequences == 0 ? 0 : recipe.propagation == .stage ? kept : rows
-                costs.bytesRead += Double(solved + dense) * Double(columns) * 2
+                let dense = sequences == 0 ? 0 : Double(recipe.propagation == .stage ? kept : rows) * sharing.share(stage)
+                costs.bytesRead += (Double(solved) + dense) * Double(columns) * 2
             }
             costs.partialFiles += owners.count
         }

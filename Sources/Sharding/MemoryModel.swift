@@ -18,17 +18,18 @@ struct MemoryModel {
     let batchTokens: Int
     let length: Int
     let rankTokens: Int
-    private let committing: Int
     private let holdsPending: Bool
+    /// The block's tiles that a rank still holds.
+    private var committing = 0
 
-    private var hidden: Int { plan.architecture.hiddenSize }
-    private var isBFloat16: Bool { plan.recipe.compute == .bf16 && BFloat16.isAccelerated }
+    var hidden: Int { plan.architecture.hiddenSize }
+    var isBFloat16: Bool { plan.recipe.compute == .bf16 && BFloat16.isAccelerated }
     /// Bytes of an element of the products' operands.
-    private var operand: Int { isBFloat16 ? 2 : 4 }
+    var operand: Int { isBFloat16 ? 2 : 4 }
 
-    init(_ plan: Plan, ranks: Int, threads: Int, base: Int, keepsActivations: Bool, batchSequences: Int? = nil) {
+    init(_ plan: Plan, ranks: Int, tensorParallel: Int, threads: Int, base: Int, keepsActivations: Bool, batchSequences: Int? = nil) {
         self.plan = plan
-        assignment = Assignment(ranks: ranks)
+        assignment = Assignment(ranks: ranks, groupSize: tensorParallel)
         self.threads = threads
         self.base = base
         self.keepsActivations = keepsActivations
@@ -36,8 +37,8 @@ struct MemoryModel {
         batchTokens = min(batchSequences ?? .max, plan.batches.first?.count ?? 0) * length
         let sequences = (0..<ranks).map { [assignment] rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
         rankTokens = (sequences.max() ?? 0) * length
-        committing = Self.committing(plan, ranks: ranks)
         holdsPending = plan.holdsPending
+        committing = mostCommitting()
     }
 
     // MARK: - Phases
@@ -50,7 +51,8 @@ struct MemoryModel {
     /// Summing a stage's Hessian, and reducing it to the owners of its panels.
     func hessian(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsHessian else { return 0 }
-        let c = stage.columns, input = batchInput(stage)
+        // Of a rank's own batch, or of another rank's.
+        let c = stage.columns, input = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
         let product = GramSum.blockColumns * GramSum.blockColumns * 4
         guard let blocks = residency.hessianBlocks else {
             return resting(stage) + product + upperBlocks(c, 8) + max(input, ownPanels(c) + panel(c, 8))
@@ -92,19 +94,10 @@ struct MemoryModel {
             let pieces = c * min(stage.panelColumns, c) * 4 + panel(c, 4)
             tiles = stage.factorCount * ownPanels(c) / 2 + inHand * held + max(min(threads, inHand) * (atOnce - held), pieces)
         }
-        return resting(stage) + Self.encoded(stage) + tiles
-    }
-
-    /// The forward pass through a stage with its compressed weights.
-    func forward(_ stage: StagePlan) -> Int {
-        let rows = stage.linears.map(\.linear.rows)
-        let weights = rows.reduce(0, +) * stage.columns * operand
-        // Tiles being decoded, and rows of a linear that keeps its weights.
-        let decoded = min(threads, stage.tiles.count) * stage.tileRows * stage.columns * (4 + 2)
-        let kept = isBFloat16 ? min(1024, rows.max() ?? 0) * stage.columns * 4 : 0
-        // A linear that is stored transposed is whole in fp32 for a moment, before and after.
-        let loading = max(decoded, kept, stage.transposedWeights * 8)
-        return resting(stage, leaving: true) + Self.encoded(stage) + weights + max(loading, batchInput(stage) + effect(stage))
+        // A rank's own tiles while it solves them; then those that it needs of the others, while R is still there.
+        let (own, held) = encodedTiles(stage)
+        let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? upperBlocks(c, 4) : ownPanels(c) / 2)
+        return resting(stage) + (stage.prunes ? held + tiles : max(own + tiles, held + r))
     }
 
     /// Assembling the result: a piece of the source or a tile, and what is waiting to be written; whole tensors where the format transposes them.
@@ -133,13 +126,13 @@ struct MemoryModel {
         let isBFloat16 = evaluation.compute == .bf16 && BFloat16.isAccelerated
         let (operand, length) = (isBFloat16 ? 2 : 4, evaluation.length)
         let stages = plan.blocks.first?.stages ?? []
-        let carried = stages.map(carriedColumns).max() ?? 0
+        let carried = stages.map(\.carriedColumns).max() ?? 0
         let states = (windows + assignment.ranks - 1) / assignment.ranks * length * (hidden * 4 * (holdsPending ? 2 : 1) + carried * operand)
         func weights(_ rows: Int, _ columns: Int) -> Int { rows * columns * operand + (isBFloat16 ? min(1024, rows) * columns * 4 : 0) }
         let passes = stages.map { stage in
             let rows = stage.linears.reduce(0) { $0 + $1.linear.rows }
-            let outputs = (stage.stage.attention == nil ? min(1024, length) : length) * rows * (4 + operand)
-            return weights(rows, stage.columns) + stage.transposedWeights * 4 + outputs + length * (stage.columns + carriedColumns(stage)) * operand
+            let outputs = (stage.stage.attention == nil ? min(1024, length) : length) * (stage.stage.pieces.map(\.rows).max() ?? 0) * (4 + operand)
+            return weights(rows, stage.columns) + stage.transposedWeights * 4 + outputs + length * (stage.columns + stage.carriedColumns) * operand
         }
         let head = plan.architecture.head.linear
         let logits = weights(head.rows, head.columns) + 256 * head.rows * 4
@@ -149,47 +142,22 @@ struct MemoryModel {
     // MARK: - Parts
 
     /// What rests while a stage is worked on: activations, and the block's tiles so far.
-    private func resting(_ stage: StagePlan, leaving: Bool = false) -> Int {
+    func resting(_ stage: StagePlan, leaving: Bool = false) -> Int {
         var bytes = base + committing
         guard keepsActivations else { return bytes }
         var columns = stage.stage.input == .carried ? stage.columns : 0
-        if leaving { columns = max(columns, carriedColumns(stage)) }
+        if leaving { columns = max(columns, stage.carriedColumns) }
         let streams = 1 + (plan.recipe.propagation == .block ? 1 : 0) + (holdsPending ? 1 : 0)
         bytes += rankTokens * (hidden * 4 * streams + columns * operand)
         return bytes
     }
 
     /// The state of the batch in hand, where it does not rest in memory, and the stage's input.
-    private func batchInput(_ stage: StagePlan) -> Int {
+    func batchInput(_ stage: StagePlan) -> Int {
         let input = batchTokens * stage.columns * operand
         let state = keepsActivations ? 0 : batchTokens * hidden * 4 * (holdsPending ? 2 : 1)
         // A carried input is part of the state.
         return state + (stage.stage.input == .carried && keepsActivations ? 0 : input)
-    }
-
-    /// What a stage's linears make of a batch.
-    private func effect(_ stage: StagePlan) -> Int {
-        let rows = stage.linears.map(\.linear.rows)
-        let chunk = min(1024, batchTokens)
-        switch stage.stage.effect {
-        case .attention:
-            let outputs = length * rows.reduce(0, +) * (4 + (isBFloat16 ? 2 : 0))
-            return outputs + batchTokens * carriedColumns(stage) * operand + threads * min(128, length) * length * (4 + (isBFloat16 ? 2 : 0))
-        case .gatedActivation: return chunk * rows.reduce(0, +) * 4 + batchTokens * carriedColumns(stage) * operand
-        case .activation: return chunk * rows[0] * 4 + batchTokens * carriedColumns(stage) * operand
-        case .addToResidual, .addToPending: return chunk * rows[0] * 4
-        // Of families that are known by their costs alone: all outputs at once.
-        case .planned: return batchTokens * rows.reduce(0, +) * 4
-        }
-    }
-
-    /// Columns of what a stage leaves for the next one.
-    func carriedColumns(_ stage: StagePlan) -> Int {
-        switch stage.stage.effect {
-        case .attention(let attention): attention.heads * attention.headSize
-        case .gatedActivation, .activation: stage.linears[0].linear.rows
-        case .addToResidual, .addToPending, .planned: 0
-        }
     }
 
     /// The panels of a matrix in fp64 with the rank that has the most.
@@ -211,26 +179,6 @@ struct MemoryModel {
     }
 
     private func diagonalBlocks(_ columns: Int) -> Int { min(GramSum.blockColumns, columns) * columns * 8 }
-
-    /// Tiles of the rank that has the most.
-    private func ownTiles(_ stage: StagePlan) -> Int {
-        assignment.owners(of: stage.tiles).reduce(into: [:]) { $0[$1, default: 0] += 1 }.values.max() ?? 0
-    }
-
-    /// The block's tiles that a rank still holds: its own until they are committed, all of them where the block runs twice.
-    private static func committing(_ plan: Plan, ranks: Int) -> Int {
-        plan.blocks.map { block in
-            let all = block.stages.reduce(0) { $0 + encoded($1) }
-            // A rank's share of each stage is even but for a tile.
-            let tile = block.stages.reduce(0) { sum, stage in sum + (stage.tiles.map(stage.bytes).max() ?? 0) }
-            return plan.recipe.propagation == .block ? all : min(all, all / ranks + tile)
-        }.max() ?? 0
-    }
-
-    /// The encoded tiles of a stage.
-    private static func encoded(_ stage: StagePlan) -> Int {
-        stage.tiles.reduce(0) { $0 + stage.bytes(of: $1) }
-    }
 }
 
 extension StageInput {
@@ -249,6 +197,15 @@ extension Plan {
 }
 
 extension StagePlan {
+    /// Columns of what a stage leaves for the next one.
+    var carriedColumns: Int {
+        switch stage.effect {
+        case .attention(let attention): attention.heads * attention.headSize
+        case .gatedActivation, .activation: linears[0].linear.rows
+        case .addToResidual, .addToPending, .planned: 0
+        }
+    }
+
     /// Whether masks go through all rows of a linear: all tiles of a rank are then at work at once, with the whole of R.
     var prunes: Bool { linears.contains { $0.pruning != nil } }
 

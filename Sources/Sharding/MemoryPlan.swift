@@ -8,6 +8,8 @@ internal import Transformers
 public struct MemoryPlan: Sendable {
     /// Whether the activations of all of a rank's batches are in memory; else they are in a scratch file.
     public var keepsActivations: Bool
+    /// Ranks of a node that run a stage's forward pass together, each with a part of its weights; 1: every rank by itself.
+    public var tensorParallel: Int
     /// By block and stage.
     public var stages: [[StageResidency]]
     /// The bound of each phase.
@@ -21,8 +23,9 @@ public struct MemoryPlan: Sendable {
         public var stage: String?
     }
 
-    package init(keepsActivations: Bool, stages: [[StageResidency]], phases: [Phase]) {
+    package init(keepsActivations: Bool, tensorParallel: Int = 1, stages: [[StageResidency]], phases: [Phase]) {
         self.keepsActivations = keepsActivations
+        self.tensorParallel = tensorParallel
         self.stages = stages
         self.phases = phases
     }
@@ -63,42 +66,68 @@ extension Plan {
     ///   - base: what the process holds beside; nil: the usual.
     ///   - limit: bytes of a rank; nil: none.
     ///   - keepsActivations: true or false when the user has chosen their place.
+    ///   - tensorParallel: ranks that share a stage's forward pass, when the user has chosen their number; else those that there are for each
+    ///     batch, or more to keep the limit.
+    ///   - nodes: of each rank, where they are known.
     ///   - windows: of the recipe's evaluation; nil: those that it asks for.
     /// - Throws: `MemoryShortage`
     public func memoryPlan(
-        ranks: Int, threads: Int, base: Int? = nil, limit: Int?, keepsActivations: Bool? = nil, windows: Int? = nil
+        ranks: Int, threads: Int, base: Int? = nil, limit: Int?, keepsActivations: Bool? = nil, tensorParallel: Int? = nil, nodes: [Int]? = nil,
+        windows: Int? = nil
     ) throws(MemoryShortage) -> MemoryPlan {
         let choices = keepsActivations.map { [$0] } ?? (limit == nil ? [true] : [true, false])
         let threads = max(threads, 1)
-        func found(ranks: Int, batchSequences: Int? = nil) -> MemoryPlan {
-            let plans = choices.map { keeps in
-                let base = base ?? Self.usualBase(threads: threads, ranks: ranks)
-                let model = MemoryModel(self, ranks: ranks, threads: threads, base: base, keepsActivations: keeps, batchSequences: batchSequences)
-                return memoryPlan(model, limit, windows: windows ?? recipe.evaluation?.sequences ?? 0)
+        let kinds = blocks.map { block in block.stages.map { "\($0.kind) \($0.stage.input.isCarried) \($0.carriedColumns)" } }
+        /// The first plan that fits, or the one that needs the least where none does.
+        func found(ranks: Int, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil) -> MemoryPlan {
+            let possible = TensorParallel.sizes(ranks: ranks, nodes: nodes)
+            // As many ranks share a batch as there are ranks for each.
+            let fewest = batches.isEmpty ? 1 : possible.last { $0 <= ranks / batches.count } ?? 1
+            let sizes = tensorParallel.map { [$0] } ?? (limit == nil ? [fewest] : possible.filter { $0 >= fewest })
+            let base = base ?? Self.usualBase(threads: threads, ranks: ranks)
+            var least: MemoryPlan?
+            for size in sizes {
+                for keeps in choices {
+                    let model = MemoryModel(
+                        self, ranks: ranks, tensorParallel: size, threads: threads, base: base, keepsActivations: keeps, batchSequences: batchSequences)
+                    let plan = memoryPlan(model, kinds, limit, windows: windows ?? recipe.evaluation?.sequences ?? 0)
+                    if plan.bound <= limit ?? .max { return plan }
+                    if plan.bound < least?.bound ?? .max { least = plan }
+                }
             }
-            return plans.first { $0.bound <= limit ?? .max } ?? plans[plans.count - 1]
+            guard let least else { preconditionFailure("\(ranks) ranks in groups of no size") }
+            return least
         }
-        let best = found(ranks: ranks)
+        let best = found(ranks: ranks, tensorParallel: tensorParallel, nodes: nodes)
         guard let limit, best.bound > limit, let worst = best.phases.max(by: { $0.bytes < $1.bytes }) else { return best }
+        func fits(ranks: Int, batchSequences: Int? = nil) -> Bool {
+            found(ranks: ranks, batchSequences: batchSequences, tensorParallel: tensorParallel, nodes: ranks == nodes?.count ? nodes : nil).bound <= limit
+        }
         var remedies = ["memory_per_rank: \(mebibytes(best.bound))"]
-        if let more = (1...10).map({ ranks << $0 }).first(where: { found(ranks: $0).bound <= limit }) { remedies.append("\(more) ranks") }
-        if let first = batches.first, first.count > 1, found(ranks: ranks, batchSequences: 1).bound <= limit { remedies.append("`calibration.batch: 1` (another plan)") }
+        if let more = (1...10).map({ ranks << $0 }).first(where: { fits(ranks: $0) }) { remedies.append("\(more) ranks") }
+        if tensorParallel != nil {
+            let other = found(ranks: ranks, tensorParallel: nil, nodes: nodes)
+            if other.bound <= limit { remedies.append("--tensor-parallel \(other.tensorParallel)") }
+        }
+        if let first = batches.first, first.count > 1, fits(ranks: ranks, batchSequences: 1) { remedies.append("`calibration.batch: 1` (another plan)") }
         if worst.name == "evaluate" { remedies.append("`evaluation: null`, and `cleave eval` on a larger machine") }
-        if keepsActivations == true, (try? memoryPlan(ranks: ranks, threads: threads, base: base, limit: limit, windows: windows)) != nil { remedies.append("--activations scratch") }
+        let freed = keepsActivations != true ? nil : try? memoryPlan(
+            ranks: ranks, threads: threads, base: base, limit: limit, tensorParallel: tensorParallel, nodes: nodes, windows: windows)
+        if freed != nil { remedies.append("--activations scratch") }
         throw MemoryShortage(limit: limit, phase: worst, remedies: remedies)
     }
 
-    private func memoryPlan(_ model: MemoryModel, _ limit: Int?, windows: Int) -> MemoryPlan {
+    /// - Parameter kinds: what decides the costs of each stage, by block.
+    private func memoryPlan(_ model: MemoryModel, _ kinds: [[String]], _ limit: Int?, windows: Int) -> MemoryPlan {
         var residencies: [[StageResidency]] = []
         var phases = ["embed": MemoryPlan.Phase(name: "embed", bytes: model.embed(), stage: nil)]
         var known: [String: StageResidency] = [:]  // by kind: most stages are alike
         func note(_ name: String, _ bytes: Int, _ stage: StagePlan) {
             if bytes > phases[name]?.bytes ?? 0 { phases[name] = MemoryPlan.Phase(name: name, bytes: bytes, stage: stage.stage.name) }
         }
-        for block in blocks {
+        for (block, kinds) in zip(blocks, kinds) {
             var choices: [StageResidency] = []
-            for stage in block.stages {
-                let kind = "\(stage.kind) \(stage.stage.input.isCarried) \(model.carriedColumns(stage))"
+            for (stage, kind) in zip(block.stages, kinds) {
                 if let found = known[kind] {
                     choices.append(found)
                     continue
@@ -116,7 +145,8 @@ extension Plan {
         phases["merge"] = MemoryPlan.Phase(name: "merge", bytes: model.merge(), stage: nil)
         if recipe.evaluation != nil { phases["evaluate"] = MemoryPlan.Phase(name: "evaluate", bytes: model.evaluate(windows: windows), stage: nil) }
         let order = ["embed", "Hessian", "factor", "solve", "forward", "merge", "evaluate"]
-        return MemoryPlan(keepsActivations: model.keepsActivations, stages: residencies, phases: order.compactMap { phases[$0] })
+        return MemoryPlan(
+            keepsActivations: model.keepsActivations, tensorParallel: model.assignment.groupSize, stages: residencies, phases: order.compactMap { phases[$0] })
     }
 }
 

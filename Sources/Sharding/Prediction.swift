@@ -51,7 +51,7 @@ extension Plan {
     /// - Returns: nil for several ranks when the profile is that of a single one, which sends no messages.
     public func prediction(ranks: Int, files: FileVolumes, on profile: MachineProfile, memory: MemoryPlan? = nil) -> Prediction? {
         guard let messages = MessageModel(profile, ranks: ranks) else { return nil }
-        let work = Workload(plan: self, ranks: ranks, profile: profile, messages: messages)
+        let work = Workload(plan: self, ranks: ranks, tensorParallel: memory?.tensorParallel ?? 1, profile: profile, messages: messages)
         var prediction = Prediction(ranks: ranks)
         for group in stageGroups {
             work.add(group, memory?.stages[group.place.block][group.place.stage] ?? .whole, to: &prediction)

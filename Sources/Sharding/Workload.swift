@@ -16,7 +16,12 @@ struct Workload {
     private let sequences: Int
     private let length: Int
 
-    init(plan: Plan, ranks: Int, profile: MachineProfile, messages: MessageModel) {
+    private let sharing: GroupShares
+    /// Between the ranks of a tensor-parallel group.
+    private let groupMessages: MessageModel
+
+    /// - Parameter tensorParallel: ranks of a group.
+    init(plan: Plan, ranks: Int, tensorParallel: Int, profile: MachineProfile, messages: MessageModel) {
         self.plan = plan
         self.ranks = ranks
         self.messages = messages
@@ -25,6 +30,8 @@ struct Workload {
         disk = DiskModel(profile)
         length = plan.recipe.calibration?.length ?? 0
         sequences = plan.mostSequences(ranks: ranks)
+        sharing = GroupShares(plan, Assignment(ranks: ranks, groupSize: tensorParallel))
+        groupMessages = MessageModel(profile, ranks: tensorParallel) ?? messages
     }
 
     /// Adds the time of a group's stages.
@@ -34,14 +41,19 @@ struct Workload {
         let columns = Double(stage.columns)
         if sequences > 0 {
             let passes = plan.recipe.propagation == .block ? 2.0 : 1
-            let operations = stage.stage.operations(lengths: Array(repeating: length, count: sequences))
-            prediction.forward += count * passes * operations / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
-            prediction.read += count * passes * stage.weightCount / rates.dequantize
+            let traffic = sharing.traffic(stage)
+            prediction.forward += count * passes * sharing.operations(stage) / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
+            prediction.forward += count * passes * (groupMessages.broadcast(bytes: traffic.inputs) + groupMessages.broadcast(bytes: traffic.results))
+            prediction.read += count * passes * stage.weightCount * sharing.share(stage) / rates.dequantize
         }
         if stage.needsHessian {
-            let tokens = Double(sequences * length) * stage.stage.tokenShare
+            let tokens = sharing.hessianTokens * stage.stage.tokenShare
+            let parts = residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1
+            // Each part, and before them the diagonal, has the batches pass by once.
+            let visits = Double(parts == 1 ? 1 : parts + 1)
             prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
-            addFactors(stage, parts: residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1, count: count, to: &prediction)
+            prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.inputs(stage))
+            addFactors(stage, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)
         }
         addTiles(stage, count: count, to: &prediction)

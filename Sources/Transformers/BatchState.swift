@@ -24,7 +24,10 @@ public struct BatchState: Sendable {
     public var tokens: Int { residual.rows }
 
     /// The rows of each sequence.
-    public var ranges: [Range<Int>] {
+    public var ranges: [Range<Int>] { Self.ranges(lengths) }
+
+    /// The rows of sequences that follow each other.
+    static func ranges(_ lengths: [Int]) -> [Range<Int>] {
         var end = 0
         return lengths.map { length in
             end += length

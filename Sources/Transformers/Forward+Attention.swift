@@ -1,20 +1,27 @@
-// The attention stage: projections of one sequence at a time, then its heads.
+// Attention of a piece: projections of one sequence, then its heads.
 
 internal import LinearAlgebra
 
+/// The norms of each head's query and key, where the model has them.
+public struct HeadNorms: Sendable {
+    let query: NormWeights?
+    let key: NormWeights?
+}
+
 extension Forward {
-    /// The heads' contexts: [tokens, heads * headSize].
-    func attend(_ attention: Attention, _ weights: [LinearWeights], _ input: Operand, _ sequences: [Range<Int>]) throws -> Operand {
-        let queryNorm = try attention.queryNorm.map { try vectors.weights($0) }
-        let keyNorm = try attention.keyNorm.map { try vectors.weights($0) }
-        let rotation = attention.rotary.map { rotations.table($0, positions: sequences.map(\.count).max() ?? 0) }
-        let result = Operand(uninitialized: compute, input.rows, attention.contextColumns)
-        for sequence in sequences {
-            let outputs = weights.map { $0.apply(to: input.rows(sequence)) }
-            let heads = AttentionHeads(
-                attention, outputs: outputs, queryNorm: queryNorm, keyNorm: keyNorm, rotation: rotation, compute: compute)
-            heads.attend(into: result.rows(sequence))
-        }
-        return result
+    /// The head norms of a stage.
+    ///
+    /// - Throws: what the source throws, and `ForwardError` for a tensor of another shape.
+    public func headNorms(of stage: Stage) throws -> HeadNorms {
+        guard case .attention(let attention) = stage.effect else { return HeadNorms(query: nil, key: nil) }
+        return HeadNorms(query: try attention.queryNorm.map { try vectors.weights($0) }, key: try attention.keyNorm.map { try vectors.weights($0) })
+    }
+
+    /// The contexts of some heads in one sequence: [tokens, heads * headSize].
+    func attend(_ attention: Attention, _ weights: [LinearWeights], _ norms: HeadNorms, _ input: Operand, into target: Operand) {
+        let rotation = attention.rotary.map { rotations.table($0, positions: input.rows) }
+        let heads = AttentionHeads(
+            attention, outputs: weights.map { $0.apply(to: input) }, queryNorm: norms.query, keyNorm: norms.key, rotation: rotation, compute: compute)
+        heads.attend(into: target)
     }
 }

@@ -39,7 +39,7 @@ extension Forward {
 
     private func forEachLogits(_ state: BatchState, _ head: LinearWeights, _ body: (Range<Int>, Matrix<Float>) -> Void) throws {
         let norm = try vectors.weights(architecture.finalNorm)
-        forEachChunk(state.tokens, Self.logitTokens) { tokens in
+        for tokens in chunks(state.tokens, of: Self.logitTokens) {
             body(tokens, head.apply(to: norm.apply(to: state.residual.rows(tokens), compute: compute)))
         }
     }

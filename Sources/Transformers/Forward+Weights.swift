@@ -18,23 +18,33 @@ extension Forward {
         try linear.bias.map { try vectors.vector($0, size: linear.rows) }
     }
 
-    /// The weights of a linear as the products take them.
+    /// The weights of a linear as the products take them, by way of the whole in fp32.
     public func loadWeights(_ linear: Linear) throws -> LinearWeights {
-        LinearWeights(weight: try operand(linear), bias: try bias(of: linear))
+        LinearWeights(weight: Operand(try weight(of: linear), compute: compute), bias: try bias(of: linear))
     }
 
-    private func operand(_ linear: Linear) throws -> Operand {
-        guard compute == .bf16, linear.layout == .rowsByColumns else {
-            return Operand(try weight(of: linear), compute: compute)
+    /// Reads some rows of a linear's weight.
+    ///
+    /// - Parameter targets: ranges of rows, and where each goes: [rows, columns].
+    public func loadRows(_ linear: Linear, _ targets: [(rows: Range<Int>, weight: Operand)]) throws {
+        guard linear.layout == .rowsByColumns else {
+            // Such a weight is read as a whole.
+            guard !targets.isEmpty else { return }
+            let whole = try weight(of: linear)
+            return targets.forEach { $0.weight.store(whole.rows($0.rows)) }
         }
-        // By rows, so that no fp32 copy of the whole exists.
-        let result = Matrix<BFloat16>(uninitialized: linear.rows, linear.columns)
-        let piece = Matrix<Float>(uninitialized: min(Self.rowsAtOnce, linear.rows), linear.columns)
-        for start in stride(from: 0, to: linear.rows, by: Self.rowsAtOnce) {
-            let rows = start..<min(start + Self.rowsAtOnce, linear.rows)
-            try source.rows(linear.weight, rows.map { Int32($0) }, into: piece.rows(0..<rows.count))
-            convert(piece.rows(0..<rows.count), into: result.rows(rows))
+        for (rows, weight) in targets {
+            if case .f32(let weight) = weight {
+                try source.rows(linear.weight, rows.map { Int32($0) }, into: weight)
+                continue
+            }
+            // A few rows at a time, so that no fp32 copy of the whole exists.
+            let piece = Matrix<Float>(uninitialized: min(Self.rowsAtOnce, rows.count), linear.columns)
+            for start in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.rowsAtOnce) {
+                let some = start..<min(start + Self.rowsAtOnce, rows.upperBound)
+                try source.rows(linear.weight, some.map { Int32($0) }, into: piece.rows(0..<some.count))
+                weight.rows(some.lowerBound - rows.lowerBound..<some.upperBound - rows.lowerBound).store(piece.rows(0..<some.count))
+            }
         }
-        return .bf16(result)
     }
 }

@@ -1,11 +1,11 @@
 // The forward pass, one stage of one batch at a time.
 
-internal import CKernels
 internal import LinearAlgebra
 
 /// Runs batches through a model by stage. It knows blocks and stages; what makes a family of models is in the architecture.
 ///
-/// The same batch gives the same bits for any number of threads. For each block and stage: `input`, then `apply`, in order; then `finishBlock`.
+/// The same batch gives the same bits for any number of threads. For each block and stage: `input`, then `apply`, in order; then `finishBlock`. Where a
+/// stage's pieces are computed in several places, `begin` and `compute` take the place of `apply`.
 public struct Forward: Sendable {
     /// Tokens that pass a linear at once: it bounds the fp32 outputs, and being fixed it keeps the products' shapes, so their bits.
     static let chunkTokens = 1024
@@ -23,7 +23,7 @@ public struct Forward: Sendable {
         vectors = VectorCache(source)
     }
 
-    /// What a stage multiplies its weights with: [tokens, stage.columns].
+    /// What a stage multiplies its weights with: [tokens, stage.columns], without gaps between the rows.
     ///
     /// - Throws: what the source throws, and `ForwardError` for a norm's tensor of another shape.
     public func input(of stage: Stage, _ state: BatchState) throws -> Activation {
@@ -42,23 +42,18 @@ public struct Forward: Sendable {
     ///   - weights: of each of the stage's linears, in the compute type.
     ///   - input: what `input(of:_:)` gave.
     public func apply(_ stage: Stage, weights: [LinearWeights], to input: Activation, _ state: inout BatchState) throws {
+        try apply(stage, pieces: stage.pieces, weights: weights, to: input, &state)
+    }
+
+    package func apply(_ stage: Stage, pieces: [Piece], weights: [LinearWeights], to input: Activation, _ state: inout BatchState) throws {
         check(stage, weights)
-        state.carried = nil
-        switch stage.effect {
-        case .attention(let attention):
-            state.carried = try attend(attention, weights, input, state.ranges)
-        case .gatedActivation(let function):
-            state.carried = activate(input, weights[0], function, up: weights[1])
-        case .activation(let function):
-            state.carried = activate(input, weights[0], function, up: nil)
-        case .addToResidual:
-            addOutput(input, weights[0], to: state.residual)
-        case .addToPending:
-            let pending = state.pending ?? Matrix(repeating: 0, state.residual.rows, state.residual.columns)
-            addOutput(input, weights[0], to: pending)
-            state.pending = pending
-        case .planned:
-            preconditionFailure("stage \(stage.name) of a family without a forward pass, which Architecture refuses")
+        let norms = try headNorms(of: stage)
+        let parts = pieces.map { $0.parts.map { weights[$0.linear].rows($0.rows) } }
+        let result = begin(stage, &state)
+        for tokens in tokenRanges(of: stage, state.lengths) {
+            for (piece, weights) in zip(pieces, parts) {
+                compute(piece, weights: weights, norms, input.rows(tokens), into: result, tokens: tokens)
+            }
         }
     }
 
@@ -77,30 +72,16 @@ public struct Forward: Sendable {
         }
     }
 
-    /// Runs `body` on each chunk of a batch's tokens.
-    func forEachChunk(_ tokens: Int, _ size: Int = chunkTokens, _ body: (Range<Int>) -> Void) {
-        for start in stride(from: 0, to: tokens, by: size) { body(start..<min(start + size, tokens)) }
+    /// The tokens of a batch that pass a stage at once: a sequence where there is attention, else some of any.
+    ///
+    /// - Parameter lengths: of the batch's sequences.
+    public func tokenRanges(of stage: Stage, _ lengths: [Int]) -> [Range<Int>] {
+        let tokens = lengths.reduce(0, +)
+        guard case .attention = stage.effect else { return chunks(tokens) }
+        return BatchState.ranges(lengths)
     }
 
-    private func activate(_ input: Operand, _ weights: LinearWeights, _ function: ActivationFunction, up: LinearWeights?) -> Operand {
-        let result = Operand(uninitialized: compute, input.rows, weights.weight.rows)
-        forEachChunk(input.rows) { chunk in
-            let values = weights.apply(to: input.rows(chunk))
-            let factors = up?.apply(to: input.rows(chunk))
-            forEachRowRange(values.rows) { rows in
-                for row in rows {
-                    function.apply(to: values.row(row), count: values.columns)
-                    if let factors { cleave_multiply(values.row(row), factors.row(row), values.columns) }
-                }
-                result.rows(chunk).rows(rows).store(values.rows(rows))
-            }
-        }
-        return result
-    }
-
-    private func addOutput(_ input: Operand, _ weights: LinearWeights, to target: Matrix<Float>) {
-        forEachChunk(input.rows) { chunk in
-            add(weights.apply(to: input.rows(chunk)), to: target.rows(chunk))
-        }
+    func chunks(_ tokens: Int, of size: Int = chunkTokens) -> [Range<Int>] {
+        stride(from: 0, to: tokens, by: size).map { $0..<min($0 + size, tokens) }
     }
 }

@@ -14,6 +14,11 @@ public struct LinearWeights: Sendable {
         self.bias = bias
     }
 
+    /// A window on some rows.
+    public func rows(_ range: Range<Int>) -> LinearWeights {
+        LinearWeights(weight: weight.rows(range), bias: bias.map { Array($0[range]) })
+    }
+
     /// y = x W^T + b, x: [tokens, columns], y: [tokens, rows].
     func apply(to input: Operand) -> Matrix<Float> {
         let output = product(input, weight, transposeB: true)

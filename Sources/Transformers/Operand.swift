@@ -62,6 +62,15 @@ public enum Operand: Sendable {
         }
     }
 
+    /// Copies values of the same shape and type in.
+    public func assign(_ values: Operand) {
+        switch (self, values) {
+        case (.f32(let matrix), .f32(let values)): matrix.assign(values)
+        case (.bf16(let matrix), .bf16(let values)): matrix.assign(values)
+        default: preconditionFailure("a copy between operands of different types")
+        }
+    }
+
     /// Copies fp32 values of the same shape in, rounding them to bf16 where that is the type.
     public func store(_ values: Matrix<Float>) {
         switch self {

@@ -6,9 +6,21 @@ extension Stage {
     /// - Parameter lengths: tokens of each sequence; those of an expert are its share of them, on average.
     public func operations(lengths: [Int]) -> Double {
         let weights = linears.reduce(0.0) { $0 + Double($1.rows) * Double($1.columns) }
-        let products = 2 * weights * Double(lengths.reduce(0, +)) * tokenShare
+        return effect.operations(weights: weights * tokenShare, lengths: lengths)
+    }
+
+    /// Those of some of the stage's pieces.
+    public func operations(of pieces: some Sequence<Piece>, lengths: [Int]) -> Double {
+        pieces.reduce(0) { $0 + $1.effect.operations(weights: Double($1.rows) * Double(columns) * tokenShare, lengths: lengths) }
+    }
+}
+
+extension StageEffect {
+    /// - Parameter weights: each of which a token meets once.
+    fileprivate func operations(weights: Double, lengths: [Int]) -> Double {
+        let products = 2 * weights * Double(lengths.reduce(0, +))
         let (perPair, window): (Double, Int?)
-        switch effect {
+        switch self {
         case .attention(let attention): (perPair, window) = (4 * Double(attention.heads * attention.headSize), attention.window)
         case .planned(let operationsPerPair): (perPair, window) = (operationsPerPair, nil)
         default: return products

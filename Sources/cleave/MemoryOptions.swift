@@ -14,6 +14,16 @@ struct MemoryOptions: ParsableArguments {
         help: ArgumentHelp("The most that a rank may hold, such as 1.5GiB; replaces the recipe's `memory_per_rank`.", valueName: "size"))
     var memoryPerRank: ByteCount?
 
+    @Option(
+        help: ArgumentHelp(
+            "Ranks of a node that run each stage forward together, each with a part of its weights (default: 1, or the fewest that keep the limit of memory).",
+            valueName: "ranks"))
+    var tensorParallel: Int?
+
+    func validate() throws {
+        if let tensorParallel, tensorParallel < 1 { throw ValidationError("--tensor-parallel must be at least 1, found \(tensorParallel)") }
+    }
+
     /// What is kept in memory by a job on these ranks, in a form that can be printed.
     struct Resolved {
         var plan: MemoryPlan
@@ -27,18 +37,20 @@ struct MemoryOptions: ParsableArguments {
             let picks = [
                 plan.keepsActivations ? "activations in memory" : "activations in a scratch file",
                 parts.map { "Hessians from \($0 * GramSum.blockColumns) columns at a time" } ?? "Hessians whole",
+                plan.tensorParallel == 1 ? "" : "tensor parallel \(plan.tensorParallel)",
                 lying == 0 ? "factors complete on every rank" : "factors of \(lying) of \(stages.count) stages over the ranks",
             ]
             let bounds = plan.phases.map { "\($0.name) \(formatBytes($0.bytes))\($0.stage.map { " (\($0))" } ?? "")" }
             return """
-                memory       \(formatBytes(plan.bound)) a rank at most\(limit.map { ", limit \(formatBytes($0))" } ?? ""): \(picks.joined(separator: ", "))
+                memory       \(formatBytes(plan.bound)) a rank at most\(limit.map { ", limit \(formatBytes($0))" } ?? ""): \(picks.filter { !$0.isEmpty }.joined(separator: ", "))
                              \(bounds.joined(separator: ", "))
                 """
         }
 
         var report: MemoryReport {
             MemoryReport(
-                limitBytes: limit, boundBytes: plan.bound, phases: Dictionary(uniqueKeysWithValues: plan.phases.map { ($0.name, $0.bytes) }))
+                limitBytes: limit, boundBytes: plan.bound, phases: Dictionary(uniqueKeysWithValues: plan.phases.map { ($0.name, $0.bytes) }),
+                tensorParallel: plan.tensorParallel == 1 ? nil : plan.tensorParallel)
         }
     }
 
@@ -48,7 +60,7 @@ struct MemoryOptions: ParsableArguments {
     /// Collective: what the processes hold already is measured.
     func plan(_ job: Job, _ world: Communicator, threads: Int, activations: ActivationPlace?, windows: Int?) throws -> Resolved {
         let limit = limit(job.recipe)
-        let plan = try job.memoryPlan(threads: threads, limit: limit, activations: activations, windows: windows)
+        let plan = try job.memoryPlan(threads: threads, limit: limit, activations: activations, tensorParallel: tensorParallel, windows: windows)
         return Resolved(plan: plan, limit: limit)
     }
 }

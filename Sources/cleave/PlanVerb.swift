@@ -36,6 +36,9 @@ struct PlanVerb: Verb {
     private var rankCounts: [Int] { ranks.split(separator: ",").compactMap { Int($0) } }
 
     func validate() throws {
+        if let size = memory.tensorParallel, let ranks = rankCounts.first(where: { $0 > 0 && $0 % size != 0 }) {
+            throw ValidationError("--tensor-parallel \(size) does not divide \(ranks) ranks; name multiples of it with --ranks")
+        }
         guard !rankCounts.isEmpty, rankCounts.count == ranks.split(separator: ",").count, rankCounts.allSatisfy({ $0 > 0 }) else {
             throw ValidationError("--ranks must be numbers separated by commas, found `\(ranks)`")
         }
@@ -63,7 +66,12 @@ struct PlanVerb: Verb {
         let plan = subject.plan
         let limit = memory.limit(plan.recipe)
         let outcomes = rankCounts.map { ranks in
-            (ranks: ranks, memory: Result { () throws(MemoryShortage) in try plan.memoryPlan(ranks: ranks, threads: common.threads ?? 1, limit: limit) })
+            (
+                ranks: ranks,
+                memory: Result { () throws(MemoryShortage) in
+                    try plan.memoryPlan(ranks: ranks, threads: common.threads ?? 1, limit: limit, tensorParallel: memory.tensorParallel)
+                }
+            )
         }
         let costs = outcomes.map { plan.costs(ranks: $0.ranks, memory: try? $0.memory.get()) }
         let predictions = profile.map { profile in
@@ -97,7 +105,7 @@ struct PlanVerb: Verb {
     /// The bound of each phase for each number of ranks, and what was picked to keep a limit.
     private func memoryTable(_ outcomes: [Outcome], _ limit: Int?) -> String {
         let names = outcomes.lazy.compactMap { try? $0.memory.get() }.first?.phases.map(\.name) ?? []
-        var table = Table(header: ["ranks"] + names + ["activations", "Hessian columns", "factor", "tiles at once"])
+        var table = Table(header: ["ranks"] + names + ["tensor parallel", "activations", "Hessian columns", "factor", "tiles at once"])
         var shortages = ""
         for outcome in outcomes {
             switch outcome.memory {
@@ -105,7 +113,7 @@ struct PlanVerb: Verb {
                 let stages = memory.stages.flatMap { $0 }
                 table.add(
                     ["\(outcome.ranks)"] + memory.phases.map { formatBytes($0.bytes) } + [
-                        memory.keepsActivations ? "memory" : "scratch", stages.compactMap(\.hessianBlocks).min().map { "from \($0 * GramSum.blockColumns)" } ?? "all",
+                        "\(memory.tensorParallel)", memory.keepsActivations ? "memory" : "scratch", stages.compactMap(\.hessianBlocks).min().map { "from \($0 * GramSum.blockColumns)" } ?? "all",
                         stages.allSatisfy(\.completeFactor) ? "complete" : "panels", stages.compactMap(\.tilesAtOnce).min().map { "from \($0)" } ?? "all",
                     ])
             case .failure(let shortage): shortages += "\(outcome.ranks) ranks: \(shortage)\n"

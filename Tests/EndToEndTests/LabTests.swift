@@ -122,6 +122,24 @@ struct LabTests {
         #expect(try SmallRun.files(directory.path + "/out") == reference.get())
     }
 
+    /// Groups are of ranks on one host: two of them here, and never four.
+    @Test func ranksOfOneHostShareStages() throws {
+        let directory = try TemporaryDirectory()
+        let script = { (size: Int) in
+            """
+            start --ranks 4 --hostfile "$LAB_HOSTFILE" -- \(compress(into: directory.path + "/out")) --tensor-parallel \(size)
+            finish
+            exit $code
+            """
+        }
+        let refused = try disturb(script(4), in: directory, hosts: 2)
+        #expect(refused.exitCode == 64 && refused.errors.contains("rank 0 and rank 2 would share a stage but are on two nodes"), "\(refused.errors)")
+        let run = try disturb(script(2), in: directory, hosts: 2)
+        try #require(run.exitCode == 0, "\(run.errors)")
+        #expect(run.errors.contains("tensor parallel 2"))
+        #expect(try SmallRun.files(directory.path + "/out") == reference.get())
+    }
+
     /// docs/lab.md promises a name within the time-out, 7 seconds to see it and 15 to ask the hosts.
     @Test func aLostHostIsNamedAndTheRestFinishes() throws {
         let directory = try TemporaryDirectory()

@@ -63,27 +63,30 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
     }
 
     /// What is counted before a run is what a run then does: arithmetic exactly, messages and weights read to within their small change.
-    @Test(arguments: [1, 3]) func aRunDoesWhatThePlanSaid(ranks: Int) throws {
+    @Test(arguments: [(1, 1), (3, 1), (4, 2)]) func aRunDoesWhatThePlanSaid(ranks: Int, tensorParallel: Int) throws {
         let directory = try TemporaryDirectory()
         let output = directory.path + "/out"
         let settings = ["calibration.sequences=12", "calibration.length=96", "calibration.batch=2", "evaluation=null"].flatMap { ["--set", $0] }
-        let plan = try json(CleaveProcess.run(["plan", "Configs/demo.yaml", "--ranks", "\(ranks)", "--json"] + settings))
+        let plan = try json(CleaveProcess.run(["plan", "Configs/demo.yaml", "--ranks", "\(ranks)", "--tensor-parallel", "\(tensorParallel)", "--json"] + settings))
         let costs = try #require((plan["costs"] as? [[String: Double]])?.first)
-        try #require(CleaveProcess.run(["compress", "Configs/demo.yaml", "--output", output, "--no-merge"] + settings, ranks: ranks).exitCode == 0)
+        try #require(CleaveProcess.run(["compress", "Configs/demo.yaml", "--output", output, "--no-merge", "--tensor-parallel", "\(tensorParallel)"] + settings, ranks: ranks).exitCode == 0)
         let report = try #require(JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json"))) as? [String: Any])
         let found = try #require(report["ranks"] as? [[String: Any]])
-        func most(_ phase: String) -> Double { found.compactMap { ($0["operations"] as? [String: Double])?[phase] }.max() ?? 0 }
-        func expect(_ phase: String, _ key: String, _ least: Double) {
-            let share = most(phase) / (costs[key] ?? 0)
-            #expect(share > least && share < 1.0001, "\(phase): \(share)")
+        func operations(_ phase: String) -> Double { found.compactMap { ($0["operations"] as? [String: Double])?[phase] }.max() ?? 0 }
+        func expect(_ phase: String, _ key: String, _ least: Double, _ most: Double = 1.0001) {
+            let share = operations(phase) / (costs[key] ?? 0)
+            #expect(share > least && share < most, "\(phase): \(share)")
         }
         // The last stage of all is never run forward.
         expect("forward", "forwardOperations", 0.96)
-        expect("hessian", "hessianOperations", 0.9999)
+        // Of a group each rank has some blocks, which are not quite the same number.
+        expect("hessian", "hessianOperations", 0.9999, tensorParallel == 1 ? 1.0001 : 1.1)
         expect("solve", "solveOperations", 0.9)
         // The busiest of a whole run against the sum of the busiest of each stage.
         expect("factor", "factorOperations", 0.6)
         let sent = found.compactMap { $0["bytesSent"] as? Double }.max() ?? 0
-        #expect(ranks == 1 ? sent == 0 && costs["bytesSent"] == 0 : abs(sent / (costs["bytesSent"] ?? 0) - 1) < 0.1, "\(sent) \(costs)")
+        // The rank that sends the most of its batches is not the one that sends the most of its panels.
+        let off = tensorParallel == 1 ? 0.1 : 0.15
+        #expect(ranks == 1 ? sent == 0 && costs["bytesSent"] == 0 : abs(sent / (costs["bytesSent"] ?? 0) - 1) < off, "\(sent) \(costs)")
     }
 }

@@ -1,4 +1,4 @@
-// A Llama of one block whose last linear has many columns: its Hessian is far larger than everything else.
+// Random models whose last linear has many columns: its Hessian is far larger than everything else, or the weights of a stage are.
 
 import Foundation
 
@@ -8,29 +8,73 @@ final class WideModel {
     var path: String { directory.path + "/model" }
     var recipe: String { directory.path + "/recipe.yaml" }
 
-    /// - Parameter blocks: equal in shape.
-    init(columns: Int, blocks: Int = 1) throws {
+    /// - Parameters:
+    ///   - columns: of each block's last linear.
+    ///   - blocks: equal in shape.
+    ///   - family: llama (2 query heads for each key-value head where `hidden` is large), gpt2 or gpt_neox, whose qkv are one linear.
+    init(columns: Int, hidden: Int = 128, blocks: Int = 1, family: String = "llama") throws {
         directory = try TemporaryDirectory()
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        let (hidden, vocabulary) = (128, 64)
-        var tensors: [(String, [Int])] = [("model.embed_tokens.weight", [vocabulary, hidden]), ("model.norm.weight", [hidden])]
+        let (vocabulary, keyValueHeads) = (64, hidden > 128 ? 2 : 4)
+        var tensors: [(String, [Int])] = []
+        func linear(_ name: String, _ rows: Int, _ columns: Int) { tensors += [(name + ".weight", [rows, columns]), (name + ".bias", [rows])] }
+        func norm(_ name: String) { tensors += [(name + ".weight", [hidden]), (name + ".bias", [hidden])] }
         for block in 0..<blocks {
-            let name = "model.layers.\(block)."
-            for linear in ["q_proj", "k_proj", "v_proj", "o_proj"] { tensors.append((name + "self_attn.\(linear).weight", [hidden, hidden])) }
-            tensors += [
-                (name + "mlp.gate_proj.weight", [columns, hidden]), (name + "mlp.up_proj.weight", [columns, hidden]),
-                (name + "mlp.down_proj.weight", [hidden, columns]), (name + "input_layernorm.weight", [hidden]),
-                (name + "post_attention_layernorm.weight", [hidden]),
-            ]
+            switch family {
+            case "gpt2":
+                let name = "h.\(block)."
+                // Stored transposed: a bias has as many numbers as the weight has columns.
+                for (linear, inputs, outputs) in [("attn.c_attn", hidden, 3 * hidden), ("attn.c_proj", hidden, hidden), ("mlp.c_fc", hidden, columns), ("mlp.c_proj", columns, hidden)] {
+                    tensors += [(name + linear + ".weight", [inputs, outputs]), (name + linear + ".bias", [outputs])]
+                }
+                norm(name + "ln_1")
+                norm(name + "ln_2")
+            case "gpt_neox":
+                let name = "gpt_neox.layers.\(block)."
+                linear(name + "attention.query_key_value", 3 * hidden, hidden)
+                linear(name + "attention.dense", hidden, hidden)
+                linear(name + "mlp.dense_h_to_4h", columns, hidden)
+                linear(name + "mlp.dense_4h_to_h", hidden, columns)
+                norm(name + "input_layernorm")
+                norm(name + "post_attention_layernorm")
+            default:
+                let name = "model.layers.\(block)."
+                let keys = hidden / 4 * keyValueHeads
+                for (linear, rows) in [("q_proj", hidden), ("k_proj", keys), ("v_proj", keys), ("o_proj", hidden)] {
+                    tensors.append((name + "self_attn.\(linear).weight", [rows, hidden]))
+                }
+                tensors += [
+                    (name + "mlp.gate_proj.weight", [columns, hidden]), (name + "mlp.up_proj.weight", [columns, hidden]),
+                    (name + "mlp.down_proj.weight", [hidden, columns]), (name + "input_layernorm.weight", [hidden]),
+                    (name + "post_attention_layernorm.weight", [hidden]),
+                ]
+            }
+        }
+        let configuration: String
+        switch family {
+        case "gpt2":
+            tensors += [("wte.weight", [vocabulary, hidden]), ("wpe.weight", [512, hidden])]
+            norm("ln_f")
+            configuration = """
+                {"model_type": "gpt2", "n_embd": \(hidden), "n_inner": \(columns), "n_layer": \(blocks), "n_head": 4, "vocab_size": \(vocabulary), "n_positions": 512}
+                """
+        case "gpt_neox":
+            tensors += [("gpt_neox.embed_in.weight", [vocabulary, hidden]), ("embed_out.weight", [vocabulary, hidden])]
+            norm("gpt_neox.final_layer_norm")
+            configuration = """
+                {"model_type": "gpt_neox", "hidden_size": \(hidden), "intermediate_size": \(columns), "num_hidden_layers": \(blocks), "num_attention_heads": 4,
+                 "vocab_size": \(vocabulary), "max_position_embeddings": 512}
+                """
+        default:
+            tensors += [("model.embed_tokens.weight", [vocabulary, hidden]), ("model.norm.weight", [hidden])]
+            configuration = """
+                {"model_type": "llama", "hidden_size": \(hidden), "intermediate_size": \(columns), "num_hidden_layers": \(blocks), "num_attention_heads": 4,
+                 "num_key_value_heads": \(keyValueHeads), "vocab_size": \(vocabulary), "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu",
+                 "tie_word_embeddings": true}
+                """
         }
         try write(tensors).write(to: URL(fileURLWithPath: path + "/model.safetensors"))
-        try Data(
-            """
-            {"model_type": "llama", "hidden_size": \(hidden), "intermediate_size": \(columns), "num_hidden_layers": \(blocks), "num_attention_heads": 4,
-             "num_key_value_heads": 4, "vocab_size": \(vocabulary), "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu",
-             "tie_word_embeddings": true}
-            """.utf8
-        ).write(to: URL(fileURLWithPath: path + "/config.json"))
+        try Data(configuration.utf8).write(to: URL(fileURLWithPath: path + "/config.json"))
         try ids(4096, below: vocabulary).write(to: URL(fileURLWithPath: directory.path + "/ids.npy"))
         try Data(
             """
@@ -48,12 +92,15 @@ final class WideModel {
     private func write(_ tensors: [(String, [Int])]) -> Data {
         var (entries, data, state) = ([String](), Data(), UInt64(1))
         for (name, shape) in tensors {
-            let start = data.count
-            for _ in 0..<shape.reduce(1, *) {
-                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                data.append(shape.count == 1 ? 0x80 : UInt8(truncatingIfNeeded: state >> 40))
-                data.append(shape.count == 1 ? 0x3f : UInt8(truncatingIfNeeded: 0x3d | (state >> 56) & 0x80))
-            }
+            let (start, count) = (data.count, shape.reduce(1, *))
+            data.append(contentsOf: [UInt8](unsafeUninitializedCapacity: 2 * count) { bytes, filled in
+                for index in 0..<count {
+                    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                    bytes[2 * index] = shape.count == 1 ? 0x80 : UInt8(truncatingIfNeeded: state >> 40)
+                    bytes[2 * index + 1] = shape.count == 1 ? 0x3f : UInt8(truncatingIfNeeded: 0x3d | (state >> 56) & 0x80)
+                }
+                filled = 2 * count
+            })
             entries.append("\"\(name)\": {\"dtype\": \"BF16\", \"shape\": \(shape), \"data_offsets\": [\(start), \(data.count)]}")
         }
         let header = "{\(entries.joined(separator: ", "))}"

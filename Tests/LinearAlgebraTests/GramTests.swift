@@ -127,6 +127,38 @@ import Testing
         #expect(operations == whole.operations(tokens: 10) && operations == 10 * Double(columns * columns))
     }
 
+    /// Several sums that share the blocks of the same batches make the whole together, each of its elements in one of them, and share the work evenly.
+    @Test(arguments: [2, 3, 5])
+    func sharesAddUpToTheWhole(count: Int) {
+        let columns = 2 * GramSum.blockColumns + 70
+        let batches = batches(columns)
+        let (tokens, largest) = (batches.reduce(0) { $0 + $1.rows }, batches.map { maxMagnitude($0) }.max() ?? 0)
+        let whole = GramSum(columns: columns, tokens: tokens, maxMagnitude: largest)
+        let shares = (0..<count).map { GramSum(columns: columns, tokens: tokens, maxMagnitude: largest, share: ($0, count)) }
+        let diagonals = (0..<count).map { GramSum(diagonalOf: columns, tokens: tokens, maxMagnitude: largest, share: ($0, count)) }
+        for batch in batches {
+            whole.add(batch)
+            for sum in shares + diagonals { sum.add(batch) }
+        }
+        let elements = shares.map { $0.sum.elements() }
+        for (index, expected) in whole.sum.elements().enumerated() where expected != 0 {
+            guard elements.map({ $0[index] }).filter({ $0 != 0 }) == [expected] else {
+                Issue.record("element \(index)")
+                return
+            }
+        }
+        #expect(whole.diagonal() == whole.part.map { column in diagonals.reduce(0) { $0 + $1.diagonal()[column] } })
+        #expect(shares.reduce(0) { $0 + $1.operations(tokens: 1) } == whole.operations(tokens: 1))
+    }
+
+    @Test(arguments: [2, 4, 8])
+    func sharesAreEven(count: Int) {
+        let columns = 4 * GramSum.blockColumns
+        let operations = (0..<count).map { GramSum(columns: columns, tokens: 1, maxMagnitude: 1, share: ($0, count)).operations(tokens: 1) }
+        #expect(operations.reduce(0, +) == Double(columns * columns))
+        #expect((operations.max() ?? 0) < 1.15 * Double(columns * columns) / Double(count), "\(operations)")
+    }
+
     @Test func activationsOfZero() {
         #expect(sum([Matrix(repeating: 0, 3, 4)]).elements() == [Double](repeating: 0, count: 16))
     }

@@ -20,26 +20,6 @@ extension RankTests {
             }
         }
 
-        /// Parts that grow with the rank, parts of which every other one is empty, one part for all, and none.
-        @Test(arguments: worlds, 0..<4)
-        func gathersPartsOnEveryRank(cut: Cut, pattern: Int) throws {
-            let world = try cut.world
-            let counts = (0..<world.size).map { rank in
-                switch pattern {
-                case 0: 5 * rank + 1
-                case 1: rank % 2 == 0 ? 0 : 7
-                case 2: rank == world.size - 1 ? 11 : 0
-                default: 0
-                }
-            }
-            let expected = counts.enumerated().flatMap { rank, count in (0..<count).map { UInt8(truncatingIfNeeded: value(rank, $0)) } }
-            let start = counts[..<world.rank].reduce(0, +)
-            var buffer = [UInt8](repeating: 0xee, count: expected.count)
-            for index in 0..<counts[world.rank] { buffer[start + index] = UInt8(truncatingIfNeeded: value(world.rank, index)) }
-            try buffer.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in try world.allGather(buffer, counts: counts) }
-            #expect(buffer == expected)
-        }
-
         @Test(arguments: worlds)
         func gathersArraysOnEachRoot(cut: Cut) throws {
             let world = try cut.world

@@ -1,0 +1,82 @@
+// The forward pass and X^T X shared by the ranks of tensor-parallel groups: arithmetic and messages of the busiest rank.
+
+internal import LinearAlgebra
+internal import Recipes
+internal import Transformers
+
+/// What the ranks of a group do for each other's batches.
+struct GroupShares {
+    private let plan: Plan
+    private let assignment: Assignment
+    private let length: Int
+    /// Sequences of the group that has the most, and of the rank that has the most.
+    private let groupSequences: Int
+    private let ownSequences: Int
+
+    init(_ plan: Plan, _ assignment: Assignment) {
+        self.plan = plan
+        self.assignment = assignment
+        length = plan.recipe.calibration?.length ?? 0
+        let sequences = (0..<assignment.ranks).map { rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
+        ownSequences = sequences.max() ?? 0
+        groupSequences = stride(from: 0, to: assignment.ranks, by: assignment.groupSize).map { first in
+            sequences[assignment.group(of: first)].reduce(0, +)
+        }.max() ?? 0
+    }
+
+    /// The share of a stage's weights with the member that has the most.
+    func share(_ stage: StagePlan) -> Double {
+        let rows = stage.linears.reduce(0) { $0 + $1.linear.rows }
+        return Double(busiest(stage).reduce(0) { $0 + $1.rows }) / Double(max(rows, 1))
+    }
+
+    /// Multiplications and additions of the busiest member for all batches of its group.
+    func operations(_ stage: StagePlan) -> Double {
+        let sequences = assignment.shares(stage.stage) ? groupSequences : ownSequences
+        return stage.stage.operations(of: busiest(stage), lengths: Array(repeating: length, count: sequences))
+    }
+
+    /// Bytes that a rank sends: the input of its own batches to the others, and its part of the result of theirs.
+    func bytesSent(_ stage: StagePlan) -> Double {
+        guard assignment.shares(stage.stage) else { return 0 }
+        let others = Double(length * (groupSequences - ownSequences))
+        return inputBytesSent(stage) + others * stage.stage.tokenShare * resultBytes(stage) * share(stage)
+    }
+
+    /// Tokens whose X^T X the busiest member sums, in whole matrices: a share of the blocks for all tokens of the group.
+    var hessianTokens: Double { Double(length * groupSequences) / Double(assignment.groupSize) }
+
+    /// Bytes of the input of a rank's own batches.
+    func inputBytesSent(_ stage: StagePlan) -> Double {
+        assignment.groupSize > 1 ? Double(length * ownSequences) * stage.stage.tokenShare * inputBytes(stage) : 0
+    }
+
+    /// Bytes of all inputs that a group sends round for X^T X.
+    func inputs(_ stage: StagePlan) -> Double {
+        assignment.groupSize > 1 ? Double(length * groupSequences) * stage.stage.tokenShare * inputBytes(stage) : 0
+    }
+
+    /// Bytes of all inputs that a group sends round for the forward pass, and of all results that owners receive.
+    func traffic(_ stage: StagePlan) -> (inputs: Double, results: Double) {
+        guard assignment.shares(stage.stage) else { return (0, 0) }
+        let tokens = Double(length * groupSequences) * stage.stage.tokenShare
+        return (inputs(stage), tokens * resultBytes(stage) * (1 - 1 / Double(assignment.groupSize)))
+    }
+
+    private func busiest(_ stage: StagePlan) -> ArraySlice<Piece> {
+        let pieces = stage.stage.pieces
+        let shares = (0..<assignment.groupSize).map { pieces[assignment.pieces(stage.stage, of: $0)] }
+        return shares.max { $0.reduce(0) { $0 + $1.rows } < $1.reduce(0) { $0 + $1.rows } } ?? pieces[...]
+    }
+
+    private var operand: Double { plan.recipe.compute == .bf16 && BFloat16.isAccelerated ? 2 : 4 }
+
+    private func inputBytes(_ stage: StagePlan) -> Double { Double(stage.columns) * operand }
+
+    private func resultBytes(_ stage: StagePlan) -> Double {
+        switch stage.stage.effect {
+        case .addToResidual, .addToPending: 4 * Double(stage.linears[0].linear.rows)
+        case .attention, .gatedActivation, .activation, .planned: Double(stage.carriedColumns) * operand
+        }
+    }
+}

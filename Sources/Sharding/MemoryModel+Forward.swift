@@ -1,0 +1,61 @@
+// What a rank holds while a stage runs forward, by itself or with the other ranks of its tensor-parallel group.
+
+internal import Recipes
+internal import Transformers
+
+extension MemoryModel {
+    /// The forward pass through a stage with its compressed weights.
+    func forward(_ stage: StagePlan) -> Int {
+        let pieces = stage.stage.pieces
+        let shares = (0..<assignment.groupSize).map { pieces[assignment.pieces(stage.stage, of: $0)] }
+        let weights = (shares.map { $0.reduce(0) { $0 + $1.rows } }.max() ?? 0) * stage.columns * operand
+        let rows = stage.linears.map(\.linear.rows).max() ?? 0
+        // Tiles being decoded, and rows of a linear that keeps its weights: as read, and as they are sent.
+        let decoded = min(threads, stage.tiles.count) * stage.tileRows * stage.columns * (4 + 2)
+        let kept = min(1024, rows) * stage.columns * ((isBFloat16 ? 4 : 0) + (assignment.groupSize > 1 ? operand : 0))
+        // A linear that is stored transposed is whole in fp32 for a moment, before and after.
+        let loading = max(decoded, kept, stage.transposedWeights * 8)
+        let columns = shares.map { $0.reduce(0) { $0 + $1.columns.count } }.max() ?? 0
+        let running = (pieces.map { temporaries($0) }.max() ?? 0) + max(own(stage, columns), help(stage, columns))
+        return resting(stage, leaving: true) + neededTiles(stage) + weights + max(loading, running)
+    }
+
+    /// A batch of the rank itself: the stage's input and result, and a part of the result that comes from another rank.
+    ///
+    /// - Parameter columns: the most that a rank computes.
+    private func own(_ stage: StagePlan, _ columns: Int) -> Int {
+        let received = !assignment.shares(stage.stage) ? 0 : tokensAtOnce(stage.stage.effect) * columns * resultBytes(stage.stage.effect)
+        return batchInput(stage) + batchTokens * stage.carriedColumns * operand + received
+    }
+
+    /// A batch of another rank: the input and the part of the result of as many tokens as pass at once.
+    private func help(_ stage: StagePlan, _ columns: Int) -> Int {
+        guard assignment.shares(stage.stage) else { return 0 }
+        return tokensAtOnce(stage.stage.effect) * (stage.columns * operand + columns * resultBytes(stage.stage.effect))
+    }
+
+    /// The outputs of a piece.
+    private func temporaries(_ piece: Piece) -> Int {
+        let tokens = tokensAtOnce(piece.effect)
+        guard case .attention = piece.effect else { return tokens * piece.rows * 4 }
+        let rounded = isBFloat16 ? 2 : 0
+        return tokens * piece.rows * (4 + rounded) + threads * min(128, length) * length * (4 + rounded)
+    }
+
+    private func tokensAtOnce(_ effect: StageEffect) -> Int {
+        switch effect {
+        case .attention: length
+        // Of families that are known by their costs alone: all of a batch.
+        case .planned: batchTokens
+        case .gatedActivation, .activation, .addToResidual, .addToPending: min(1024, batchTokens)
+        }
+    }
+
+    /// Bytes of a number of a stage's result, before it is taken in.
+    private func resultBytes(_ effect: StageEffect) -> Int {
+        switch effect {
+        case .addToResidual, .addToPending: 4
+        case .attention, .gatedActivation, .activation, .planned: operand
+        }
+    }
+}

@@ -37,7 +37,8 @@ struct StageWeights {
     ///     as the checkpoint has them.
     ///   - pieces: those of this rank; none where it has no batches.
     func load(_ plan: StagePlan, tiles: [Int: EncodedTile]?, pieces: [Piece]) throws -> [[LinearWeights]] {
-        let linears = try plan.linears.indices.map { index -> LinearRows in
+        // By linear, and the rows of a part.
+        let weights = try plan.linears.indices.map { index -> [Range<Int>: LinearWeights] in
             let linear = plan.linears[index].linear
             let parts = pieces.flatMap(\.parts).filter { $0.linear == index }.map(\.rows)
             var rows = LinearRows(parts, columns: linear.columns, compute: forward.compute)
@@ -48,9 +49,10 @@ struct StageWeights {
                 try read(linear, into: rows)
             }
             rows.bias = try together(!parts.isEmpty) { try forward.bias(of: linear) } ?? nil
-            return rows
+            // The batches all pass these.
+            return try measured { Dictionary(uniqueKeysWithValues: parts.map { ($0, rows.weights($0).packed()) }) }
         }
-        return pieces.map { $0.parts.map { linears[$0.linear].weights($0.rows) } }
+        return pieces.map { piece in piece.parts.map { part in weights[part.linear][part.rows]! } }
     }
 
     /// The weights of a linear as the checkpoint has them; nil on a rank that does not need them.

@@ -13,8 +13,10 @@ extension MemoryModel {
         // Tiles being decoded, and rows of a linear that keeps its weights: as read, and as they are sent.
         let decoded = min(threads, stage.tiles.count) * stage.tileRows * stage.columns * (4 + 2)
         let kept = min(1024, rows) * stage.columns * ((isBFloat16 ? 4 : 0) + (assignment.groupSize > 1 ? operand : 0))
+        // The weights of a linear lie plain and packed side by side for a moment.
+        let packing = isBFloat16 ? rows * stage.columns * operand : 0
         // A linear that is stored transposed is whole in fp32 for a moment, before and after.
-        let loading = max(decoded, kept, stage.transposedWeights * 8)
+        let loading = max(decoded, kept, packing, stage.transposedWeights * 8)
         let columns = shares.map { $0.reduce(0) { $0 + $1.columns.count } }.max() ?? 0
         let running = (pieces.map { temporaries($0) }.max() ?? 0) + max(own(stage, columns), help(stage, columns))
         return resting(stage, leaving: true) + neededTiles(stage) + weights + max(loading, running)

@@ -67,7 +67,7 @@ public struct Forward: Sendable {
     private func check(_ stage: Stage, _ weights: [LinearWeights]) {
         precondition(weights.count == stage.linears.count, "\(weights.count) weights for the \(stage.linears.count) linears of \(stage.name)")
         for (linear, given) in zip(stage.linears, weights) {
-            let found = (given.weight.rows, given.weight.columns)
+            let found = given.shape
             precondition(found == (linear.rows, linear.columns), "\(found) weights for \(linear.rows) x \(linear.columns) of \(linear.name)")
         }
     }

@@ -32,7 +32,12 @@ SETTINGS = {
     "W4 g64, grid minmax, act-order, static groups": {"grid": "minmax", **PUBLISHED},
     "W4 g64, grid mse, act-order, static groups": {"grid": "mse", **PUBLISHED},
     "W4 g64, grid hessian, act-order, static groups": {"grid": "hessian", **PUBLISHED},
-    "W4 g64, grid minmax, act-order by groups": {"grid": "minmax", "act_order": "groups"},
+    # `grid: solved` in the default order is the rows without a grid above.
+    **{
+        f"W{bits} g64, grid {grid}{suffix}": {"bits": bits, "grid": grid, **more}
+        for bits, suffix, more in ((4, "", {}), (3, " (dense)", {"format": "dense"}), (2, " (dense)", {"format": "dense"}))
+        for grid in ("minmax", "mse", "hessian")
+    },
     "W4 g64, propagation block": {"propagation": "block"},
     "W4 g64, propagation none": {"propagation": "none"},
     "RTN W8 g64": {"method": "rtn", "bits": 8},

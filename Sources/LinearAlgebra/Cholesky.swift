@@ -70,6 +70,7 @@ private func tiles(of panel: Matrix<Double>, from first: Int) -> [Range<Int>] {
 
 /// L of one tile, in place. LAPACK counts columns first: its upper triangle of the transposed matrix is this matrix's lower one.
 private func factorTile(_ tile: Matrix<Double>, at offset: Int) throws(NotPositiveDefinite) {
+    Threads.confineLibraries()
     var (order, leading, info) = (blasInt(tile.rows), blasInt(tile.stride), blasint(0))
     dpotrf_("U", &order, tile.base, &leading, &info)
     precondition(info >= 0, "dpotrf refused argument \(-info)")
@@ -78,6 +79,7 @@ private func factorTile(_ tile: Matrix<Double>, at offset: Int) throws(NotPositi
 
 /// tile = tile L^-T
 private func solveTile(_ tile: Matrix<Double>, _ lower: Matrix<Double>) {
+    Threads.confineLibraries()
     cblas_dtrsm(
         CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, blasInt(tile.rows), blasInt(tile.columns), 1,
         lower.base, blasInt(lower.stride), tile.base, blasInt(tile.stride))

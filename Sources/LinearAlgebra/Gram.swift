@@ -10,6 +10,8 @@ internal import CKernels
 public final class GramSum: @unchecked Sendable {
     /// The most columns of a block of the upper triangle. A fixed number, since the shape of a product decides its bits.
     public static let blockColumns = 512
+    /// Bytes of a block's product, of which each thread has one.
+    public static let blockBytes = blockColumns * blockColumns * MemoryLayout<Float>.stride
     /// Blocks on the diagonal are cut down to so many columns: half of what they compute lies below it.
     package static let diagonalColumns = 128
 
@@ -19,7 +21,6 @@ public final class GramSum: @unchecked Sendable {
     public let sum: Matrix<Double>
     private let blocks: [Block]
     private let quantum: Double
-    private let product: Matrix<Float>
 
     /// Rows and columns of X^T X, and where they are summed.
     private struct Block {
@@ -60,7 +61,6 @@ public final class GramSum: @unchecked Sendable {
         }
         (self.part, self.sum, self.blocks) = (part, sum, Self.share(blocks, share))
         quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
-        product = Self.product(columns)
     }
 
     /// The sum of the blocks on the diagonal alone.
@@ -76,7 +76,6 @@ public final class GramSum: @unchecked Sendable {
         }
         (part, self.sum, self.blocks) = (0..<columns, sum, Self.share(blocks, share))
         quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
-        product = Self.product(columns)
     }
 
     /// Blocks in shares of about the same work: the largest first, each to the share that has the least so far.
@@ -88,10 +87,6 @@ public final class GramSum: @unchecked Sendable {
             work[least] += blocks[index].elements
             return least == share.index ? blocks[index] : nil
         }
-    }
-
-    private static func product(_ columns: Int) -> Matrix<Float> {
-        Matrix(uninitialized: min(blockColumns, columns), min(blockColumns, columns))
     }
 
     /// The columns of X^T X in blocks of nearly equal width, in whole cache lines; they follow from the number of columns alone.
@@ -144,19 +139,23 @@ public final class GramSum: @unchecked Sendable {
 
     /// Adds X^T X of one batch, x: [tokens, columns].
     public func add(_ x: Matrix<Float>) {
-        for block in blocks {
-            let result = product.rows(0..<block.rows.count).columns(0..<block.columns.count)
-            multiply(x.columns(block.rows), x.columns(block.columns), transposeA: true, into: result)
-            accumulate(result, block.target)
-        }
+        add { multiply(x.columns($0), x.columns($1), transposeA: true, into: $2) }
     }
 
     /// Adds X^T X of one batch, x: [tokens, columns].
     public func add(_ x: Matrix<BFloat16>) {
-        for block in blocks {
-            let result = product.rows(0..<block.rows.count).columns(0..<block.columns.count)
-            multiply(x.columns(block.rows), x.columns(block.columns), transposeA: true, into: result)
-            accumulate(result, block.target)
+        add { multiply(x.columns($0), x.columns($1), transposeA: true, into: $2) }
+    }
+
+    /// - Parameter multiply: makes the block of X^T X of some rows and columns.
+    private func add(_ multiply: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>, _ block: Matrix<Float>) -> Void) {
+        parallelFor(blocks.count) { index in
+            let block = blocks[index]
+            ScratchPool.withScratch(byteCount: Self.blockBytes) { memory in
+                let product = Matrix<Float>(in: memory, block.rows.count, block.columns.count)
+                multiply(block.rows, block.columns, product)
+                accumulate(product, block.target)
+            }
         }
     }
 
@@ -170,9 +169,7 @@ public final class GramSum: @unchecked Sendable {
 
     private func accumulate(_ block: Matrix<Float>, _ target: Matrix<Double>) {
         let (quantum, inverse) = (quantum, 1 / quantum)
-        parallelFor(block.rows) { row in
-            cleave_add_quantized(block.row(row), target.row(row), block.columns, quantum, inverse)
-        }
+        for row in 0..<block.rows { cleave_add_quantized(block.row(row), target.row(row), block.columns, quantum, inverse) }
     }
 }
 

@@ -31,6 +31,12 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         stride = columns
     }
 
+    /// A matrix in memory that is there already, at least as much as it needs.
+    init(in memory: AlignedMemory, _ rows: Int, _ columns: Int) {
+        self.init(
+            memory: memory, base: memory.base.bindMemory(to: Element.self, capacity: rows * columns), rows: rows, columns: columns, stride: columns)
+    }
+
     /// A matrix of zeros (of bytes that are zero). Of a large one, only the parts that are written to take memory.
     public init(zeros rows: Int, _ columns: Int) {
         precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")

@@ -10,8 +10,9 @@ enum OneDNN {
         return engine!
     }()
 
-    /// Runs a primitive and waits for it.
+    /// Runs a primitive on the calling thread and waits for it.
     static func execute(_ primitive: OpaquePointer, _ operands: [(dnnl_memory_desc_t, UnsafeMutableRawPointer, Int32)]) {
+        Threads.confineLibraries()
         var stream: dnnl_stream_t?
         check(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags.rawValue), "stream")
         defer { dnnl_stream_destroy(stream) }
@@ -28,6 +29,7 @@ enum OneDNN {
 
     /// Copies elements from one layout into another of the same shape.
     static func reorder(_ source: dnnl_memory_desc_t, _ from: UnsafeMutableRawPointer, _ target: dnnl_memory_desc_t, _ to: UnsafeMutableRawPointer) {
+        Threads.confineLibraries()
         var (source, target) = (source, target)
         var description: dnnl_primitive_desc_t?
         check(dnnl_reorder_primitive_desc_create(&description, &source, engine, &target, engine, nil), "reorder")

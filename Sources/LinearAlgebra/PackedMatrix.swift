@@ -34,6 +34,6 @@ public func multiply(_ a: Matrix<BFloat16>, transposed b: PackedMatrix, into c: 
     guard a.rows > 0 else { return }
     let shape = ProductShape(
         m: a.rows, n: b.rows, k: a.columns, strideA: a.stride, strideB: nil, strideC: c.stride, transposeA: false, transposeB: true,
-        resultType: dnnl_f32.rawValue, threads: Threads.ofThisThread)
+        resultType: dnnl_f32.rawValue)
     ProductCache.primitive(shape).execute(a.base, b.base, c.base)
 }

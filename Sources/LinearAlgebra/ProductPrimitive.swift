@@ -12,8 +12,6 @@ struct ProductShape: Hashable {
     var strideC: Int
     var transposeA, transposeB: Bool
     var resultType: UInt32
-    /// A primitive leaves out work when it is executed by fewer threads than it was made for.
-    var threads: Int
 }
 
 /// The products already generated, by shape: generating the code of one takes about a millisecond.
@@ -70,7 +68,7 @@ final class ProductPrimitive: @unchecked Sendable {
         ScratchPool.withScratch(byteCount: size) { scratch in
             OneDNN.execute(
                 primitive,
-                [(a, dataA, DNNL_ARG_SRC), (b, dataB, DNNL_ARG_WEIGHTS), (c, dataC, DNNL_ARG_DST), (scratchpad, scratch, DNNL_ARG_SCRATCHPAD)])
+                [(a, dataA, DNNL_ARG_SRC), (b, dataB, DNNL_ARG_WEIGHTS), (c, dataC, DNNL_ARG_DST), (scratchpad, scratch.base, DNNL_ARG_SCRATCHPAD)])
         }
     }
 }
@@ -80,6 +78,8 @@ struct ProductDescription: ~Copyable {
     private var description: dnnl_primitive_desc_t?
 
     init(_ a: inout dnnl_memory_desc_t, _ b: inout dnnl_memory_desc_t, _ c: inout dnnl_memory_desc_t) {
+        // A primitive leaves out work when fewer threads execute it than it was made for.
+        Threads.confineLibraries()
         var product = dnnl_matmul_desc_t()
         check(dnnl_matmul_desc_init(&product, &a, &b, nil, &c), "product description")
         var attributes: dnnl_primitive_attr_t?

@@ -1,4 +1,4 @@
-// Matrix products of bf16 operands with fp32 accumulation, through oneDNN.
+// Matrix products of bf16 operands with fp32 accumulation, through oneDNN, each on the calling thread.
 
 internal import COneDNN
 
@@ -31,6 +31,6 @@ private func multiplyBFloat16<C>(
     guard m > 0, n > 0 else { return }
     let shape = ProductShape(
         m: m, n: n, k: k, strideA: a.stride, strideB: b.stride, strideC: c.stride, transposeA: transposeA, transposeB: transposeB,
-        resultType: resultType.rawValue, threads: Threads.ofThisThread)
+        resultType: resultType.rawValue)
     ProductCache.primitive(shape).execute(a.base, b.base, c.base)
 }

@@ -1,4 +1,4 @@
-// Matrix products in fp32 and fp64 through BLAS.
+// Matrix products in fp32 and fp64 through BLAS, each on the calling thread.
 
 internal import COpenBLAS
 
@@ -11,6 +11,7 @@ public func multiply(
 ) {
     let (m, n, k) = productShape(a, b, transposeA, transposeB, c)
     guard m > 0, n > 0 else { return }
+    Threads.confineLibraries()
     cblas_sgemm(
         CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
         blasInt(m), blasInt(n), blasInt(k), alpha, a.base, blasInt(a.stride), b.base, blasInt(b.stride), beta, c.base, blasInt(c.stride))
@@ -23,6 +24,7 @@ public func multiply(
 ) {
     let (m, n, k) = productShape(a, b, transposeA, transposeB, c)
     guard m > 0, n > 0 else { return }
+    Threads.confineLibraries()
     cblas_dgemm(
         CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
         blasInt(m), blasInt(n), blasInt(k), alpha, a.base, blasInt(a.stride), b.base, blasInt(b.stride), beta, c.base, blasInt(c.stride))

@@ -1,4 +1,4 @@
-// Scratch memory for products: taken and given back, since fresh pages would cost more than many products.
+// Scratch memory of products and for their results: taken and given back, since fresh pages would cost more than many products.
 
 internal import Synchronization
 
@@ -14,11 +14,11 @@ enum ScratchPool {
     private static let limit = 64
 
     /// Runs `body` with memory of at least `byteCount` bytes, aligned to a cache line.
-    static func withScratch(byteCount: Int, _ body: (UnsafeMutableRawPointer) -> Void) {
+    static func withScratch(byteCount: Int, _ body: (AlignedMemory) -> Void) {
         let piece = free.withLock { free in
             free.firstIndex { $0.byteCount >= byteCount }.map { free.remove(at: $0) }
         } ?? Piece(memory: AlignedMemory(byteCount: byteCount), byteCount: byteCount)
-        withExtendedLifetime(piece) { body(piece.memory.base) }
+        withExtendedLifetime(piece) { body(piece.memory) }
         free.withLock { free in
             // The largest are kept: they serve the most products.
             free.append(piece)

@@ -7,45 +7,55 @@ internal import Synchronization
 /// The threads of this process.
 public enum Threads {
     private static let chosen = Atomic<Int>(1)
+    private static let blasIsConfined: Void = openblas_set_num_threads(1)
+
+    /// Whether the calling code is a unit of `parallelFor`, whose threads are all taken.
+    @TaskLocal static var areTaken = false
 
     /// Cores that this process may run on: its affinity mask, which launchers set.
     public static var availableCores: Int { max(1, Int(omp_get_num_procs())) }
 
-    /// The threads that a product called here and now may use: 1 inside `parallelFor`. OpenMP counts them for each calling thread.
-    static var ofThisThread: Int { Int(omp_get_max_threads()) }
+    /// Confines OpenBLAS and oneDNN to the calling thread, before they are called: what they split among threads has other bits for each number of them.
+    static func confineLibraries() {
+        _ = blasIsConfined
+        omp_set_num_threads(1)
+    }
 
-    /// The number of threads that matrix products and `parallelFor` use; 1 unless set.
+    /// The number of threads that `parallelFor` uses; 1 unless set.
     public static var count: Int {
         get { chosen.load(ordering: .relaxed) }
         set {
             precondition(newValue >= 1, "\(newValue) threads")
             chosen.store(newValue, ordering: .relaxed)
-            omp_set_num_threads(Int32(newValue))
-            openblas_set_num_threads(Int32(newValue))
         }
     }
 }
 
-/// Runs `body(0) ... body(count - 1)`, each once, on the rank's threads; products inside `body` use one thread each.
+/// Runs `body(0) ... body(count - 1)`, each once, on the rank's threads. Units of units run one after the other.
 ///
-/// The units must be independent of each other; which thread runs which unit is not fixed.
+/// The units must be independent of each other; which thread runs which unit is not fixed. Where they compute products, their number and shapes
+/// must not follow from the number of threads: a product runs on one thread, and its shape decides its bits.
 public func parallelFor(_ count: Int, _ body: @Sendable (Int) -> Void) {
-    let workers = min(Threads.count, count)
+    let workers = Threads.areTaken ? 1 : min(Threads.count, count)
     guard workers > 1 else {
         for index in 0..<max(count, 0) { body(index) }
         return
     }
     let next = Atomic<Int>(0)
     DispatchQueue.concurrentPerform(iterations: workers) { _ in
-        let outside = omp_get_max_threads()
-        omp_set_num_threads(1)
-        defer { omp_set_num_threads(outside) }
-        while true {
-            let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
-            guard index < count else { return }
-            body(index)
+        Threads.$areTaken.withValue(true) {
+            while true {
+                let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                guard index < count else { return }
+                body(index)
+            }
         }
     }
+}
+
+/// Runs `body` on ranges of so many numbers each that together make `0..<count`, as `parallelFor` does.
+public func parallelFor(_ count: Int, inUnitsOf length: Int, _ body: @Sendable (Range<Int>) -> Void) {
+    parallelFor((count + length - 1) / length) { unit in body(unit * length..<min((unit + 1) * length, count)) }
 }
 
 /// `[body(0), ... body(count - 1)]`, computed on the rank's threads as by `parallelFor`; throws the error of the lowest unit that failed.

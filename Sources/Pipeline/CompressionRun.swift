@@ -151,6 +151,8 @@ final class CompressionRun {
     private func solveStage(_ stage: StagePlan, block: Int, index: Int) throws -> SolvedStage {
         let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
         let reused = keys.count(where: committed.contains)
+        solver.readAhead(
+            stage, isMissing: { !committed.contains(keys[$0]) }, pieces: batches.pieces(stage.stage), isDense: plan.recipe.propagation != .stage)
         let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
         let result = try solver.solve(
             stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed,

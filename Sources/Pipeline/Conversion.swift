@@ -6,7 +6,7 @@ internal import Glibc
 public import MessagePassing
 internal import Packing
 public import Recipes
-public import Safetensors
+internal import Safetensors
 internal import Sharding
 
 /// What a conversion wrote.
@@ -32,8 +32,8 @@ public struct Conversion {
     /// Opens the source and checks that the format can carry every linear.
     ///
     /// - Throws: an `AgreedFailure` with exit code 65 that names the first linear which the format cannot carry.
-    public init(_ directory: String, to format: OutputFormat, output: String, access: Access, world: Communicator) throws {
-        let model = try Model(path: directory, access: access, world: world)
+    public init(_ directory: String, to format: OutputFormat, output: String, reading: WeightReading, world: Communicator) throws {
+        let model = try Model(path: directory, reading: reading, world: world)
         self.model = model
         self.format = format
         self.world = world

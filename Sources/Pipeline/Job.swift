@@ -5,7 +5,7 @@ internal import Foundation
 public import MessagePassing
 public import Recipes
 public import Reporting
-public import Safetensors
+internal import Safetensors
 public import Sharding
 internal import Transformers
 
@@ -27,8 +27,10 @@ public final class Job {
     /// The source's files; known after entering.
     var sourceFiles: SourceFiles?
 
-    /// - Parameter output: replaces the recipe's output directory (a run that was moved).
-    public init(_ source: RecipeSource, output: String? = nil, access: Access, broadcasts: Bool = false, world: Communicator, clock: PhaseClock) throws {
+    /// - Parameters:
+    ///   - output: replaces the recipe's output directory (a run that was moved).
+    ///   - reading: replaces the recipe's `weights`.
+    public init(_ source: RecipeSource, output: String? = nil, reading: WeightReading? = nil, world: Communicator, clock: PhaseClock) throws {
         self.source = source
         self.world = world
         self.clock = clock
@@ -39,7 +41,8 @@ public final class Job {
         }
         var recipe = try source.recipe()
         if let output { recipe.output = output }
-        let model = try Model(path: recipe.model, access: access, broadcasts: broadcasts, world: world)
+        if let reading { recipe.weights = reading }
+        let model = try Model(path: recipe.model, reading: recipe.weights, world: world)
         guard model.quantization == nil else {
             throw AgreedFailure(rank: 0, exitCode: 65, description: "\(recipe.model) is compressed already; give the dense model")
         }

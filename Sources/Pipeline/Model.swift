@@ -3,6 +3,7 @@
 internal import Foundation
 public import LinearAlgebra
 public import MessagePassing
+public import Recipes
 public import Safetensors
 public import Transformers
 internal import Packing
@@ -14,8 +15,8 @@ public final class Model: Sendable {
     /// The bytes of config.json.
     public let configuration: [UInt8]
     public let checkpoint: Checkpoint
-    /// Whether one rank reads a weight and sends it to the others.
-    let broadcasts: Bool
+    /// How weights are read.
+    let reading: WeightReading
     /// Compressed linears; nil when the directory holds none.
     let quantization: PackedCheckpoint?
 
@@ -25,11 +26,9 @@ public final class Model: Sendable {
     }
 
     /// Opens a directory on all ranks and checks that every tensor the model needs is there, with its shape and a readable type.
-    ///
-    /// - Parameter broadcasts: weights that all ranks need are read by one of them; else by each, which shares them through its system's cache of files.
-    public init(path: String, access: Access, broadcasts: Bool = false, world: Communicator) throws {
+    public init(path: String, reading: WeightReading, world: Communicator) throws {
         self.path = path
-        self.broadcasts = broadcasts
+        self.reading = reading
         let metadata = try world.fromCoordinator(exitCode: exitCode) {
             let configuration = try Self.readConfiguration(path)
             // A kind of model that is refused is said before what its directory lacks.
@@ -40,7 +39,7 @@ public final class Model: Sendable {
             return Metadata(configuration: configuration, index: index)
         }
         configuration = metadata.configuration
-        checkpoint = Checkpoint(index: metadata.index, access: access)
+        checkpoint = Checkpoint(index: metadata.index, access: reading == .pread ? .pread : .mapped)
         architecture = try Architecture(
             configuration: Data(configuration), source: path + "/config.json", tensors: Set(metadata.index.tensors.keys))
         quantization = try Self.quantization(configuration, path, architecture)

@@ -15,6 +15,12 @@ struct StageSolver {
     let assignment: Assignment
     let clock: PhaseClock
 
+    /// Has the system read what this rank needs of a stage's weights, while its Hessian is summed.
+    func readAhead(_ stage: StagePlan, isMissing: (Int) -> Bool, pieces: [Piece], isDense: Bool) {
+        let owners = assignment.owners(of: stage.tiles)
+        model.readAhead(stage, tiles: owners.indices.filter { owners[$0] == world.rank && isMissing($0) }, pieces: pieces, isDense: isDense)
+    }
+
     /// Solves the tiles that are not committed and gives every rank those that it needs.
     ///
     /// - Parameters:

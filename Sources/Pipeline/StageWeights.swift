@@ -3,6 +3,7 @@
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Packing
+internal import Recipes
 internal import Reporting
 internal import Sharding
 internal import Transformers
@@ -50,7 +51,9 @@ struct StageWeights {
             }
             rows.bias = try together(!parts.isEmpty) { try forward.bias(of: linear) } ?? nil
             // The batches all pass these.
-            return try measured { Dictionary(uniqueKeysWithValues: parts.map { ($0, rows.weights($0).packed()) }) }
+            let plain = parts.map(rows.weights)
+            let packed = try measured { try parallelMap(parts.count) { plain[$0].packed() } }
+            return Dictionary(uniqueKeysWithValues: zip(parts, packed))
         }
         return pieces.map { piece in piece.parts.map { part in weights[part.linear][part.rows]! } }
     }
@@ -65,7 +68,7 @@ struct StageWeights {
 
     /// Reads rows of a weight as the checkpoint has them.
     private func read(_ linear: Linear, into rows: LinearRows) throws {
-        guard model.broadcasts, world.size > 1 else {
+        guard model.reading == .broadcast, world.size > 1 else {
             _ = try together(true) { try forward.loadRows(linear, rows.runs) }
             return
         }

@@ -28,7 +28,7 @@ extension Recipe {
             root, file: file, path: "",
             keys: [
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
-                "memory_per_rank", "max_fallbacks",
+                "memory_per_rank", "weights", "max_fallbacks",
             ])
         let base = try top.mapping("compress", keys: TreatmentSettings.keys).map { mapping throws(RecipeError) in
             try TreatmentSettings(mapping, base: TreatmentSettings())
@@ -43,6 +43,7 @@ extension Recipe {
         format = try top.choice("format") ?? .compressedTensors
         maxShardSize = try top.byteCount("max_shard_size") ?? 5_000_000_000
         memoryPerRank = try top.byteCount("memory_per_rank")
+        weights = try top.choice("weights") ?? .mapped
         maxFallbacks = try top.integer("max_fallbacks", in: 0...Int.max) ?? 0
         calibration = try top.mapping("calibration", keys: Calibration.keys).map(Calibration.init)
         evaluation = try top.mapping("evaluation", keys: Evaluation.keys).map(Evaluation.init)

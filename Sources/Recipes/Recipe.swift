@@ -24,6 +24,8 @@ public struct Recipe: Sendable, Equatable {
     public var maxShardSize: Int
     /// Bytes that a rank may hold; nil: no limit. Never changes the result.
     public var memoryPerRank: Int?
+    /// How weights are read. Never changes the result.
+    public var weights: WeightReading
     /// Linears that may fall back to rounding to nearest before the run fails.
     public var maxFallbacks: Int
 }
@@ -133,6 +135,16 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
 
     /// The least zero point that the format can hold.
     public var leastZero: Int { self == .gptq ? 1 : 0 }
+}
+
+/// How the weights of a model are read.
+public enum WeightReading: String, Sendable, CaseIterable {
+    /// Files are mapped by every rank that needs them; the processes of a node share the pages.
+    case mapped
+    /// Positioned reads by every rank that needs them.
+    case pread
+    /// Mapped; what all ranks need is read by one, which sends it to the others.
+    case broadcast
 }
 
 /// What is done to the linears whose names match.

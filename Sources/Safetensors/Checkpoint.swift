@@ -55,6 +55,13 @@ public final class Checkpoint: Sendable {
             tensor.bytes.lowerBound + range.lowerBound..<tensor.bytes.lowerBound + range.upperBound, body)
     }
 
+    /// Asks the system for bytes of a tensor that are read soon. Only advice: what is wrong with a name or a file, the reading itself says.
+    public func readAhead(_ name: String, bytes range: Range<Int>) {
+        guard let tensor = index.tensors[name], let file = try? file(tensor.file) else { return }
+        let start = tensor.bytes.lowerBound + range.lowerBound
+        file.readAhead((start..<start + range.count).clamped(to: tensor.bytes))
+    }
+
     private func tensor(_ name: String) throws(SafetensorsError) -> CheckpointIndex.Tensor {
         guard let tensor = index.tensors[name] else {
             throw SafetensorsError(.unknownTensor, path: index.directory, "The checkpoint has no tensor \"\(name)\".")

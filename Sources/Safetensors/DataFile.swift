@@ -68,6 +68,11 @@ final class DataFile: Sendable {
         if start < end { madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED) }
     }
 
+    /// Asks the system to bring bytes into its cache of files, and does not wait for them.
+    func readAhead(_ range: Range<Int>) {
+        posix_fadvise(descriptor, range.lowerBound, range.count, POSIX_FADV_WILLNEED)
+    }
+
     /// Positioned reads whatever the access, so that a header of a file that shrinks gives an error and not a signal.
     func readFromDisk(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
         var done = 0

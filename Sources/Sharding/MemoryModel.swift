@@ -53,7 +53,7 @@ struct MemoryModel {
         guard stage.needsHessian else { return 0 }
         // Of a rank's own batch, or of another rank's.
         let c = stage.columns, input = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
-        let product = GramSum.blockColumns * GramSum.blockColumns * 4
+        let product = threads * GramSum.blockBytes
         guard let blocks = residency.hessianBlocks else {
             return resting(stage) + product + upperBlocks(c, 8) + max(input, ownPanels(c) + panel(c, 8))
         }

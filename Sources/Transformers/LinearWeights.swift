@@ -4,6 +4,9 @@ internal import LinearAlgebra
 
 /// Weight and bias of one linear, or of some of its rows.
 public struct LinearWeights: Sendable {
+    /// Enough that the weights, which every unit reads, weigh little beside the arithmetic.
+    private static let tokensPerUnit = 256
+
     private enum Weight {
         case plain(Operand)
         case packed(PackedMatrix)
@@ -49,16 +52,16 @@ public struct LinearWeights: Sendable {
         return output
     }
 
+    /// x W^T. The tokens of a unit are a fixed number, so that bits do not depend on the threads.
     private func product(_ input: Operand) -> Matrix<Float> {
-        switch (weight, input) {
-        case (.plain(let weight), _):
-            return Transformers.product(input, weight, transposeB: true)
-        case (.packed(let weight), .bf16(let input)):
-            let result = Matrix<Float>(uninitialized: input.rows, weight.rows)
-            multiply(input, transposed: weight, into: result)
-            return result
-        case (.packed, .f32):
-            preconditionFailure("fp32 activations for weights in bf16")
+        let result = Matrix<Float>(uninitialized: input.rows, shape.rows)
+        parallelFor(input.rows, inUnitsOf: Self.tokensPerUnit) { tokens in
+            switch (weight, input.rows(tokens)) {
+            case (.plain(let weight), let input): Transformers.multiply(input, weight, transposeB: true, into: result.rows(tokens))
+            case (.packed(let weight), .bf16(let input)): multiply(input, transposed: weight, into: result.rows(tokens))
+            case (.packed, .f32): preconditionFailure("fp32 activations for weights in bf16")
+            }
         }
+        return result
     }
 }

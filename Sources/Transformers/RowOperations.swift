@@ -8,9 +8,7 @@ private let rowsPerUnit = 16
 
 /// Runs `body` on ranges that together make `0..<count`, each once.
 func forEachRowRange(_ count: Int, _ body: @Sendable (Range<Int>) -> Void) {
-    parallelFor((count + rowsPerUnit - 1) / rowsPerUnit) { unit in
-        body(unit * rowsPerUnit..<min((unit + 1) * rowsPerUnit, count))
-    }
+    parallelFor(count, inUnitsOf: rowsPerUnit, body)
 }
 
 /// values[t, i] += addend[i]

@@ -47,7 +47,7 @@ struct CompressVerb: Verb {
         StopConditions.listen()
         let clock = PhaseClock()
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
-        let job = try Job(source, access: weights.access, broadcasts: weights.broadcasts, world: world, clock: clock)
+        let job = try Job(source, reading: weights.weights, world: world, clock: clock)
         let found = try job.enter()
         guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(job.recipe.output) is finished already (plan \(job.planHash)); nothing to do\n") }
@@ -69,7 +69,7 @@ struct CompressVerb: Verb {
             size = try job.merge()
             try checkResult(job, world)
             if windows != nil {
-                after = try evaluation(of: Model(path: job.recipe.output, access: weights.access, broadcasts: weights.broadcasts, world: world), windows, job, stop, world)
+                after = try evaluation(of: Model(path: job.recipe.output, reading: job.recipe.weights, world: world), windows, job, stop, world)
             }
         }
         let wall = start.duration(to: .now) / .seconds(1)

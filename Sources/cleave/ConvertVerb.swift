@@ -29,7 +29,7 @@ struct ConvertVerb: Verb {
     @OptionGroup var common: CommonOptions
 
     func run(_ world: Communicator) throws {
-        let report = try Conversion(directory, to: format, output: output, access: weights.access, world: world).run()
+        let report = try Conversion(directory, to: format, output: output, reading: weights.reading, world: world).run()
         let result = try verify(output, world: world)
         guard result.problems.isEmpty else {
             throw AgreedFailure(rank: 0, exitCode: 74, description: "the result is damaged:\n  " + result.problems.joined(separator: "\n  "))

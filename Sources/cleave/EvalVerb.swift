@@ -36,7 +36,7 @@ struct EvalVerb: Verb {
 
     func run(_ world: Communicator) throws {
         LargeMemory.keep()
-        let model = try Model(path: directory, access: weights.access, broadcasts: weights.broadcasts, world: world)
+        let model = try Model(path: directory, reading: weights.reading, world: world)
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(
                 source: data, length: length, count: sequences, tokenizer: directory + "/tokenizer.json",

@@ -22,7 +22,7 @@ struct MergeVerb: Verb {
     func run(_ world: Communicator) throws {
         let work = WorkDirectory(output: directory)
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try RecipeSource(work: work) }
-        let job = try Job(source, output: directory, access: weights.access, world: world, clock: PhaseClock())
+        let job = try Job(source, output: directory, reading: weights.weights, world: world, clock: PhaseClock())
         let found = try job.enter()
         guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(directory) is merged already; nothing to do\n") }

@@ -50,10 +50,10 @@ struct PlanSubject {
     /// Collective. Without weights the coordinator alone has a result.
     ///
     /// - Parameter shape: what `--shape` gave; the recipe names it as its model.
-    init?(_ source: RecipeSource, shape: String?, access: Access, world: Communicator) throws {
+    init?(_ source: RecipeSource, shape: String?, reading: WeightReading?, world: Communicator) throws {
         let isShape = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try shape != nil || ModelShape.isAll(of: source.recipe().model) }
         guard isShape else {
-            let job = try Job(source, access: access, world: world, clock: PhaseClock())
+            let job = try Job(source, reading: reading, world: world, clock: PhaseClock())
             (plan, files, hash) = (job.plan, try job.volumes(), job.planHash)
             return
         }

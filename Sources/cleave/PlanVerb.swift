@@ -61,7 +61,7 @@ struct PlanVerb: Verb {
     func run(_ world: Communicator) throws {
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
         let profile = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try machine.map(MachineProfile.read) }
-        let subject = try PlanSubject(source, shape: recipe.shape, access: weights.access, world: world)
+        let subject = try PlanSubject(source, shape: recipe.shape, reading: weights.weights, world: world)
         guard world.isCoordinator, let subject else { return }
         let plan = subject.plan
         let limit = memory.limit(plan.recipe)

@@ -2,7 +2,7 @@
 
 import ArgumentParser
 import Pipeline
-import Safetensors
+import Recipes
 
 /// A recipe with what the command line changes in it.
 struct RecipeOptions: ParsableArguments {
@@ -25,13 +25,15 @@ struct RecipeOptions: ParsableArguments {
 
 /// How weights are read.
 struct WeightOptions: ParsableArguments {
-    @Option(help: "How weights are read: mapped (mmap) or pread by every rank that needs them, or broadcast (mapped by one rank, which sends them to all).")
-    var weights: Reading = .mapped
+    @Option(
+        help: """
+            How weights are read: mapped (mmap) or pread by every rank that needs them, or broadcast (mapped by one rank, which sends them to all). \
+            Default: the recipe's `weights`, else mapped.
+            """)
+    var weights: WeightReading?
 
-    enum Reading: String, ExpressibleByArgument, CaseIterable {
-        case mapped, pread, broadcast
-    }
-
-    var access: Access { weights == .pread ? .pread : .mapped }
-    var broadcasts: Bool { weights == .broadcast }
+    /// Without a recipe.
+    var reading: WeightReading { weights ?? .mapped }
 }
+
+extension WeightReading: ExpressibleByArgument {}

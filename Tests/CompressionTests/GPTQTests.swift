@@ -108,6 +108,7 @@ import Testing
         }
     }
 
+    /// Products of other shapes may round otherwise, so losses agree closely and not in every bit.
     @Test func tilesOfAnyHeightGiveTheSameCodes() throws {
         let layer = Layer(rows: 70, columns: 300)
         let options = QuantizationOptions(group: 64, grid: .hessian, actOrder: true)
@@ -118,7 +119,7 @@ import Testing
                 let tile = try gptq(weights: layer.weights.rows(rows), factor: factor, options: options)
                 #expect(tile.codes.elements() == whole.codes.rows(rows).elements())
                 #expect(tile.scales.elements() == whole.scales.rows(rows).elements())
-                #expect(tile.loss == Array(whole.loss[rows]))
+                for (found, expected) in zip(tile.loss, whole.loss[rows]) { #expect(abs(found - expected) < 1e-6 * expected) }
             }
         }
     }
@@ -128,14 +129,16 @@ import Testing
         let options = QuantizationOptions(group: 64, grid: .hessian, actOrder: true, staticGroups: true)
         let before = Threads.count
         defer { Threads.count = before }
-        let results = try [1, 2].map { threads in
+        let results = try [1, 2, 3].map { threads in
             Threads.count = threads
             let factor = try layer.factor(options)
             return (factor.r.elements(), try gptq(weights: layer.weights, factor: factor, options: options))
         }
-        #expect(results[0].0 == results[1].0)
-        #expect(results[0].1.codes.elements() == results[1].1.codes.elements())
-        #expect(results[0].1.loss == results[1].1.loss)
+        for (r, tile) in results.dropFirst() {
+            #expect(r == results[0].0)
+            #expect(tile.codes.elements() == results[0].1.codes.elements())
+            #expect(tile.loss == results[0].1.loss)
+        }
     }
 
     @Test(arguments: [false, true])

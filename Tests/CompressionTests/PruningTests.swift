@@ -20,9 +20,10 @@ import Testing
         }
     }()
 
-    /// A layer whose tiles are solved apart, with thresholds found by counting, is that of one tile.
+    /// A layer whose tiles are solved apart, with thresholds found by counting, is that of one tile. Products of other shapes may round otherwise, so
+    /// thresholds and losses agree closely and not in every bit.
     @Test(arguments: combinations.indices)
-    func tilesOfAnyHeightGiveTheSameBits(index: Int) throws {
+    func tilesOfAnyHeightGiveTheSameWeights(index: Int) throws {
         let (method, pruning, content) = Self.combinations[index]
         let factor = try factor(hessian: Self.layer.hessian, dampingFraction: 0.01, actOrder: false)
         let whole = try beginPruning(method, Self.layer.weights, factor, pruning, content).solve()
@@ -42,12 +43,13 @@ import Testing
                 thresholds.append(try #require(selection.result))
                 for tile in tiles { tile.prune(columns, threshold: thresholds.last ?? .nan) }
             }
-            #expect(thresholds == whole.thresholds)
+            try #require(thresholds.count == whole.thresholds.count)
+            for (found, expected) in zip(thresholds, whole.thresholds) { #expect(abs(found - expected) <= 1e-6 * expected) }
             for (part, tile) in zip(parts, tiles) {
                 let found = try tile.finish(measuringEnergy: false)
                 let expected = Array(whole.tile.weights(70, 320)[part.lowerBound * 320..<part.upperBound * 320])
                 #expect(found.weights(part.count, 320) == expected)
-                #expect(found.loss == Array(whole.tile.loss[part]))
+                for (found, expected) in zip(found.loss, whole.tile.loss[part]) { #expect(abs(found - expected) <= 1e-6 * expected) }
                 // A tile that was lost is solved again with the thresholds that are known.
                 let again = try beginPruning(method, Self.layer.weights.rows(part), factor, pruning, content).solve(thresholds: thresholds)
                 #expect(again.tile.weights(part.count, 320) == expected)

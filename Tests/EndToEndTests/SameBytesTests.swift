@@ -43,7 +43,8 @@ import Testing
         }
         for ranks in [2, 3, 4, 5, 8] { try expectSame("\(ranks) ranks", ranks: ranks) }
         try expectSame("4 ranks, 2 of which share each batch", flags: ["--tensor-parallel", "2"], ranks: 4)
-        try expectSame("2 threads, pread", flags: ["--weights", "pread"], ranks: nil, threads: 2)
+        try expectSame("3 threads, pread", flags: ["--weights", "pread"], ranks: nil, threads: 3)
+        try expectSame("16 threads", ranks: nil, threads: 16)
         try expectSame("2 ranks x 2 threads, activations in a scratch file", flags: ["--activations", "scratch"], ranks: 2, threads: 2)
     }
 

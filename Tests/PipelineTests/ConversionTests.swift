@@ -13,7 +13,7 @@ import Transformers
 extension PipelineTests {
     @Suite(.serialized) struct Conversions {
         private func convert(_ model: TinyModel, _ source: String, _ format: OutputFormat, _ output: String) throws {
-            _ = try Conversion("\(model.path)/\(source)", to: format, output: "\(model.path)/\(output)", access: .pread, world: TestWorld.world).run()
+            _ = try Conversion("\(model.path)/\(source)", to: format, output: "\(model.path)/\(output)", reading: .pread, world: TestWorld.world).run()
         }
 
         private func expectSame(_ model: TinyModel, _ one: String, _ other: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
@@ -46,7 +46,7 @@ extension PipelineTests {
             try convert(model, "out", .dense, "dense")
             let perplexities = try ["out", "dense"].map { directory in
                 let tokens = try TokenSequences.windows(source: model.path + "/ids.npy", length: 32, count: 5, tokenizer: "", vocabularySize: 50)
-                let opened = try Model(path: "\(model.path)/\(directory)", access: .mapped, world: TestWorld.world)
+                let opened = try Model(path: "\(model.path)/\(directory)", reading: .mapped, world: TestWorld.world)
                 return try evaluate(opened, tokens, compute: .f32, world: TestWorld.world, clock: PhaseClock()).perplexity
             }
             #expect(abs(perplexities[0] / perplexities[1] - 1) < 0.02)

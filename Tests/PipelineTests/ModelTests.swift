@@ -12,7 +12,7 @@ import Transformers
 
 extension PipelineTests {
     @Suite(.serialized) struct Models {
-        private func refusal(_ model: TinyModel) -> String { message { _ = try Model(path: model.model, access: .mapped, world: TestWorld.world) } ?? "" }
+        private func refusal(_ model: TinyModel) -> String { message { _ = try Model(path: model.model, reading: .mapped, world: TestWorld.world) } ?? "" }
 
         @Test func missingTensors() throws {
             let model = try TinyModel { $0.filter { $0.name != "model.layers.1.mlp.up_proj.weight" } }
@@ -31,9 +31,9 @@ extension PipelineTests {
 
         @Test func foldersThatAreNoModel() throws {
             let model = try TinyModel()
-            #expect(message { _ = try Model(path: "/nonexistent/a", access: .mapped, world: TestWorld.world) } == "/nonexistent/a: no such model directory")
-            #expect(message { _ = try Model(path: model.path + "/ids.npy", access: .mapped, world: TestWorld.world) }?.contains("is a file") == true)
-            #expect(message { _ = try Model(path: model.path, access: .mapped, world: TestWorld.world) }?.contains("config.json is missing") == true)
+            #expect(message { _ = try Model(path: "/nonexistent/a", reading: .mapped, world: TestWorld.world) } == "/nonexistent/a: no such model directory")
+            #expect(message { _ = try Model(path: model.path + "/ids.npy", reading: .mapped, world: TestWorld.world) }?.contains("is a file") == true)
+            #expect(message { _ = try Model(path: model.path, reading: .mapped, world: TestWorld.world) }?.contains("config.json is missing") == true)
         }
 
         @Test func compressedModelsAreNotCompressedAgain() throws {
@@ -49,12 +49,12 @@ extension PipelineTests {
             try model.finish()
             let configuration = String(decoding: try model.read("out/config.json"), as: UTF8.self)
             try model.write(configuration.replacingOccurrences(of: text, with: damage), "out/config.json")
-            #expect(message { _ = try Model(path: model.output, access: .mapped, world: TestWorld.world) }?.contains("group_0") == true)
+            #expect(message { _ = try Model(path: model.output, reading: .mapped, world: TestWorld.world) }?.contains("group_0") == true)
         }
 
         @Test func perplexityOfTheDemoModelIsThatOfATrainedModel() throws {
             let path = root + "/Demo/wikillama"
-            let model = try Model(path: path, access: .mapped, world: TestWorld.world)
+            let model = try Model(path: path, reading: .mapped, world: TestWorld.world)
             let tokens = try TokenSequences.windows(
                 source: root + "/Demo/evaluation.txt", length: 64, count: 4, tokenizer: path + "/tokenizer.json", vocabularySize: 4096)
             let reports = try (0..<2).map { _ in try evaluate(model, tokens, compute: .f32, world: TestWorld.world, clock: PhaseClock()) }
@@ -69,7 +69,7 @@ extension PipelineTests {
             try dense.finish(["format=dense"])
             let perplexities = try [packed, dense].map { model in
                 let tokens = try TokenSequences.windows(source: model.path + "/ids.npy", length: 32, count: 5, tokenizer: "", vocabularySize: 50)
-                return try evaluate(Model(path: model.output, access: .mapped, world: TestWorld.world), tokens, compute: .f32, world: TestWorld.world, clock: PhaseClock())
+                return try evaluate(Model(path: model.output, reading: .mapped, world: TestWorld.world), tokens, compute: .f32, world: TestWorld.world, clock: PhaseClock())
                     .perplexity
             }
             // Dense weights are rounded to bf16 once more.

@@ -86,7 +86,7 @@ final class TinyModel {
             compress: {bits: 4, group: 32}
             """, "recipe.yaml")
         let source = try RecipeSource(file: path + "/recipe.yaml", overrides: more, model: nil, output: nil)
-        return try Job(source, access: .mapped, world: TestWorld.world, clock: PhaseClock())
+        return try Job(source, world: TestWorld.world, clock: PhaseClock())
     }
 
     /// What a run of compression said and did.

@@ -31,7 +31,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(recipe.calibration == Calibration(source: "a.txt", sequences: 128, length: 2048, skip: 0, sampling: nil, seed: 0, batch: nil))
         #expect(recipe.evaluation == nil && recipe.propagation == .stage && recipe.compute == .bf16 && recipe.ignore.isEmpty)
         #expect(recipe.format == .compressedTensors && recipe.maxShardSize == 5_000_000_000 && recipe.maxFallbacks == 0)
-        #expect(recipe.memoryPerRank == nil)
+        #expect(recipe.memoryPerRank == nil && recipe.weights == .mapped)
         #expect(recipe.rules.count == 1 && recipe.rules[0].match.text == "*")
         #expect(
             recipe.rules[0].treatment
@@ -64,6 +64,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
                 format: dense
                 max_shard_size: 512MiB
                 memory_per_rank: 1.5 GiB
+                weights: broadcast
                 max_fallbacks: 3
                 """, file: "r.yaml")
         #expect((recipe.model, recipe.output) == ("models/a", "out/a"))
@@ -71,7 +72,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(recipe.calibration?.tokens == 8192)
         #expect(recipe.evaluation == Evaluation(source: "b.txt", length: 256, sequences: 3, compute: .bf16))
         #expect(recipe.propagation == .block && recipe.compute == .f32 && recipe.format == .dense)
-        #expect(recipe.memoryPerRank == 3 << 29)
+        #expect(recipe.memoryPerRank == 3 << 29 && recipe.weights == .broadcast)
         #expect(recipe.maxShardSize == 512 << 20 && recipe.maxFallbacks == 3 && recipe.ignore.map(\.text) == ["lm_head", "re:.*gate.*"])
         #expect(
             recipe.rules[0].treatment

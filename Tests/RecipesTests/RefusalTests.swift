@@ -55,6 +55,7 @@ private let head = "model: a\noutput: b\n"  // two lines
         ("calibration: &a {source: a}\nevaluation: *a\nignore: ['*', '*', '*']\nmax_shard_size: 0", 6, ["`max_shard_size` must be a size such as 5GB"]),
         ("max_shard_size: 0", 3, ["`max_shard_size` must be a size such as 5GB"]),
         ("memory_per_rank: all", 3, ["`memory_per_rank` must be a size such as 5GB", "found `all`"]),
+        ("weights: mmap", 3, ["`weights` must be one of mapped, pread, broadcast", "found `mmap`"]),
         ("max_shard_size: 5XB", 3, ["found `5XB`"]),
         ("format: gguf", 3, ["one of compressed-tensors, gptq, gptq_v2, marlin, dense"]),
         ("ignore: lm_head", 3, ["`ignore` must be a list of texts"]),

@@ -13,7 +13,7 @@ import Transformers
     func bitsDoNotDependOnThreads(variant: String, compute: Compute) throws {
         defer { Threads.count = 1 }
         let fixture = try Fixture(variant)
-        let results = try [1, 2, 5].map { threads in
+        let results = try [1, 2, 3, 16].map { threads in
             Threads.count = threads
             let forward = try fixture.forward(compute)
             let state = try forward.run(fixture.ids)

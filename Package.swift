@@ -82,13 +82,14 @@ let package = Package(
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
         // MARK: - Tests
+        .target(name: "SeededNumbers", path: "Tests/SeededNumbers", swiftSettings: swiftSettings),
         .target(name: "TestWorld", dependencies: ["MessagePassing"], path: "Tests/TestWorld", swiftSettings: swiftSettings),
         tests("MessagePassingTests", ["MessagePassing", "LinearAlgebra", "TestWorld"]),
-        tests("LinearAlgebraTests", ["LinearAlgebra", "CKernels"]),
+        tests("LinearAlgebraTests", ["LinearAlgebra", "CKernels", "SeededNumbers"]),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
-        tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels"], fixtures: true),
-        tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),
+        tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
+        tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
         tests("PackingTests", ["Packing", "Compression", "LinearAlgebra", "Safetensors"]),
         tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "Transformers"]),

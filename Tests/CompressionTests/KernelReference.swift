@@ -2,6 +2,7 @@
 
 import CKernels
 import LinearAlgebra
+import SeededNumbers
 
 /// The arguments shared by the kernels: arrays [columns, rows], row-major.
 struct KernelInput {
@@ -22,7 +23,7 @@ struct KernelInput {
 
     /// - Parameter scale: of weights and sums.
     init(columns: Int, rows: Int, bits: Int, scale: Float = 1) {
-        var generator = SplitMix(seed: UInt64(columns * 1000 + rows))
+        var generator = SeededGenerator(seed: UInt64(columns * 1000 + rows))
         func values(_ count: Int, _ range: ClosedRange<Float>) -> [Float] { (0..<count).map { _ in .random(in: range, using: &generator) } }
         self.columns = columns
         self.rows = rows
@@ -145,20 +146,5 @@ enum KernelReference {
             total += Double(squares)
         }
         return total
-    }
-}
-
-/// A small generator with a seed (Steele, Lea and Flood, 2014).
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
     }
 }

@@ -1,6 +1,7 @@
 // A small layer with correlated inputs, for tests.
 
 import LinearAlgebra
+import SeededNumbers
 
 struct Layer: Sendable {
     /// [rows, columns]
@@ -11,7 +12,7 @@ struct Layer: Sendable {
     private let gram: Matrix<Double>
 
     init(rows: Int, columns: Int, dead: [Int] = [], seed: UInt64 = 1) {
-        var generator = SplitMix(seed: seed)
+        var generator = SeededGenerator(seed: seed)
         weights = Matrix((0..<rows * columns).map { _ in Float.random(in: -1...1, using: &generator) }, rows, columns)
         let tokens = 2 * columns
         let x = Matrix<Double>(uninitialized: tokens, columns)

@@ -2,12 +2,13 @@
 
 import Compression
 import LinearAlgebra
+import SeededNumbers
 import Testing
 
 @Suite struct RankSelectionTests {
     /// Numbers with ties, of all magnitudes, in windows with gaps between their rows.
     private static let parts: [Matrix<Float>] = {
-        var generator = SplitMix(seed: 9)
+        var generator = SeededGenerator(seed: 9)
         return [(5, 40), (1, 1), (3, 64), (0, 8)].map { rows, columns in
             let values = (0..<rows * (columns + 3)).map { _ in
                 let value = Float.random(in: 0...1, using: &generator)

@@ -2,6 +2,7 @@
 
 import CKernels
 import LinearAlgebra
+import SeededNumbers
 import Testing
 
 /// The value of a number with so many exponent and fraction bits: what IEEE 754 says of its pattern.

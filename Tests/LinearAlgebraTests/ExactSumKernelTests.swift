@@ -2,6 +2,7 @@
 
 import CKernels
 import LinearAlgebra
+import SeededNumbers
 import Testing
 
 private let sizes = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 1001]

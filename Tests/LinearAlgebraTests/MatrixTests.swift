@@ -1,6 +1,7 @@
 // Matrices, their windows and copies.
 
 import LinearAlgebra
+import SeededNumbers
 import Testing
 
 @Suite struct MatrixTests {

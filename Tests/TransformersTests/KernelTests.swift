@@ -2,6 +2,7 @@
 
 import CKernels
 import Foundation
+import SeededNumbers
 import Testing
 import Transformers
 
@@ -79,7 +80,7 @@ private let sizes = [1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, 257, 1000]
     }
 
     private func random(_ count: Int, around center: Float, spread: Float = 1) -> [Float] {
-        (0..<count).map { _ in center + Float.random(in: -spread...spread) }
+        randomFloats(count, seed: UInt64(count) &* 1000 &+ UInt64(center * 10)).map { center + spread * $0 }
     }
 
     private func expect(_ found: [Float], _ expected: [Double], within tolerance: Double, at location: SourceLocation = #_sourceLocation) {

@@ -1,24 +1,7 @@
-// Numbers for tests that are the same in every run.
+// Matrices for tests.
 
 import LinearAlgebra
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-}
-
-func randomFloats(_ count: Int, seed: UInt64) -> [Float] {
-    var generator = SeededGenerator(state: seed)
-    return (0..<count).map { _ in Float.random(in: -1...1, using: &generator) }
-}
+import SeededNumbers
 
 /// [rows, columns]
 func randomMatrix(_ rows: Int, _ columns: Int, seed: UInt64) -> Matrix<Float> {

@@ -55,16 +55,17 @@ let package = Package(
         room("MessagePassing", ["CMPI"]),
         room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CMalloc", "CKernels"]),
         room("Safetensors", ["CXXHash"]),
+        room("RegularExpressions", ["COniguruma"]),
         room("Reporting"),
 
         // MARK: - Models, methods, formats
-        room("Tokenizers", ["COniguruma"]),
+        room("Tokenizers", ["RegularExpressions"]),
         room("Transformers", ["LinearAlgebra", "CKernels"]),
         room("Compression", ["LinearAlgebra", "CKernels"]),
         room("Packing", ["Compression", "LinearAlgebra", "Safetensors"]),
 
         // MARK: - Runs
-        room("Recipes", ["Compression", "Transformers", .product(name: "Yams", package: "Yams")]),
+        room("Recipes", ["Compression", "RegularExpressions", "Transformers", .product(name: "Yams", package: "Yams")]),
         room("Sharding", ["Compression", "LinearAlgebra", "Recipes", "Transformers"]),
         room(
             "Pipeline",
@@ -86,6 +87,7 @@ let package = Package(
         tests("MessagePassingTests", ["MessagePassing", "LinearAlgebra", "TestWorld"]),
         tests("LinearAlgebraTests", ["LinearAlgebra", "CKernels"]),
         tests("SafetensorsTests", ["Safetensors"]),
+        tests("RegularExpressionsTests", ["RegularExpressions"]),
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
         tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels"], fixtures: true),
         tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels"], fixtures: true),

@@ -7,7 +7,6 @@ public import MessagePassing
 internal import Packing
 public import Recipes
 public import Safetensors
-internal import Sharding
 
 /// What a conversion wrote.
 public struct ConversionReport: Codable, Sendable {

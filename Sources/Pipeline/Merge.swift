@@ -2,7 +2,6 @@
 
 internal import Foundation
 internal import MessagePassing
-internal import Packing
 internal import Recipes
 internal import Reporting
 internal import Safetensors

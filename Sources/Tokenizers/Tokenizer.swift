@@ -1,6 +1,7 @@
 // From text to token ids as a Hugging Face tokenizer.json prescribes.
 
 public import Foundation
+internal import RegularExpressions
 import Synchronization
 
 /// A byte-pair encoding tokenizer: byte-level (GPT-2, Llama 3, Qwen 2, SmolLM 2) or SentencePiece-like with byte fallback (Llama 2,

@@ -1,6 +1,7 @@
 // What comes after the files of tensors: companions, index, manifest, and config.json last.
 
 internal import Foundation
+internal import JSON
 internal import MessagePassing
 internal import Packing
 internal import Safetensors
@@ -63,9 +64,7 @@ struct CheckpointCompletion {
 
     /// The source's config.json with what clients need to know of the format.
     private func configuration() throws -> String {
-        guard let value = JSONValue(parsing: source.configuration) else {
-            throw PipelineError(.badInput, "\(source.path)/config.json is not valid JSON")
-        }
+        let value = try JSONValue(configuration: source.configuration, of: source.path)
         let key = "quantization_config"
         if let quantization = try content.format.configuration(content.linears, ignored: content.ignored) {
             return value.setting(key, quantization).text()

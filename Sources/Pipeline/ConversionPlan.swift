@@ -1,6 +1,7 @@
 // What a conversion writes: for each file of the source, the tensors that take the place of its compressed linears' own.
 
 internal import Compression
+internal import JSON
 internal import Packing
 internal import Recipes
 internal import Safetensors
@@ -98,8 +99,8 @@ extension ConvertedLinear {
 extension Model {
     /// The type of the model's numbers: what config.json says, else that of its embedding.
     fileprivate func numberType() throws -> ScaleType {
-        let configuration = JSONValue(parsing: configuration)
-        switch (configuration?["dtype"] ?? configuration?["torch_dtype"])?.string {
+        let configuration = try JSONValue(configuration: configuration, of: path)
+        switch (configuration["dtype"] ?? configuration["torch_dtype"])?.string {
         case "bfloat16": return .bf16
         case "float16": return .f16
         case "float32": return .f32

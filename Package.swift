@@ -61,7 +61,7 @@ let package = Package(
 
         // MARK: - Models, methods, formats
         room("Tokenizers", ["JSON", "RegularExpressions"]),
-        room("Transformers", ["LinearAlgebra", "CKernels"]),
+        room("Transformers", ["JSON", "LinearAlgebra", "CKernels"]),
         room("Compression", ["LinearAlgebra", "CKernels"]),
         room("Packing", ["Compression", "JSON", "LinearAlgebra", "Safetensors"]),
 

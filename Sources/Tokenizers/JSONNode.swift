@@ -8,28 +8,6 @@ struct JSONNode {
     let place: String
     let value: JSONValue
 
-    init(file: String, place: String, value: JSONValue) {
-        self.file = file
-        self.place = place
-        self.value = value
-    }
-
-    /// Reads a whole file.
-    /// - Parameter file: names it in errors.
-    init(json: [UInt8], file: String) throws(TokenizerError) {
-        guard String(validating: json, as: UTF8.self) != nil else {
-            throw TokenizerError(file: file, place: "", problem: "the file is not valid UTF-8, so it is not JSON.")
-        }
-        var scanner = JSONScanner(json)
-        do {
-            let value = try scanner.value(allowsEqualKeys: true)
-            try scanner.end()
-            self.init(file: file, place: "", value: value)
-        } catch {
-            throw TokenizerError(file: file, place: "line \(error.line(in: json))", problem: "malformed JSON: \(error.reason).")
-        }
-    }
-
     func error(_ problem: String) -> TokenizerError {
         TokenizerError(file: file, place: place, problem: problem)
     }
@@ -57,17 +35,15 @@ struct JSONNode {
 
     /// A token id: an integer in 0 ..< 2^31.
     func tokenID() throws(TokenizerError) -> Int32 {
+        let found: String
         switch value {
         case .integer(let number):
-            guard let id = Int32(exactly: number), id >= 0 else { throw noTokenID("\(number)") }
-            return id
-        case .number(let number): throw noTokenID("\(number)")
+            if let id = Int32(exactly: number), id >= 0 { return id }
+            found = "\(number)"
+        case .number(let number): found = "\(number)"
         default: throw expected("a token id")
         }
-    }
-
-    private func noTokenID(_ found: String) -> TokenizerError {
-        error("expected a token id from 0 to \(Int32.max), found \(found).")
+        throw error("expected a token id from 0 to \(Int32.max), found \(found).")
     }
 
     func elements() throws(TokenizerError) -> [JSONNode] {
@@ -115,5 +91,24 @@ struct JSONNode {
 
     func unsupported(type: String, supported: String) -> TokenizerError {
         error("the type \"\(type)\" is not supported (supported: \(supported)).")
+    }
+}
+
+// In an extension, so that the memberwise initializer stays.
+extension JSONNode {
+    /// Reads a whole file.
+    /// - Parameter file: names it in errors.
+    init(json: [UInt8], file: String) throws(TokenizerError) {
+        guard String(validating: json, as: UTF8.self) != nil else {
+            throw TokenizerError(file: file, place: "", problem: "the file is not valid UTF-8, so it is not JSON.")
+        }
+        var scanner = JSONScanner(json)
+        do {
+            let value = try scanner.value(allowsEqualKeys: true)
+            try scanner.end()
+            self.init(file: file, place: "", value: value)
+        } catch {
+            throw TokenizerError(file: file, place: "line \(error.line(in: json))", problem: "malformed JSON: \(error.reason).")
+        }
     }
 }

@@ -54,22 +54,24 @@ let package = Package(
         // MARK: - Foundations
         room("MessagePassing", ["CMPI"]),
         room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CMalloc", "CKernels"]),
-        room("Safetensors", ["CXXHash"]),
+        room("JSON"),
+        room("Safetensors", ["CXXHash", "JSON"]),
+        room("RegularExpressions", ["COniguruma"]),
         room("Reporting"),
 
         // MARK: - Models, methods, formats
-        room("Tokenizers", ["COniguruma"]),
-        room("Transformers", ["LinearAlgebra", "CKernels"]),
+        room("Tokenizers", ["JSON", "RegularExpressions"]),
+        room("Transformers", ["JSON", "LinearAlgebra", "CKernels"]),
         room("Compression", ["LinearAlgebra", "CKernels"]),
-        room("Packing", ["Compression", "LinearAlgebra", "Safetensors"]),
+        room("Packing", ["Compression", "JSON", "LinearAlgebra", "Safetensors"]),
 
         // MARK: - Runs
-        room("Recipes", ["Compression", "Transformers", .product(name: "Yams", package: "Yams")]),
+        room("Recipes", ["Compression", "RegularExpressions", "Transformers", .product(name: "Yams", package: "Yams")]),
         room("Sharding", ["Compression", "LinearAlgebra", "Recipes", "Transformers"]),
         room(
             "Pipeline",
             [
-                "Compression", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
+                "Compression", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
                 "Transformers",
             ]),
         room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Safetensors", "Sharding", "Transformers"]),
@@ -86,11 +88,13 @@ let package = Package(
         .target(name: "TestWorld", dependencies: ["MessagePassing"], path: "Tests/TestWorld", swiftSettings: swiftSettings),
         tests("MessagePassingTests", ["MessagePassing", "LinearAlgebra", "TestWorld"]),
         tests("LinearAlgebraTests", ["LinearAlgebra", "CKernels", "SeededNumbers"]),
+        tests("JSONTests", ["JSON"]),
         tests("SafetensorsTests", ["Safetensors"]),
+        tests("RegularExpressionsTests", ["RegularExpressions"]),
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
         tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
         tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
-        tests("PackingTests", ["Packing", "Compression", "LinearAlgebra", "Safetensors"]),
+        tests("PackingTests", ["Packing", "Compression", "JSON", "LinearAlgebra", "Safetensors"]),
         tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "Transformers"]),
         tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),

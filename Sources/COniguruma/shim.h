@@ -1,4 +1,4 @@
-// Oniguruma, the regular expressions of the reference tokenizer library. The shims hide mutable C globals, which Swift 6 refuses to touch.
+// Oniguruma, regular expressions with limits, the engine of the reference tokenizer library. The shims hide mutable C globals, which Swift 6 refuses to touch.
 #pragma once
 #include <oniguruma.h>
 

@@ -1,5 +1,6 @@
 // compressed-tensors' `pack-quantized`, as vLLM and transformers load it.
 
+public import JSON
 public import Safetensors
 internal import Compression
 internal import LinearAlgebra

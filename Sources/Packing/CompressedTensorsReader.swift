@@ -2,6 +2,7 @@
 
 public import Compression
 internal import Foundation
+public import JSON
 public import Safetensors
 
 /// The inverse of `CompressedTensorsFormat`; also reads the deprecated `weight_g_idx` of groups of permuted columns.

@@ -1,5 +1,6 @@
 // Dequantized weights in the source's type: what every client loads, and the only carrier for layers that formats cannot express.
 
+public import JSON
 public import Safetensors
 internal import LinearAlgebra
 

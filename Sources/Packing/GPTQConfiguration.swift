@@ -2,6 +2,7 @@
 
 internal import Compression
 internal import Foundation
+internal import JSON
 
 /// One object that holds for all linears, and under `dynamic` what differs, by regular expressions of names.
 struct GPTQConfiguration: Sendable {

@@ -1,6 +1,7 @@
 // GPTQ's format in both of its versions, as GPTQModel, transformers (through optimum) and vLLM load it.
 
 internal import Compression
+public import JSON
 internal import LinearAlgebra
 public import Safetensors
 

@@ -1,6 +1,7 @@
 // Reading GPTQ's format in both of its versions.
 
 public import Compression
+public import JSON
 public import Safetensors
 
 /// The inverse of `GPTQFormat`.

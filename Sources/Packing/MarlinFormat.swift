@@ -1,6 +1,7 @@
 // Marlin's format: 4-bit codes in the order of its kernel.
 
 internal import Compression
+public import JSON
 internal import LinearAlgebra
 public import Safetensors
 

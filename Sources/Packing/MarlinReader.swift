@@ -1,6 +1,7 @@
 // Reading Marlin's format.
 
 public import Compression
+public import JSON
 internal import LinearAlgebra
 public import Safetensors
 

@@ -1,6 +1,7 @@
 // What every on-disk format does: names its tensors, streams their bytes from tiles, and completes config.json.
 
 internal import Compression
+public import JSON
 public import Safetensors
 
 /// A compressed linear as formats see it.

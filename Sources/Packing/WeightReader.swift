@@ -1,6 +1,7 @@
 // What reading every on-disk format does: says how a linear is compressed, which tensors it has, and makes tiles of their bytes.
 
 public import Compression
+public import JSON
 public import Safetensors
 
 /// Where tensors' bytes come from.

@@ -7,7 +7,6 @@ public import MessagePassing
 internal import Packing
 public import Recipes
 internal import Safetensors
-internal import Sharding
 
 /// What a conversion wrote.
 public struct ConversionReport: Codable, Sendable {
@@ -55,20 +54,13 @@ public struct Conversion {
     private func runLocked() throws -> ConversionReport {
         var lock: RunLock?
         try world.onCoordinator(exitCode: exitCode) { lock = try enter() }
-        let source = try provenance()
-        let assignment = Assignment(ranks: world.size)
-        let own = try world.together(exitCode: exitCode) { () throws in
-            try plan.files.enumerated().filter { assignment.writer(ofShard: $0.offset) == world.rank }.map { try write($0.element) }
-        }
-        let gathered = try world.gather([UInt8](JSONEncoder().encode(own)))
-        let report = try world.fromCoordinator(exitCode: exitCode) {
-            let written = try gathered.flatMap { try JSONDecoder().decode([Manifest.File].self, from: Data($0)) }
-            let files = try complete(written.sorted { $0.name < $1.name }, source)
-            return ConversionReport(
-                from: packed.reader.name, to: format.rawValue, linears: plan.linears.count, files: files.count, bytes: files.reduce(0) { $0 + $1.bytes })
-        }
+        var manifest = try provenance()
+        manifest.format = format.rawValue
+        let shards = try plan.content.write(to: work.output, from: model.checkpoint, world: world) { try tile(plan.linears[$0], $1) }
+        let files = try CheckpointCompletion(content: plan.content, source: model, output: work, world: world).run(shards: shards, manifest: manifest)
         withExtendedLifetime(lock) {}
-        return report
+        return ConversionReport(
+            from: packed.reader.name, to: format.rawValue, linears: plan.linears.count, files: files.count, bytes: files.reduce(0) { $0 + $1.bytes })
     }
 
     /// Makes the output directory, locks it, and takes away what a killed conversion left half written.
@@ -99,25 +91,6 @@ public struct Conversion {
             cleave: cleaveVersion, format: format.rawValue, source: try SourceFiles(model, known: nil, world: world).entries, linears: [:], tensors: [:], files: [])
     }
 
-    private func write(_ file: ConversionPlan.File) throws -> Manifest.File {
-        let writer = try SafetensorsWriter(path: work.output + "/" + file.name, tensors: file.tensors, metadata: file.metadata)
-        do {
-            for entry in writer.entries {
-                guard case .linear(let index)? = plan.origins[entry.name] else {
-                    try model.checkpoint.copy(entry.description, to: writer)
-                    continue
-                }
-                let linear = plan.linears[index]
-                try plan.format.write(entry.name, of: linear.target, tile: { try tile(linear, $0) }) { try writer.append($0, to: entry.name) }
-            }
-            let written = try writer.finish()
-            return Manifest.File(name: file.name, bytes: written.byteCount, xxh3: written.checksum)
-        } catch {
-            writer.abandon()
-            throw error
-        }
-    }
-
     private func tile(_ linear: ConvertedLinear, _ index: Int) throws -> EncodedTile {
         let (name, wanted) = (linear.target.name, linear.target.tiles[index].options)
         let tile = try packed.tile(name, rows: linear.tiles[index], linear.options, linear.shape, model.checkpoint)
@@ -128,64 +101,5 @@ public struct Conversion {
                     + "number, and format \(format.rawValue) stores it as one for this model; `--format dense` holds what clients compute")
         }
         return tile.layout.options == wanted ? tile : tile.relabelled(wanted)
-    }
-
-    // MARK: - Everything else
-
-    private func complete(_ shards: [Manifest.File], _ source: Manifest) throws -> [Manifest.File] {
-        var files = shards
-        for name in try SourceFiles.companions(model.path) {
-            guard let data = FileManager.default.contents(atPath: model.path + "/" + name) else {
-                throw PipelineError(.missingInput, "cannot read \(model.path)/\(name)")
-            }
-            files.append(try write([UInt8](data), name))
-        }
-        if plan.files.map(\.name) != [ShardIndex.singleFileName] {
-            let map = Dictionary(uniqueKeysWithValues: plan.files.flatMap { file in file.tensors.map { ($0.name, file.name) } })
-            let total = plan.files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } }
-            let written = try ShardIndex(weightMap: map).write(to: work.output + "/" + ShardIndex.fileName, totalByteCount: total)
-            files.append(Manifest.File(name: ShardIndex.fileName, bytes: written.byteCount, xxh3: written.checksum))
-        }
-        let linears = plan.linears.map(\.target)
-        for companion in try plan.format.companions(linears, ignored: plan.ignored) { files.append(try write(Array(companion.text.utf8), companion.name)) }
-        let configuration = Array(try configuration(linears).utf8)
-        files.append(Manifest.File(name: "config.json", bytes: configuration.count, xxh3: configuration.withUnsafeBytes { Checksum.of($0) }))
-        _ = try AtomicFile.write(manifest(source, files).sealedJSON(pretty: true), to: work.manifest)
-        _ = try AtomicFile.write(configuration, to: work.output + "/config.json")
-        return files
-    }
-
-    private func write(_ bytes: [UInt8], _ name: String) throws -> Manifest.File {
-        let written = try AtomicFile.write(bytes, to: work.output + "/" + name)
-        return Manifest.File(name: name, bytes: written.byteCount, xxh3: written.checksum)
-    }
-
-    private func configuration(_ linears: [PackedLinear]) throws -> String {
-        guard let value = JSONValue(parsing: model.configuration)?.removing("quantization_config") else {
-            throw PipelineError(.badInput, "\(model.path)/config.json is not valid JSON")
-        }
-        guard let quantization = try plan.format.configuration(linears, ignored: plan.ignored) else { return value.text() }
-        return value.setting("quantization_config", quantization).text()
-    }
-
-    private func manifest(_ source: Manifest, _ files: [Manifest.File]) -> Manifest {
-        var manifest = source
-        manifest.format = format.rawValue
-        manifest.files = files
-        manifest.tensors = [:]
-        for file in plan.files {
-            for tensor in file.tensors { manifest.tensors[tensor.name] = Manifest.Tensor(type: tensor.type.rawValue, shape: tensor.shape, file: file.name) }
-        }
-        return manifest
-    }
-}
-
-extension Checkpoint {
-    /// Copies a tensor in pieces.
-    func copy(_ tensor: TensorDescription, to writer: SafetensorsWriter) throws {
-        let piece = 8 << 20  // bytes at a time
-        for start in stride(from: 0, to: tensor.byteCount, by: piece) {
-            try withBytes(of: tensor.name, bytes: start..<min(start + piece, tensor.byteCount)) { try writer.append($0, to: tensor.name) }
-        }
     }
 }

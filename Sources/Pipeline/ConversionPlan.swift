@@ -1,6 +1,7 @@
 // What a conversion writes: for each file of the source, the tensors that take the place of its compressed linears' own.
 
 internal import Compression
+internal import JSON
 internal import Packing
 internal import Recipes
 internal import Safetensors
@@ -18,19 +19,9 @@ struct ConvertedLinear: Sendable {
 
 /// The files of the result: those of the source by name. A tensor goes into the file where the source has what it stands for.
 struct ConversionPlan: Sendable {
-    struct File: Sendable {
-        var name: String
-        var metadata: [String: String]
-        var tensors: [TensorDescription]
-    }
-
-    let format: any WeightFormat
-    /// In the order of the model.
+    let content: CheckpointContent
+    /// As `content.linears`.
     let linears: [ConvertedLinear]
-    /// Linears that are not compressed, the head among them.
-    let ignored: [String]
-    let files: [File]
-    let origins: [String: TensorOrigin]
 
     /// Rows that are held unpacked at once.
     private static let rowsAtOnce = 1024
@@ -38,10 +29,8 @@ struct ConversionPlan: Sendable {
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
     init(_ model: Model, _ packed: PackedCheckpoint, to format: OutputFormat) throws {
         let index = model.checkpoint.index
-        self.format = format.weightFormat
         let all = model.architecture.linears + [model.architecture.head.linear]
         let compressed = all.filter { packed.holds($0.weight, index) }
-        ignored = all.filter { !packed.holds($0.weight, index) }.map(\.name)
         let modelType = try model.numberType()
         linears = try compressed.map { try ConvertedLinear($0, model, packed, to: format, modelType: modelType, rowsAtOnce: Self.rowsAtOnce) }
 
@@ -52,7 +41,7 @@ struct ConversionPlan: Sendable {
             let own = packed.reader.parts(linear.shape, linear.options).map(\.suffix).filter { index.tensors[name + $0] != nil }
             replaced.formUnion(own.map { name + $0 })
             guard let codes = index.tensors[name + packed.reader.codesSuffix]?.file else { continue }
-            for tensor in try self.format.tensors(linear.target) {
+            for tensor in try format.weightFormat.tensors(linear.target) {
                 let role = PackedRole(suffix: tensor.name.dropFirst(name.count))
                 let counterpart = own.first { PackedRole(suffix: $0) == role }
                 tensors[counterpart.flatMap { index.tensors[name + $0]?.file } ?? codes].append(tensor)
@@ -68,8 +57,10 @@ struct ConversionPlan: Sendable {
             }
             tensors[tensor.file].append(tensor.description)
         }
-        self.origins = origins
-        files = zip(index.files, tensors).filter { !$0.1.isEmpty }.map { File(name: $0.name, metadata: $0.metadata, tensors: $1) }
+        content = CheckpointContent(
+            format: format.weightFormat, linears: linears.map(\.target), ignored: all.filter { !packed.holds($0.weight, index) }.map(\.name),
+            files: zip(index.files, tensors).filter { !$0.1.isEmpty }.map { .init(name: $0.name, metadata: $0.metadata, tensors: $1) },
+            origins: origins)
     }
 }
 
@@ -108,8 +99,8 @@ extension ConvertedLinear {
 extension Model {
     /// The type of the model's numbers: what config.json says, else that of its embedding.
     fileprivate func numberType() throws -> ScaleType {
-        let configuration = JSONValue(parsing: configuration)
-        switch (configuration?["dtype"] ?? configuration?["torch_dtype"])?.string {
+        let configuration = try JSONValue(configuration: configuration, of: path)
+        switch (configuration["dtype"] ?? configuration["torch_dtype"])?.string {
         case "bfloat16": return .bf16
         case "float16": return .f16
         case "float32": return .f32

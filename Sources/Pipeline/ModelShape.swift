@@ -70,8 +70,7 @@ public struct ModelShape: Sendable {
 extension OutputPlan {
     func volumes(source: CheckpointIndex) -> FileVolumes {
         FileVolumes(
-            sourceBytes: source.totalByteCount, outputBytes: files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } }, outputFiles: files.count,
-            bitsPerWeight: bitsPerWeight)
+            sourceBytes: source.totalByteCount, outputBytes: content.byteCount, outputFiles: content.files.count, bitsPerWeight: bitsPerWeight)
     }
 }
 

@@ -6,37 +6,17 @@ internal import Safetensors
 internal import Sharding
 internal import Transformers
 
-/// Where the bytes of an output tensor come from.
-enum TensorOrigin: Sendable {
-    /// Copied from the source checkpoint.
-    case source
-    /// Made from the tiles of a compressed linear (an index into `OutputPlan.linears`).
-    case linear(Int)
-}
-
-/// A compressed linear of the result: as formats see it, and where its tiles are.
-struct OutputLinear: Sendable {
-    var packed: PackedLinear
-    /// In the order of `packed.tiles`.
-    var tiles: [TileKey]
-}
-
 /// The files of the result, a function of plan and source alone.
 struct OutputPlan: Sendable {
-    struct File: Sendable {
-        var name: String
-        var tensors: [TensorDescription]
-    }
-
-    let format: any WeightFormat
-    let linears: [OutputLinear]
-    let files: [File]
-    let origins: [String: TensorOrigin]
+    let content: CheckpointContent
+    /// Of each compressed linear, in the order of its rows.
+    let tiles: [[TileKey]]
 
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
     init(_ plan: Plan, source: CheckpointIndex) throws {
-        format = plan.recipe.format.weightFormat
-        var linears: [OutputLinear] = []
+        let format = plan.recipe.format.weightFormat
+        var linears: [PackedLinear] = []
+        var tilesOfLinears: [[TileKey]] = []
         var linearOfWeight: [String: Int] = [:]
         for (blockIndex, block) in plan.blocks.enumerated() {
             for (stageIndex, stage) in block.stages.enumerated() {
@@ -52,7 +32,8 @@ struct OutputPlan: Sendable {
                         throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
                     }
                     linearOfWeight[linear.linear.weight] = linears.count
-                    linears.append(OutputLinear(packed: packed, tiles: tiles.map { TileKey(block: blockIndex, stage: stageIndex, tile: $0) }))
+                    linears.append(packed)
+                    tilesOfLinears.append(tiles.map { TileKey(block: blockIndex, stage: stageIndex, tile: $0) })
                 }
             }
         }
@@ -61,7 +42,7 @@ struct OutputPlan: Sendable {
         // The order of the source keeps its reading sequential.
         for (name, tensor) in source.tensors.sorted(by: { ($0.value.file, $0.value.bytes.lowerBound, $0.key) < ($1.value.file, $1.value.bytes.lowerBound, $1.key) }) {
             if let linear = linearOfWeight[name] {
-                for replacement in try format.tensors(linears[linear].packed) {
+                for replacement in try format.tensors(linears[linear]) {
                     guard origins.updateValue(.linear(linear), forKey: replacement.name) == nil else {
                         throw PipelineError(.badInput, "\(source.directory) already holds a tensor named \(replacement.name)")
                     }
@@ -72,13 +53,20 @@ struct OutputPlan: Sendable {
                 tensors.append(tensor.description)
             }
         }
-        self.linears = linears
-        self.origins = origins
-        files = Self.cut(tensors, maxBytes: plan.recipe.maxShardSize)
+        tiles = tilesOfLinears
+        content = CheckpointContent(
+            format: format, linears: linears, ignored: Self.plainLinears(plan), files: Self.cut(tensors, maxBytes: plan.recipe.maxShardSize),
+            origins: origins)
+    }
+
+    /// The linears that clients find as plain weights, kept or pruned.
+    private static func plainLinears(_ plan: Plan) -> [String] {
+        let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.options == nil }.map(\.linear.name) } }
+        return kept + [plan.architecture.head.linear.name]
     }
 
     /// Consecutive tensors up to a file's size; a larger tensor has a file of its own.
-    private static func cut(_ tensors: [TensorDescription], maxBytes: Int) -> [File] {
+    private static func cut(_ tensors: [TensorDescription], maxBytes: Int) -> [CheckpointContent.File] {
         var groups: [[TensorDescription]] = [[]]
         var bytes = 0
         for tensor in tensors {
@@ -89,15 +77,17 @@ struct OutputPlan: Sendable {
             groups[groups.count - 1].append(tensor)
             bytes += tensor.byteCount
         }
-        guard groups.count > 1 else { return [File(name: ShardIndex.singleFileName, tensors: groups[0])] }
-        return groups.enumerated().map { File(name: ShardIndex.shardName($0 + 1, of: groups.count), tensors: $1) }
+        return groups.enumerated().map {
+            let name = groups.count > 1 ? ShardIndex.shardName($0 + 1, of: groups.count) : ShardIndex.singleFileName
+            return CheckpointContent.File(name: name, metadata: ["format": "pt"], tensors: $1)
+        }
     }
 
     /// Bytes of everything that stands for the weights of compressed linears.
     private var compressedBytes: Int {
-        files.reduce(0) { sum, file in
+        content.files.reduce(0) { sum, file in
             sum + file.tensors.reduce(0) { total, tensor in
-                if case .linear = origins[tensor.name] { total + tensor.byteCount } else { total }
+                if case .linear = content.origins[tensor.name] { total + tensor.byteCount } else { total }
             }
         }
     }
@@ -105,12 +95,12 @@ struct OutputPlan: Sendable {
     /// Bits of a weight of the compressed linears in the result, scales and zero points included, and in the source.
     var bitsPerWeight: Double { Double(8 * compressedBytes) / Double(max(compressedWeights, 1)) }
     var sourceBitsPerWeight: Double {
-        let bits = linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns * $1.packed.sourceType.bits }
+        let bits = content.linears.reduce(0) { $0 + $1.rows * $1.columns * $1.sourceType.bits }
         return Double(bits) / Double(max(compressedWeights, 1))
     }
 
     /// Weights of all compressed linears.
-    private var compressedWeights: Int { linears.reduce(0) { $0 + $1.packed.rows * $1.packed.columns } }
+    private var compressedWeights: Int { content.linears.reduce(0) { $0 + $1.rows * $1.columns } }
 }
 
 extension OutputFormat {

@@ -1,6 +1,7 @@
 // The compressed linears of a checkpoint, in whichever format, as weights by tensor name.
 
 internal import Compression
+internal import JSON
 internal import LinearAlgebra
 internal import Packing
 internal import Safetensors
@@ -15,8 +16,9 @@ struct PackedCheckpoint: Sendable {
     private static let rowsAtOnce = 256
 
     /// nil when config.json has no `quantization_config`.
+    /// - Parameter source: the model's directory, for messages.
     init?(configuration: [UInt8], source: String) throws {
-        guard let quantization = JSONValue(parsing: configuration)?["quantization_config"] else { return nil }
+        guard let quantization = try JSONValue(configuration: configuration, of: source)["quantization_config"] else { return nil }
         do {
             reader = try weightReader(quantization)
         } catch {

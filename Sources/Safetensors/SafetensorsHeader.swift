@@ -1,5 +1,7 @@
 // The header of a safetensors file: its JSON read and held to every rule of the format.
 
+internal import JSON
+
 /// What the header of a safetensors file says, after validation.
 ///
 /// Refuses all that the reference reader refuses (`safetensors/src/tensor.rs`), and besides, on purpose:

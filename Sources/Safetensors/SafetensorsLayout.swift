@@ -1,5 +1,7 @@
 // Where each tensor of a file to be written goes: order, offsets and header bytes, the same as the reference writer's.
 
+internal import JSON
+
 /// The bytes of a safetensors file, all but the data.
 ///
 /// Tensors lie in the reference writer's order: element types from the last case of `ElementType` to the first (largest

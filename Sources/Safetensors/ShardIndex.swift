@@ -1,5 +1,7 @@
 // model.safetensors.index.json, which says in which file of a checkpoint each tensor lies: reading and writing it.
 
+internal import JSON
+
 /// The `weight_map` of a sharded checkpoint.
 public struct ShardIndex: Sendable, Equatable {
     public static let fileName = "model.safetensors.index.json"

@@ -12,13 +12,16 @@ extension Plan {
     ///
     /// - Parameter scaleType: the type of a linear's weight, by its tensor's name: that of its scales, unless the format has its own, and of its
     ///   values where they are not quantized.
-    /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear, and for a sparsity pattern that does not divide the columns.
+    /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear or takes too long to match, and for a sparsity pattern that does not
+    ///   divide the columns.
     public init(recipe: Recipe, architecture: Architecture, scaleType: (String) throws -> ScaleType) throws {
         var usedRules = Set<Int>()
         var usedPatterns = Set<Int>()
         // The head is a linear that a recipe may name, though it is never compressed.
         let fixed = [architecture.head.linear.name]
-        for (index, pattern) in recipe.ignore.enumerated() where fixed.contains(where: pattern.matches) { usedPatterns.insert(index) }
+        for index in recipe.ignore.indices {
+            if try fixed.contains(where: { try Self.ignores(recipe, index, $0) }) { usedPatterns.insert(index) }
+        }
         var blocks: [BlockPlan] = []
         for index in 0..<architecture.blockCount {
             let block = architecture.block(index)
@@ -26,9 +29,9 @@ extension Plan {
             for stage in block.stages {
                 var linears: [LinearPlan] = []
                 for linear in stage.linears {
-                    let ignoring = recipe.ignore.indices.filter { recipe.ignore[$0].matches(linear.name) }
+                    let ignoring = try recipe.ignore.indices.filter { try Self.ignores(recipe, $0, linear.name) }
                     usedPatterns.formUnion(ignoring)
-                    let rule = recipe.rules.firstIndex { $0.match.matches(linear.name) }
+                    let rule = try recipe.rules.indices.first { try Self.takes(recipe, $0, linear.name) }
                     if let rule { usedRules.insert(rule) }
                     let treatment = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
@@ -56,6 +59,24 @@ extension Plan {
         guard tileCount > 0 else { throw PlanError.nothingToDo }
     }
 
+    /// Whether an ignore pattern matches the name of a linear.
+    private static func ignores(_ recipe: Recipe, _ index: Int, _ name: String) throws -> Bool {
+        do {
+            return try recipe.ignore[index].matches(name)
+        } catch {
+            throw PlanError.unmatchable(key: "ignore.\(index)", line: nil, error)
+        }
+    }
+
+    /// Whether a rule's pattern matches the name of a linear.
+    private static func takes(_ recipe: Recipe, _ index: Int, _ name: String) throws -> Bool {
+        do {
+            return try recipe.rules[index].match.matches(name)
+        } catch {
+            throw PlanError.unmatchable(key: "rules.\(index).match", line: recipe.rules[index].line, error)
+        }
+    }
+
     /// Batches of whole sequences, a function of the recipe alone.
     static func batches(_ calibration: Calibration?) -> [Range<Int>] {
         guard let calibration else { return [] }
@@ -72,6 +93,7 @@ extension Plan {
 public enum PlanError: Error, CustomStringConvertible {
     case unusedRule(pattern: String, line: Int?, example: String)
     case unusedIgnore(pattern: String, example: String)
+    case unmatchable(key: String, line: Int?, PatternError)
     case nothingToDo
     case pattern(String, columns: Int, linear: String)
 
@@ -82,6 +104,7 @@ public enum PlanError: Error, CustomStringConvertible {
                 + "if earlier rules are meant to take all (a linear is named like `\(example)`)"
         case .unusedIgnore(let pattern, let example):
             "the ignore pattern `\(pattern)` matches no linear of this model (a linear is named like `\(example)`)"
+        case .unmatchable(let key, let line, let error): "key `\(key)`\(line.map { " (line \($0) of the recipe)" } ?? ""): \(error)"
         case .pattern(let pattern, let columns, let linear):
             "`sparsity: \(pattern)` needs a number of columns that \(pattern.split(separator: ":").last ?? "") divides, but \(linear) has \(columns); "
                 + "give it a rule of its own, or another pattern"

@@ -1,5 +1,7 @@
 // Reading the `added_tokens` of a tokenizer.json and giving them ids the way the reference library does.
 
+internal import RegularExpressions
+
 extension AddedToken {
     /// Ids follow the reference library (`AddedVocabulary::add_tokens`): that of the model's vocabulary, else the next free one. A file
     /// that declares other ids would be encoded differently from what its author saw, so it is refused.

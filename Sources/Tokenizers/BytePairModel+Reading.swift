@@ -1,5 +1,7 @@
 // Reading the `model` of a tokenizer.json.
 
+internal import JSON
+
 extension BytePairModel {
     init(_ node: JSONNode, alphabet: PreTokenizer.Alphabet, vocabulary: [[UInt8]: Int32]) throws(TokenizerError) {
         let unknown = try Self.unknown(node, vocabulary: vocabulary)
@@ -53,9 +55,8 @@ extension BytePairModel {
         let members = try node.members()
         var vocabulary = [[UInt8]: Int32](minimumCapacity: members.count)
         for member in members {
-            let name = String(decoding: member.key, as: UTF8.self)
-            let entry = JSONNode(file: node.file, place: "\(node.place)[\"\(name)\"]", value: member.value)
-            guard vocabulary.updateValue(try entry.tokenID(), forKey: member.key) == nil else {
+            let entry = JSONNode(file: node.file, place: "\(node.place)[\"\(member.key)\"]", value: member.value)
+            guard vocabulary.updateValue(try entry.tokenID(), forKey: Array(member.key.utf8)) == nil else {
                 throw entry.error("the token is given twice.")
             }
         }
@@ -73,7 +74,7 @@ extension BytePairModel {
     private static func merges(
         _ node: JSONNode, vocabulary: [[UInt8]: Int32], opaqueUnits: Set<Int32>
     ) throws(TokenizerError) -> MergeTable {
-        guard case .array(let elements) = node.value else { throw node.error("expected an array, found \(node.value.kind).") }
+        guard let elements = node.value.array else { throw node.error("expected an array, found \(node.value.kind).") }
         var list: [(left: Int32, right: Int32, result: Int32)] = []
         list.reserveCapacity(elements.count)
         var edges: [Int32: (first: Int32, last: Int32)] = [:]
@@ -98,11 +99,11 @@ extension BytePairModel {
     ) throws(TokenizerError) -> (left: [UInt8], right: [UInt8])? {
         switch element {
         case .string(let line):
-            if line.starts(with: "#version".utf8) { return nil }
-            let parts = line.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
+            if line.utf8.starts(with: "#version".utf8) { return nil }
+            let parts = line.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
             if parts.count == 2 { return (Array(parts[0]), Array(parts[1])) }
         case .array(let parts):
-            if parts.count == 2, case .string(let left) = parts[0], case .string(let right) = parts[1] { return (left, right) }
+            if parts.count == 2, let left = parts[0].string, let right = parts[1].string { return (Array(left.utf8), Array(right.utf8)) }
         default: break
         }
         throw JSONNode(file: node.file, place: "\(node.place)[\(index)]", value: element)

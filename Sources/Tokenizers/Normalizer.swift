@@ -1,5 +1,7 @@
 // Normalization: rewriting the text between added tokens before it is cut into pieces.
 
+internal import RegularExpressions
+
 /// The steps of a tokenizer's normalizer in order; none for `null`.
 struct Normalizer: Sendable {
     enum Step: Sendable {

@@ -1,5 +1,7 @@
 // What Replace and Split look for: a literal or a regular expression.
 
+internal import RegularExpressions
+
 /// A pattern of a normalizer or pre-tokenizer, spelt `{"String": ...}` or `{"Regex": ...}` in the file.
 enum Pattern: Sendable {
     /// Never empty.

@@ -1,5 +1,7 @@
 // Pre-tokenization: cutting the normalized text into the pieces that the model encodes one by one.
 
+internal import RegularExpressions
+
 /// The steps of a tokenizer's pre-tokenizer in order; none for `null`.
 struct PreTokenizer: Sendable {
     enum Step: Sendable {

@@ -1,6 +1,7 @@
 // From text to token ids as a Hugging Face tokenizer.json prescribes.
 
 public import Foundation
+internal import RegularExpressions
 import Synchronization
 
 /// A byte-pair encoding tokenizer: byte-level (GPT-2, Llama 3, Qwen 2, SmolLM 2) or SentencePiece-like with byte fallback (Llama 2,
@@ -39,10 +40,7 @@ public struct Tokenizer: Sendable {
     /// Reads the contents of a `tokenizer.json`.
     /// - Parameter name: stands for the file in errors.
     public init(json: Data, name: String) throws(TokenizerError) {
-        let value = try json.withUnsafeBytes { bytes in
-            Result { () throws(TokenizerError) in try JSONReader.read(bytes.bindMemory(to: UInt8.self), file: name) }
-        }.get()
-        let root = JSONNode(file: name, place: "", value: value)
+        let root = try JSONNode(json: [UInt8](json), file: name)
         try Self.checkFrame(root)
 
         let modelNode = try root.required("model")

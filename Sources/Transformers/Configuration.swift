@@ -1,50 +1,7 @@
 // Typed reading of a config.json, where every complaint names file, key and value.
 
 internal import Foundation
-
-/// A JSON value as written.
-enum JSONValue: Equatable {
-    case null
-    case bool(Bool)
-    case integer(Int)
-    case number(Double)
-    case string(String)
-    case array([JSONValue])
-    case object([String: JSONValue])
-
-    /// From what `JSONSerialization` gives. Trying one type after the other with `Decodable`, or a cast of an object to another kind of
-    /// value, would take seconds for values nested deep.
-    init(_ value: Any) {
-        switch value {
-        case let members as [String: Any]: self = .object(members.mapValues(JSONValue.init))
-        case let elements as [Any]: self = .array(elements.map(JSONValue.init))
-        case let text as String: self = .string(text)
-        case let number as NSNumber:
-            // Foundation keeps booleans as numbers of C's type `char`.
-            if String(cString: number.objCType) == "c" {
-                self = .bool(number.boolValue)
-            } else if let integer = Int(exactly: number) ?? Int(exactly: number.doubleValue) {
-                self = .integer(integer)
-            } else {
-                self = .number(number.doubleValue)
-            }
-        default: self = .null
-        }
-    }
-
-    /// The value for a message.
-    var text: String {
-        switch self {
-        case .null: "null"
-        case .bool(let value): "\(value)"
-        case .integer(let value): "\(value)"
-        case .number(let value): "\(value)"
-        case .string(let value): "\"\(value)\""
-        case .array: "an array"
-        case .object: "an object"
-        }
-    }
-}
+internal import JSON
 
 /// The keys of a config.json, or of an object inside it. A key whose value is null counts as absent.
 struct Configuration {
@@ -58,14 +15,15 @@ struct Configuration {
     private let values: [String: JSONValue]
 
     init(_ data: Data, source: String) throws(ArchitectureError) {
-        let found: Any
+        let text = [UInt8](data)
+        let found: JSONValue
         do {
-            found = try JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed)
+            found = try JSONValue(parsing: text)
         } catch {
-            throw .malformed(source: source, reason: "\(error)")
+            throw .malformed(source: source, reason: "line \(error.line(in: text)): \(error.reason)")
         }
-        guard case .object(let members) = JSONValue(found) else { throw .malformed(source: source, reason: "it is another kind of value") }
-        values = members
+        guard let members = found.object else { throw .malformed(source: source, reason: "it is \(found.kind)") }
+        values = Dictionary(uniqueKeysWithValues: members)
         self.source = source
         prefix = ""
     }
@@ -79,12 +37,12 @@ struct Configuration {
     func has(_ key: String) -> Bool { value(key) != nil }
 
     /// Whether the key is there with the value null: for a few keys that means "none", and absence a default.
-    func isNull(_ key: String) -> Bool { values[key] == .null }
+    func isNull(_ key: String) -> Bool { if case .null? = values[key] { true } else { false } }
 
     /// A whole number from 1 to `largestCount`.
     func count(_ key: String, default fallback: Int? = nil) throws(ArchitectureError) -> Int {
         guard let value = value(key) else { return try required(fallback, key) }
-        guard case .integer(let count) = value, (1...Self.largestCount).contains(count) else {
+        guard let count = Self.whole(value), (1...Self.largestCount).contains(count) else {
             throw invalid(key, "a whole number from 1 to \(Self.largestCount)")
         }
         return count
@@ -105,7 +63,7 @@ struct Configuration {
     /// A whole number from 0 to `largestCount`.
     func index(_ key: String, default fallback: Int? = nil) throws(ArchitectureError) -> Int {
         guard let value = value(key) else { return try required(fallback, key) }
-        guard case .integer(let index) = value, (0...Self.largestCount).contains(index) else {
+        guard let index = Self.whole(value), (0...Self.largestCount).contains(index) else {
             throw invalid(key, "a whole number from 0 to \(Self.largestCount)")
         }
         return index
@@ -126,22 +84,22 @@ struct Configuration {
 
     func flag(_ key: String, default fallback: Bool) throws(ArchitectureError) -> Bool {
         guard let value = value(key) else { return fallback }
-        guard case .bool(let flag) = value else { throw invalid(key, "true or false") }
+        guard let flag = value.boolean else { throw invalid(key, "true or false") }
         return flag
     }
 
     func string(_ key: String, default fallback: String? = nil) throws(ArchitectureError) -> String {
         guard let value = value(key) else { return try required(fallback, key) }
-        guard case .string(let string) = value else { throw invalid(key, "a string") }
+        guard let string = value.string else { throw invalid(key, "a string") }
         return string
     }
 
     func strings(_ key: String) throws(ArchitectureError) -> [String]? {
         guard let value = value(key) else { return nil }
-        guard case .array(let elements) = value else { throw invalid(key, "an array of strings") }
+        guard let elements = value.array else { throw invalid(key, "an array of strings") }
         var strings: [String] = []
         for element in elements {
-            guard case .string(let string) = element else { throw invalid(key, "an array of strings") }
+            guard let string = element.string else { throw invalid(key, "an array of strings") }
             strings.append(string)
         }
         return strings
@@ -149,8 +107,8 @@ struct Configuration {
 
     func object(_ key: String) throws(ArchitectureError) -> Configuration? {
         guard let value = value(key) else { return nil }
-        guard case .object(let members) = value else { throw invalid(key, "an object") }
-        return Configuration(source: source, prefix: prefix + key + ".", values: members)
+        guard let members = value.object else { throw invalid(key, "an object") }
+        return Configuration(source: source, prefix: prefix + key + ".", values: Dictionary(uniqueKeysWithValues: members))
     }
 
     /// Refuses a switch of the family that the forward pass does not implement.
@@ -167,11 +125,23 @@ struct Configuration {
     }
 
     private func value(_ key: String) -> JSONValue? {
-        guard let value = values[key], value != .null else { return nil }
-        return value
+        isNull(key) ? nil : values[key]
     }
 
-    private func text(_ key: String) -> String { values[key]?.text ?? "absent" }
+    /// A whole number, which may be written as 1.0.
+    private static func whole(_ value: JSONValue) -> Int? {
+        if case .number(let number) = value { Int(exactly: number) } else { value.integer }
+    }
+
+    /// The value for a message.
+    private func text(_ key: String) -> String {
+        switch values[key] {
+        case nil: "absent"
+        case .array?: "an array"
+        case .object?: "an object"
+        case let value?: String(value.text().dropLast())
+        }
+    }
 
     private func required<Value>(_ fallback: Value?, _ key: String) throws(ArchitectureError) -> Value {
         guard let fallback else { throw .missing(source: source, key: prefix + key) }

@@ -89,7 +89,7 @@ struct PlanVerb: Verb {
                         predictions: (predictions ?? []).compactMap { $0 })))
         } else {
             Console.output(subject.summary)
-            if linears { Console.output(linearTable(plan)) }
+            if linears { Console.output(try linearTable(plan)) }
             Console.output(costTable(costs))
             Console.output("\n" + memoryTable(outcomes, limit))
             if let profile, let predictions { Console.output("\n" + predictionTable(profile, predictions)) }
@@ -122,7 +122,7 @@ struct PlanVerb: Verb {
         return "memory of the busiest rank\(limit.map { ", kept below \(formatBytes($0))" } ?? ""):\n" + table.text() + shortages
     }
 
-    private func linearTable(_ plan: Plan) -> String {
+    private func linearTable(_ plan: Plan) throws -> String {
         var table = Table(header: ["linear", "shape", "method", "sparsity", "bits", "group", "grid", "act-order", "rule"])
         for block in plan.blocks {
             for linear in block.stages.flatMap(\.linears) {
@@ -131,7 +131,7 @@ struct PlanVerb: Verb {
                     table.add([linear.linear.name, shape, "kept", "", "", "", "", "", ""])
                     continue
                 }
-                let rule = plan.recipe.rules.first { $0.match.matches(linear.linear.name) }
+                let rule = try plan.recipe.rules.first { try $0.match.matches(linear.linear.name) }
                 let quantization = treatment.bits.map { ["\($0)", "\(treatment.group)", treatment.grid.rawValue] } ?? ["", "", ""]
                 let sparsity = treatment.sparsity.map { sparsity in "\(sparsity)" + (treatment.maskBlock.map { " by \($0)" } ?? "") } ?? ""
                 table.add([linear.linear.name, shape, treatment.method.rawValue, sparsity] + quantization + [

@@ -5,11 +5,13 @@ Written with the inverse: U upper with H^-1 = U^T U, errors pushed to the right 
     gptq_reference.py fixtures FOLDER     write the small cases that the Swift unit tests read
     compare(weights, hessian, options, codes, loss)     from Python, for real layers
 """
-import json
 import pathlib
 import sys
 
 import numpy as np
+
+import reference_file
+
 
 def round_to(scale_type, x):
     """x rounded to a float type (half to even), kept within its positive normal numbers."""
@@ -211,7 +213,7 @@ CASES = [
 
 
 def write_fixtures(folder):
-    """gptq.json: shapes and options; gptq.bin: W f32, H f32, then codes u8, scales f32, zeros u8, loss f64 of each case."""
+    """gptq.json and gptq.bin, with codes u8, scales f32, zeros u8, loss f64 of each case."""
     rng = np.random.default_rng(7)
     rows, columns, tokens = 20, 176, 600
     mixing = rng.normal(size=(columns, columns)) * (rng.random((columns, columns)) < 0.1) + np.eye(columns)
@@ -219,12 +221,12 @@ def write_fixtures(folder):
     X[:, 77] = 0
     H = (X.T @ X).astype(np.float32)
     W = rng.standard_t(4, size=(rows, columns)).astype(np.float32) * 0.05
-    with open(folder / "gptq.bin", "wb") as file:
-        file.write(W.tobytes() + H.tobytes())
-        for options in CASES:
-            codes, scales, zeros, loss, _, _ = gptq(W, H, options)
-            file.write(codes.tobytes() + scales.astype(np.float32).tobytes() + zeros.tobytes() + loss.tobytes())
-    (folder / "gptq.json").write_text(json.dumps({"rows": rows, "columns": columns, "cases": CASES}, indent=1) + "\n")
+
+    def solve(weights, hessian, options):
+        codes, scales, zeros, loss, _, _ = gptq(weights, hessian, options)
+        return codes, scales.astype(np.float32), zeros, loss
+
+    reference_file.write(folder, "gptq", W, H, CASES, solve)
 
 
 if __name__ == "__main__":

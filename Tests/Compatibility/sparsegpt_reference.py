@@ -6,12 +6,12 @@ beginning), or from the original weights.
 
     sparsegpt_reference.py fixtures FOLDER     write the small cases that the Swift unit tests read
 """
-import json
 import pathlib
 import sys
 
 import numpy as np
 
+import reference_file
 from gptq_reference import Quantizer, make_options
 
 
@@ -161,7 +161,7 @@ CASES = [
 
 
 def write_fixtures(folder):
-    """sparsegpt.json: shapes and cases; sparsegpt.bin: W f32, H f32, then weights f32 and loss f64 of each case.
+    """sparsegpt.json and sparsegpt.bin, with weights f32 and loss f64 of each case.
 
     A slice of the demo model's first gate_proj, its Hessian made from real inputs, with one column that never saw any.
     """
@@ -177,12 +177,12 @@ def write_fixtures(folder):
     H = (x.T @ x).numpy().astype(np.float32)
     H[77], H[:, 77] = 0, 0
     W = load_file(cleave.MODEL / "model.safetensors")[name + ".weight"][:rows, :columns].to(torch.float32).numpy()
-    with open(folder / "sparsegpt.bin", "wb") as file:
-        file.write(np.ascontiguousarray(W).tobytes() + H.tobytes())
-        for options in CASES:
-            weights, loss = solve(W, H, options)
-            file.write(weights.astype(np.float32).tobytes() + loss.tobytes())
-    (folder / "sparsegpt.json").write_text(json.dumps({"rows": rows, "columns": columns, "cases": CASES}, indent=1) + "\n")
+
+    def solved(weights, hessian, options):
+        new, loss = solve(weights, hessian, options)
+        return new.astype(np.float32), loss
+
+    reference_file.write(folder, "sparsegpt", W, H, CASES, solved)
 
 
 if __name__ == "__main__":

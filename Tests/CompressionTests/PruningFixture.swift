@@ -1,7 +1,6 @@
 // The cases that Tests/Compatibility/sparsegpt_reference.py computed in float64, on a slice of a real layer.
 
 import Compression
-import Foundation
 import LinearAlgebra
 import Testing
 
@@ -25,40 +24,23 @@ struct PruningFixture: Sendable {
         do { return try PruningFixture() } catch { fatalError("the fixtures cannot be read: \(error)") }
     }()
 
-    private struct Header: Decodable {
-        struct Case: Decodable {
-            let method: String
-            let sparsity: Sparsity
-            let type: ScaleType
-            let maskBlock: Int
-            let quantization: QuantizationOptions?
-        }
-
-        let rows: Int
-        let columns: Int
-        let cases: [Case]
+    private struct Settings: Decodable {
+        let method: String
+        let sparsity: Sparsity
+        let type: ScaleType
+        let maskBlock: Int
+        let quantization: QuantizationOptions?
     }
 
     private init() throws {
-        let folder = Bundle.module.bundleURL.appendingPathComponent("Fixtures")
-        let header = try JSONDecoder().decode(Header.self, from: Data(contentsOf: folder.appendingPathComponent("sparsegpt.json")))
-        let data = try Data(contentsOf: folder.appendingPathComponent("sparsegpt.bin"))
-        var offset = 0
-        func next<T: BitwiseCopyable>(_ type: T.Type, _ count: Int) -> [T] {
-            defer { offset += count * MemoryLayout<T>.stride }
-            return data.withUnsafeBytes { bytes in
-                (0..<count).map { bytes.loadUnaligned(fromByteOffset: offset + $0 * MemoryLayout<T>.stride, as: T.self) }
-            }
-        }
-        let (rows, columns) = (header.rows, header.columns)
-        weights = Matrix(next(Float.self, rows * columns), rows, columns)
-        hessian = Matrix(next(Float.self, columns * columns).map(Double.init), columns, columns)
-        cases = header.cases.map { entry in
+        var file = try ReferenceFile<Settings>("sparsegpt")
+        (weights, hessian) = (file.weights, file.hessian)
+        let (rows, columns) = (weights.rows, weights.columns)
+        cases = file.cases.map { entry in
             let scopes: [String: PruningOptions.Scope] = ["wanda": .rows, "magnitude": .layer]
             return Case(
                 method: entry.method, pruning: PruningOptions(sparsity: entry.sparsity, scope: scopes[entry.method] ?? .blocks(of: entry.maskBlock)),
-                content: entry.quantization.map(TileContent.codes) ?? .values(entry.type), weights: next(Float.self, rows * columns),
-                loss: next(Double.self, rows))
+                content: entry.quantization.map(TileContent.codes) ?? .values(entry.type), weights: file.next(rows * columns), loss: file.next(rows))
         }
     }
 }

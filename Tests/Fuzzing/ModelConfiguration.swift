@@ -16,6 +16,6 @@ extension FuzzTarget {
             let shape = try Architecture(shape: Data(bytes), source: "config.json")
             claim(shape.blocks.allSatisfy { $0.stages.allSatisfy { $0.tokenShare > 0 && $0.tokenShare <= 1 && $0.columns > 0 } }, "a stage without tokens")
         }
-        expecting(PipelineError.self) { _ = try PackedCheckpoint(configuration: bytes, source: "config.json") }
+        expecting(PipelineError.self) { _ = try PackedCheckpoint(configuration: bytes, source: "model") }
     }
 }

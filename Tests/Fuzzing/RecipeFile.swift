@@ -13,8 +13,8 @@ extension FuzzTarget {
         expecting(RecipeError.self) {
             let recipe = try Recipe(yaml: parts.first ?? "", file: "recipe.yaml", overrides: Array(parts.dropFirst()))
             claim(!recipe.rules.isEmpty && recipe.maxShardSize > 0 && recipe.maxFallbacks >= 0, "\(recipe)")
-            for pattern in recipe.rules.map(\.match) + recipe.ignore where !pattern.text.hasPrefix("re:") {
-                _ = pattern.matches("model.layers.10.self_attn.q_proj")
+            expecting(PatternError.self) {
+                for pattern in recipe.rules.map(\.match) + recipe.ignore { _ = try pattern.matches("model.layers.10.self_attn.q_proj") }
             }
         }
     }

@@ -1,6 +1,7 @@
 // compressed-tensors read again, and what its reader refuses.
 
 import Compression
+import JSON
 import LinearAlgebra
 import Packing
 import Safetensors

@@ -1,6 +1,7 @@
 // The tensors of both formats, byte by byte, and what they refuse.
 
 import Compression
+import JSON
 import LinearAlgebra
 import Packing
 import Safetensors

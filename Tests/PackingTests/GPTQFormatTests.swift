@@ -1,6 +1,7 @@
 // GPTQ's format, byte by byte, and back.
 
 import Compression
+import JSON
 import LinearAlgebra
 import Packing
 import Safetensors
@@ -179,7 +180,7 @@ extension SampleLinear {
             #"-:^model\.layers\.0\.c$"#, #"-:^model\.layers\.1\.c$"#, #"+:^model\.layers\.0\.b$"#, #"+:^model\.layers\.1\.b$"#,
         ])
         #expect(value["modules_in_block_to_quantize"]?.array?[0].array?.map(\.string) == ["a", "b"])
-        let reader = try weightReader(#require(JSONValue(parsing: Array(value.text().utf8))))
+        let reader = try weightReader(JSONValue(parsing: Array(value.text().utf8)))
         func options(_ name: String) throws -> QuantizationOptions { try reader.options(name) { try? TensorDescription(name: $0, type: .f16, shape: [1]) } }
         #expect(try options("model.layers.1.a") == four && options("model.layers.1.b") == eight)
         #expect(throws: PackingError.self) { try options("model.layers.1.c") }
@@ -195,13 +196,13 @@ extension SampleLinear {
         (#"{"quant_method": "gptq", "bits": 4, "dynamic": {"+:x": {"bits": "8"}}}"#, "dynamic.+:x"),
     ])
     func badConfigurationsAreRefused(json: String, part: String) throws {
-        let value = try #require(JSONValue(parsing: Array(json.utf8)))
+        let value = try JSONValue(parsing: Array(json.utf8))
         #expect(#expect(throws: PackingError.self) { try weightReader(value) }?.description.contains(part) == true)
     }
 
     @Test func patternsThatDisagreeAreRefused() throws {
         let json = #"{"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*down": {"bits": 8}, "m\\.": {"bits": 2}, "-:.*up": {}}}"#
-        let reader = try weightReader(#require(JSONValue(parsing: Array(json.utf8))))
+        let reader = try weightReader(JSONValue(parsing: Array(json.utf8)))
         func bits(_ name: String) throws -> Int { try reader.options(name) { try? TensorDescription(name: $0, type: .f16, shape: [1]) }.bits }
         #expect(try bits("n.down") == 8 && bits("m.gate") == 2 && bits("n.gate") == 4)
         #expect(throws: PackingError.self) { try bits("m.down") }

@@ -1,6 +1,7 @@
 // Marlin's format against its published order, and back.
 
 import Compression
+import JSON
 import LinearAlgebra
 import Packing
 import Safetensors

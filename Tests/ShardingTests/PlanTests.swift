@@ -65,6 +65,8 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         ("rules: [{match: '*'}, {match: '*.down_proj'}]", "the rule `*.down_proj` (line 4 of the recipe) takes no linear"),
         ("rules: [{match: 'nothing'}]", "a linear is named like `model.layers.0.self_attn.q_proj`"), ("ignore: [nothing]", "`nothing` matches no linear"),
         ("compress: {method: sparsegpt, sparsity: 3:5}", "that 5 divides, but model.layers.0.self_attn.q_proj has 256"),
+        ("rules: [{match: 're:([a-z_.0-9]+)+$!'}]", "key `rules.0.match` (line 4 of the recipe): `re:([a-z_.0-9]+)+$!` takes too long to compare with `model."),
+        ("ignore: [lm_head, 're:([a-z_.0-9]+)+$!']", "key `ignore.1`: `re:([a-z_.0-9]+)+$!` takes too long to compare with `"),
         ("ignore: ['*']", "nothing to compress"), ("rules: [{match: lm_head}]", "takes no linear"),
     ])
     func recipesThatDoNotFit(yaml: String, part: String) {

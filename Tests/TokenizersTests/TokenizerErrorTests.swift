@@ -25,16 +25,16 @@ import Tokenizers
 
     static let refusals: [(json: String, message: String)] = [
         // JSON
-        ("", "T: line 1: malformed JSON: the file ends in the middle of a value."),
-        ("{\n\"a\" 1}", "T: line 2: malformed JSON: ':' was expected after a key."),
-        ("[1,]", "T: line 1: malformed JSON: a JSON value was expected."),
-        ("{} x", "T: line 1: malformed JSON: unexpected text after the end of the JSON value."),
-        ("[01]", "T: line 1: malformed JSON: a malformed number."),
-        (#"["\ud800"]"#, "T: line 1: malformed JSON: an unpaired surrogate in a string."),
-        (#"["\ud800\u0041"]"#, "T: line 1: malformed JSON: an unpaired surrogate in a string."),
-        ("[\"a\nb\"]", "T: line 1: malformed JSON: a control character inside a string must be escaped."),
-        (#"["\x"]"#, "T: line 1: malformed JSON: an unknown escape in a string."),
-        (String(repeating: "[", count: 200), "T: line 1: malformed JSON: values are nested deeper than 128."),
+        ("", "T: line 1: malformed JSON: expected a value, found the end."),
+        ("{\n\"a\" 1}", "T: line 2: malformed JSON: expected ':' after a key, found '1'."),
+        ("[1,]", "T: line 1: malformed JSON: expected a value, found ']'."),
+        ("{} x", "T: line 1: malformed JSON: expected the end of the text, found 'x'."),
+        ("[01]", "T: line 1: malformed JSON: invalid number."),
+        (#"["\ud800"]"#, "T: line 1: malformed JSON: an unpaired surrogate."),
+        (#"["\ud800\u0041"]"#, "T: line 1: malformed JSON: an unpaired surrogate."),
+        ("[\"a\nb\"]", "T: line 1: malformed JSON: a control character inside a string, where it must be escaped."),
+        (#"["\x"]"#, "T: line 1: malformed JSON: an unknown escape."),
+        (String(repeating: "[", count: 200), "T: line 1: malformed JSON: nested deeper than 127 levels."),
         // Frame
         ("[]", "T: expected an object, found an array."),
         (#"{"version":"1.0"}"#, "T: the key \"model\" is missing or null."),

@@ -76,6 +76,12 @@ private func read(_ members: String, tensors: Set<String> = []) throws -> Archit
         }
     }
 
+    /// Readers differ in which of two equal keys they take.
+    @Test func aKeyGivenTwiceIsRefusedWithItsLine() throws {
+        let error = try #require(#expect(throws: ArchitectureError.self) { try read(llama + ",\n\"vocab_size\": 200") })
+        #expect(error.description == "config.json is not a JSON object: line 3: duplicate key \"vocab_size\".")
+    }
+
     @Test func bothSpellingsOfRotationMeanTheSame() throws {
         let scaling = #""factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192"#
         let newer = try read(llama + #", "rope_parameters": {"rope_type": "llama3", "rope_theta": 500000.0, "# + scaling + "}")

@@ -5,8 +5,8 @@
 /// Foundation's parsers keep the last of two equal keys; a header in which a tensor appears twice must be refused.
 /// Speed matters too (safetensors headers reach 100 MB), hence bytes and no intermediate values.
 package struct JSONScanner {
-    private let bytes: [UInt8]
-    private(set) var offset = 0
+    let bytes: [UInt8]
+    package internal(set) var offset = 0
     private var depth = 0
 
     /// serde_json's limit, which the reference reader inherits.
@@ -17,7 +17,7 @@ package struct JSONScanner {
     }
 
     /// The next significant byte, or nil at the end.
-    mutating func peek() -> UInt8? {
+    package mutating func peek() -> UInt8? {
         while offset < bytes.count {
             switch bytes[offset] {
             case UInt8(ascii: " "), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: "\t"): offset += 1
@@ -27,9 +27,11 @@ package struct JSONScanner {
         return nil
     }
 
-    /// Reads an object and calls `member` at each value, which it must consume. Equal keys are refused.
+    /// Reads an object and calls `member` at each value, which it must consume.
+    /// - Parameter allowsEqualKeys: for objects whose keys are compared by bytes, as those of a vocabulary are: Swift takes
+    ///   keys for equal that differ only in Unicode normalisation
     package mutating func object(
-        _ member: (inout JSONScanner, _ key: String) throws(JSONError) -> Void
+        allowsEqualKeys: Bool = false, _ member: (inout JSONScanner, _ key: String) throws(JSONError) -> Void
     ) throws(JSONError) {
         try enter("{", "an object")
         defer { depth -= 1 }
@@ -39,7 +41,7 @@ package struct JSONScanner {
             guard peek() == UInt8(ascii: "\"") else { throw unexpected("a key in quotes") }
             let keyOffset = offset
             let key = try string()
-            guard keys.insert(key).inserted else {
+            guard allowsEqualKeys || keys.insert(key).inserted else {
                 throw JSONError(offset: keyOffset, reason: "duplicate key \"\(key)\"")
             }
             guard take(":") else { throw unexpected("':' after a key") }
@@ -86,7 +88,7 @@ package struct JSONScanner {
     }
 
     /// Consumes `null` if it is next.
-    mutating func takeNull() throws(JSONError) -> Bool {
+    package mutating func takeNull() throws(JSONError) -> Bool {
         guard peek() == UInt8(ascii: "n") else { return false }
         try literal("null")
         return true
@@ -123,7 +125,7 @@ extension JSONScanner {
         return true
     }
 
-    private mutating func literal(_ text: StaticString) throws(JSONError) {
+    mutating func literal(_ text: StaticString) throws(JSONError) {
         let start = offset
         let matches = text.withUTF8Buffer { bytes[start...].starts(with: $0) }
         guard matches else { throw unexpected("\(text)") }
@@ -131,7 +133,7 @@ extension JSONScanner {
     }
 
     /// Moves past a number; tells where it began and whether it was written as an integer.
-    private mutating func number() throws(JSONError) -> (start: Int, isInteger: Bool) {
+    mutating func number() throws(JSONError) -> (start: Int, isInteger: Bool) {
         guard let first = peek(), first == UInt8(ascii: "-") || Self.isDigit(first) else { throw unexpected("a value") }
         let start = offset
         if first == UInt8(ascii: "-") { offset += 1 }
@@ -166,94 +168,9 @@ extension JSONScanner {
         return offset - start
     }
 
-    private var current: UInt8? { offset < bytes.count ? bytes[offset] : nil }
+    var current: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
     private static func isDigit(_ byte: UInt8) -> Bool {
         (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
     }
-}
-
-// MARK: - Strings
-
-extension JSONScanner {
-    /// Reads a string; escapes are decoded, and invalid UTF-8 or unpaired surrogates refused.
-    package mutating func string() throws(JSONError) -> String {
-        guard peek() == UInt8(ascii: "\"") else { throw unexpected("a string") }
-        let start = offset
-        offset += 1
-        var decoded: [UInt8] = []
-        var plainStart = offset
-        while let byte = current {
-            switch byte {
-            case UInt8(ascii: "\""):
-                let plain = bytes[plainStart..<offset]
-                offset += 1
-                // Without escapes, which is nearly always, the bytes are taken as they are.
-                let text =
-                    decoded.isEmpty
-                    ? String(validating: plain, as: UTF8.self) : String(validating: decoded + plain, as: UTF8.self)
-                guard let text else { throw JSONError(offset: start, reason: "a string that is not valid UTF-8") }
-                return text
-            case UInt8(ascii: "\\"):
-                decoded += bytes[plainStart..<offset]
-                offset += 1
-                try decodeEscape(into: &decoded)
-                plainStart = offset
-            case 0x00...0x1f:
-                throw JSONError(offset: offset, reason: "a control character inside a string")
-            default:
-                offset += 1
-            }
-        }
-        throw JSONError(offset: start, reason: "a string without an end")
-    }
-
-    private mutating func decodeEscape(into decoded: inout [UInt8]) throws(JSONError) {
-        guard let byte = current else { throw unexpected("an escape") }
-        offset += 1
-        switch byte {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): decoded.append(byte)
-        case UInt8(ascii: "b"): decoded.append(0x08)
-        case UInt8(ascii: "f"): decoded.append(0x0c)
-        case UInt8(ascii: "n"): decoded.append(0x0a)
-        case UInt8(ascii: "r"): decoded.append(0x0d)
-        case UInt8(ascii: "t"): decoded.append(0x09)
-        case UInt8(ascii: "u"): decoded += Array(String(Character(try unicodeEscape())).utf8)
-        default: throw JSONError(offset: offset - 2, reason: "an unknown escape")
-        }
-    }
-
-    private mutating func unicodeEscape() throws(JSONError) -> Unicode.Scalar {
-        let unpaired = JSONError(offset: offset - 2, reason: "an unpaired surrogate")
-        var value = try hexQuad()
-        if (0xd800...0xdbff).contains(value), current == UInt8(ascii: "\\") {
-            offset += 1
-            guard current == UInt8(ascii: "u") else { throw unpaired }
-            offset += 1
-            let low = try hexQuad()
-            guard (0xdc00...0xdfff).contains(low) else { throw unpaired }
-            value = 0x10000 + ((value - 0xd800) << 10) + (low - 0xdc00)
-        }
-        guard let scalar = Unicode.Scalar(value) else { throw unpaired }
-        return scalar
-    }
-
-    private mutating func hexQuad() throws(JSONError) -> UInt32 {
-        var value: UInt32 = 0
-        for _ in 0..<4 {
-            guard let byte = current, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
-                throw JSONError(offset: offset, reason: "expected four hexadecimal digits")
-            }
-            value = value << 4 | UInt32(digit)
-            offset += 1
-        }
-        return value
-    }
-}
-
-/// Where JSON text breaks a rule, and which.
-package struct JSONError: Error, Equatable {
-    /// Bytes from the start of the text.
-    package let offset: Int
-    package let reason: String
 }

@@ -1,8 +1,7 @@
 // The scanner alone: values it reads, and where it stops at text that is not JSON.
 
+import JSON
 import Testing
-
-import Safetensors
 
 struct JSONScannerTests {
     private func scanner(_ text: String) -> JSONScanner { JSONScanner(Array(text.utf8)) }

@@ -1,24 +1,24 @@
-// Regular expressions by Oniguruma, the engine of the reference library: the same patterns find the same matches.
+// Regular expressions by Oniguruma, which counts its retries: a search that would take exponential time ends in an error.
 
-import COniguruma
+internal import COniguruma
 
 /// A compiled regular expression over UTF-8, in Oniguruma's default syntax.
 // Sendable: a compiled expression is only read by searches, each of which has its own region and stack (Oniguruma, doc/API).
-final class RegularExpression: @unchecked Sendable {
+package final class RegularExpression: @unchecked Sendable {
     /// What Oniguruma says against a pattern or during a search.
-    struct Failure: Error {
-        let message: String
+    package struct Failure: Error {
+        package let message: String
 
-        /// A replacement, repeated, makes far more text than it was given.
-        static func tooLarge(_ limit: Int) -> Failure {
-            Failure(message: "the text grows beyond \(limit) bytes")
+        package init(message: String) {
+            self.message = message
         }
     }
 
     private static let initialization = COniguruma_initialize()
     private let compiled: OnigRegex
 
-    init(_ pattern: [UInt8]) throws(Failure) {
+    /// - Parameter pattern: UTF-8.
+    package init(_ pattern: [UInt8]) throws(Failure) {
         guard Self.initialization == ONIG_NORMAL else { throw Self.failure(code: Self.initialization, info: nil) }
         var regex: OnigRegex?
         var info = OnigErrorInfo()
@@ -38,7 +38,9 @@ final class RegularExpression: @unchecked Sendable {
     }
 
     /// All matches from left to right, not overlapping; an empty match directly after a match is passed over.
-    func forEachMatch(
+    ///
+    /// - Parameter text: UTF-8.
+    package func forEachMatch(
         in text: UnsafeBufferPointer<UInt8>, _ body: (Range<Int>) -> Void
     ) throws(Failure) {
         guard let start = text.baseAddress, !text.isEmpty, let region = onig_region_new() else { return }
@@ -52,13 +54,32 @@ final class RegularExpression: @unchecked Sendable {
             guard found >= 0 else { throw Self.failure(code: found, info: nil) }
             let match = Int(region.pointee.beg[0])..<Int(region.pointee.end[0])
             if match.isEmpty, match.upperBound == lastEnd {
-                position += position < text.count ? UTF8Scalars.width(leading: text[position]) : 1
+                // To the next scalar.
+                repeat { position += 1 } while position < text.count && text[position] & 0xc0 == 0x80
                 continue
             }
             body(match)
             position = match.upperBound
             lastEnd = match.upperBound
         }
+    }
+
+    /// Whether the text, or a part of it from its beginning on, matches.
+    ///
+    /// - Parameter retries: how often the search may go back and try another way, before it fails.
+    package func matchesStart(of text: String, retries: UInt) throws(Failure) -> Bool {
+        guard let parameters = onig_new_match_param() else { throw Self.failure(code: ONIGERR_MEMORY, info: nil) }
+        defer { onig_free_match_param(parameters) }
+        onig_initialize_match_param(parameters)
+        onig_set_retry_limit_in_match_of_match_param(parameters, retries)
+        let found = text.utf8CString.withUnsafeBytes { bytes in
+            let start = bytes.assumingMemoryBound(to: UInt8.self).baseAddress
+            let end = start.map { $0 + bytes.count - 1 }
+            return onig_match_with_param(compiled, start, end, start, nil, ONIG_OPTION_NONE, parameters)
+        }
+        if found == ONIG_MISMATCH { return false }
+        guard found >= 0 else { throw Self.failure(code: found, info: nil) }
+        return true
     }
 
     private static func failure(code: CInt, info: UnsafeMutablePointer<OnigErrorInfo>?) -> Failure {

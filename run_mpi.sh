@@ -120,8 +120,7 @@ build_command() {
         if [ -n "$2${SLURM_JOB_ID:-}" ] || (($1 * threads <= cores)); then
             command+=(--map-by "slot:PE=$threads" --bind-to core)
         else
-            # Threads that wait by spinning would keep others from the cores that they share.
-            command+=(--oversubscribe --bind-to none -x OMP_WAIT_POLICY=passive)
+            command+=(--oversubscribe --bind-to none)
         fi
         ((EUID != 0)) || command+=(--allow-run-as-root)
         # shellcheck disable=SC2206  # the user writes several flags in one variable

@@ -90,7 +90,7 @@ with tempfile.TemporaryDirectory() as scratch:
     command = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "-n", str(arguments.ranks), "sh", "-c", shell, "sh",
                binary, "compress", str(recipe), *(["--memory-per-rank", str(limit)] if limit else []), *more]
     start = time.monotonic()
-    process = subprocess.Popen(command, env=dict(os.environ, OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive"))
+    process = subprocess.Popen(command, env=dict(os.environ, OMP_NUM_THREADS="1"))
     pids, sampled = {}, {}
     while process.poll() is None:
         for path in pathlib.Path(scratch).glob("rank.*"):

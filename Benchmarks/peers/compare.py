@@ -31,19 +31,21 @@ def refuse_a_busy_machine():
         time.sleep(5)
 
 
-def run(command, environment):
+def run(command, environment, folder=None):
     start = time.perf_counter()
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, cwd=folder)
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return time.perf_counter() - start, done.stdout
 
 
 def peer(arguments, name, output):
-    command = [arguments.venvs / name / "bin/python", HERE / PEERS[name], arguments.model, arguments.ids, arguments.sequences, arguments.length, arguments.bits, arguments.group, output]
+    # By absolute paths, since a peer runs where the logs that it leaves are taken away.
+    python, model, ids = (pathlib.Path(path).absolute() for path in (arguments.venvs / name / "bin/python", arguments.model, arguments.ids))
+    command = [python, HERE / PEERS[name], model, ids, arguments.sequences, arguments.length, arguments.bits, arguments.group, output]
     # GPTQModel does not start with fewer than 2 workers.
     threads = str(arguments.threads)
-    _, text = run(list(map(str, command)), {"OMP_NUM_THREADS": threads, "GPTQMODEL_CPU_WORKERS": threads})
+    _, text = run(list(map(str, command)), {"OMP_NUM_THREADS": threads, "GPTQMODEL_CPU_WORKERS": threads}, output.parent)
     return float(re.search(r"^seconds ([0-9.]+)$", text, re.MULTILINE).group(1))
 
 

@@ -28,7 +28,7 @@ final class CleaveProcess {
     convenience init(_ arguments: [String], ranks: Int? = nil, threads: Int = 1, environment: [String] = []) throws {
         let launcher = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300", "-n"]
         try self.init(
-            command: ["OMP_NUM_THREADS=\(threads)", "OMP_WAIT_POLICY=passive"] + (ranks.map { launcher + ["\($0)"] } ?? []) + ["env"] + environment + [Self.binary] + arguments)
+            command: ["OMP_NUM_THREADS=\(threads)"] + (ranks.map { launcher + ["\($0)"] } ?? []) + ["env"] + environment + [Self.binary] + arguments)
     }
 
     /// Starts a command, or a script of the repository, in the repository's root; variables may come before it, as for `env`.

@@ -78,7 +78,8 @@ let package = Package(
         .executableTarget(
             name: "cleave",
             dependencies: [
-                "Compression", "LinearAlgebra", "Measurement", "MessagePassing", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers", "Transformers",
+                "Compression", "LinearAlgebra", "Measurement", "MessagePassing", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
+                "Transformers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),

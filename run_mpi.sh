@@ -106,6 +106,8 @@ build_command() {
     else
         command=(mpirun -n "$1" --quiet -x OMP_NUM_THREADS -x OPENBLAS_NUM_THREADS -x CLEAVE_JOB_ID)
         [ -z "${CLEAVE_PROGRESS:-}" ] || command+=(-x CLEAVE_PROGRESS)
+        # What the libraries are told of the processor decides bits: it is the same on all hosts.
+        for variable in $(compgen -e | grep -E '^(OPENBLAS|DNNL|ONEDNN)_' | grep -v '^OPENBLAS_NUM_THREADS$'); do command+=(-x "$variable"); done
         if [ -n "$2" ]; then
             command+=(--hostfile "$2")
             # A daemon that is lost before it has called back is missed by ssh alone.

@@ -43,7 +43,8 @@ public final class GramSum: @unchecked Sendable {
     ) {
         let part = part ?? 0..<columns
         let ranges = Self.blocks(of: columns)
-        precondition(part.isEmpty || ranges.contains { $0.lowerBound == part.lowerBound } && ranges.contains { $0.upperBound == part.upperBound }, "part \(part)")
+        precondition(
+            part.isEmpty || ranges.contains { $0.lowerBound == part.lowerBound } && ranges.contains { $0.upperBound == part.upperBound }, "part \(part)")
         let sum = Matrix<Double>(zeros: part.upperBound, part.count)
         var blocks: [Block] = []
         func add(_ rows: Range<Int>, _ columns: Range<Int>) {

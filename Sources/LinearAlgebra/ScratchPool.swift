@@ -15,9 +15,10 @@ enum ScratchPool {
 
     /// Runs `body` with memory of at least `byteCount` bytes, aligned to a cache line.
     static func withScratch(byteCount: Int, _ body: (AlignedMemory) -> Void) {
-        let piece = free.withLock { free in
-            free.firstIndex { $0.byteCount >= byteCount }.map { free.remove(at: $0) }
-        } ?? Piece(memory: AlignedMemory(byteCount: byteCount), byteCount: byteCount)
+        let piece =
+            free.withLock { free in
+                free.firstIndex { $0.byteCount >= byteCount }.map { free.remove(at: $0) }
+            } ?? Piece(memory: AlignedMemory(byteCount: byteCount), byteCount: byteCount)
         withExtendedLifetime(piece) { body(piece.memory) }
         free.withLock { free in
             // The largest are kept: they serve the most products.

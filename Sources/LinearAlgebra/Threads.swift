@@ -58,6 +58,17 @@ public func parallelFor(_ count: Int, inUnitsOf length: Int, _ body: @Sendable (
     parallelFor((count + length - 1) / length) { unit in body(unit * length..<min((unit + 1) * length, count)) }
 }
 
+/// Runs `body` on rectangles that together make `0..<rows` times `0..<columns`, as `parallelFor` does.
+public func parallelFor(
+    _ rows: Int, _ columns: Int, inUnitsOf size: (rows: Int, columns: Int), _ body: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>) -> Void
+) {
+    let across = (columns + size.columns - 1) / size.columns
+    parallelFor((rows + size.rows - 1) / size.rows * across) { unit in
+        let (row, column) = (unit / across * size.rows, unit % across * size.columns)
+        body(row..<min(row + size.rows, rows), column..<min(column + size.columns, columns))
+    }
+}
+
 /// `[body(0), ... body(count - 1)]`, computed on the rank's threads as by `parallelFor`; throws the error of the lowest unit that failed.
 public func parallelMap<Value: Sendable>(_ count: Int, _ body: @Sendable (Int) throws -> Value) throws -> [Value] {
     let results = Mutex<[Result<Value, any Error>?]>(Array(repeating: nil, count: count))

@@ -54,9 +54,11 @@ public struct CompressedTensorsReader: WeightReader {
 
     public func options(_ linear: String, _ description: (String) -> TensorDescription?) throws(PackingError) -> QuantizationOptions {
         // A target is a name, a regular expression of names after `re:`, or a class.
-        let named = schemeOfName[linear] ?? schemes.firstIndex { scheme in
-            scheme.targets.contains { $0.hasPrefix("re:") && linear.range(of: "^(?:\($0.dropFirst(3)))", options: .regularExpression) != nil }
-        }
+        let named =
+            schemeOfName[linear]
+            ?? schemes.firstIndex { scheme in
+                scheme.targets.contains { $0.hasPrefix("re:") && linear.range(of: "^(?:\($0.dropFirst(3)))", options: .regularExpression) != nil }
+            }
         guard let place = named ?? schemeOfName["Linear"] else { throw PackingError("config.json names no scheme for the compressed linear \(linear)") }
         let scheme = schemes[place]
         let isPermuted = description(linear + ".weight_g_idx") != nil
@@ -80,7 +82,9 @@ public struct CompressedTensorsReader: WeightReader {
 
     public func shape(_ linear: String, _ options: QuantizationOptions, in tensors: some TensorSource) throws -> LinearShape {
         let name = linear + ".weight_shape"
-        guard let found = tensors.description(name), found.type == .i64, found.shape == [2] else { throw PackingError("tensor \(name) is missing or not I64 [2]") }
+        guard let found = tensors.description(name), found.type == .i64, found.shape == [2] else {
+            throw PackingError("tensor \(name) is missing or not I64 [2]")
+        }
         let (rows, columns) = try tensors.withBytes(of: name, bytes: nil) { (integer($0, 0), integer($0, 1)) }
         // What a file's data says is not to be trusted: it must fit the tensor that it describes.
         let stored = tensors.description(linear + codesSuffix)?.shape ?? []

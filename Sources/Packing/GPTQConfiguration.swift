@@ -47,9 +47,11 @@ extension GPTQConfiguration {
         var counts: [Settings: Int] = [:]
         for setting in settings { counts[setting, default: 0] += 1 }
         // Those of the most linears, of the first among equals.
-        guard let base = settings.max(by: { counts[$0, default: 0] < counts[$1, default: 0] }).flatMap({ most in
-            settings.first { counts[$0] == counts[most] }
-        }) else { return nil }
+        guard
+            let base = settings.max(by: { counts[$0, default: 0] < counts[$1, default: 0] }).flatMap({ most in
+                settings.first { counts[$0] == counts[most] }
+            })
+        else { return nil }
         var entries: [(key: String, value: JSONValue)] = [
             ("quant_method", "gptq"), ("bits", .integer(base.bits)), ("group_size", .integer(base.group)), ("desc_act", .boolean(base.isPermuted)),
             ("sym", .boolean(base.symmetric)), ("lm_head", false), ("checkpoint_format", .string(checkpointFormat)), ("format", .string(checkpointFormat)),
@@ -58,7 +60,8 @@ extension GPTQConfiguration {
         // Linears inside blocks that keep their weights; heads and embeddings are never taken for compressed.
         let kept = ignored.filter { relativeName($0) != nil }
         let others = zip(linears, settings).filter { $0.1 != base }
-        let dynamic = kept.map { (key: "-:" + exactPattern($0), value: [:] as JSONValue) }
+        let dynamic =
+            kept.map { (key: "-:" + exactPattern($0), value: [:] as JSONValue) }
             + others.map { (key: "+:" + exactPattern($0.0.name), value: override($0.1, base)) }
         if !dynamic.isEmpty { entries.append(("dynamic", .object(dynamic))) }
         if !kept.isEmpty, let inner = modulesInEveryBlock(linears.map(\.name), kept: kept) {

@@ -39,7 +39,9 @@ public struct GPTQReader: WeightReader {
         let name = linear + codesSuffix
         guard let found = tensors.description(name)?.shape, found.count == 2 else { throw PackingError("tensor \(name) is missing or not a matrix") }
         let (bits, overflow) = found[0].multipliedReportingOverflow(by: 32)
-        guard !overflow, found[0] > 0, bits % options.bits == 0 else { throw PackingError("tensor \(name) has \(found[0]) words a row, no whole number of codes") }
+        guard !overflow, found[0] > 0, bits % options.bits == 0 else {
+            throw PackingError("tensor \(name) has \(found[0]) words a row, no whole number of codes")
+        }
         return LinearShape(rows: found[1], columns: bits / options.bits)
     }
 

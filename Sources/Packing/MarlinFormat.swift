@@ -19,7 +19,8 @@ public struct MarlinFormat: WeightFormat {
         if linear.group != -1 && linear.group != 128 { return "Marlin has groups of 128 columns or whole rows (-1), not of \(linear.group); \(instead)" }
         if options.hasPermutedGroups { return "Marlin has no groups of permuted columns; use `act_order: groups`, `static_groups: true`, or `format: gptq`" }
         if linear.columns % 128 != 0 || linear.rows % 256 != 0 {
-            return "Marlin's tiles need columns in multiples of 128 and rows in multiples of 256, and its shape is [\(linear.rows), \(linear.columns)]; \(instead)"
+            return
+                "Marlin's tiles need columns in multiples of 128 and rows in multiples of 256, and its shape is [\(linear.rows), \(linear.columns)]; \(instead)"
         }
         return nil
     }

@@ -28,7 +28,8 @@ extension CompressionRun {
                 outcome.append(entry)
             }
         }
-        progress?.finish(block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "solved without a Hessian")
+        progress?.finish(
+            block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "solved without a Hessian")
     }
 }
 

@@ -199,7 +199,8 @@ final class CompressionRun {
         guard fallbacks.count > plan.recipe.maxFallbacks else { return }
         throw AgreedFailure(
             rank: 0, exitCode: PipelineError.Kind.badInput.rawValue,
-            description: "\(fallbacks.count) linears had to be \(remedies.sorted().joined(separator: " or ")), more than `max_fallbacks: \(plan.recipe.maxFallbacks)` allows:\n  "
+            description:
+                "\(fallbacks.count) linears had to be \(remedies.sorted().joined(separator: " or ")), more than `max_fallbacks: \(plan.recipe.maxFallbacks)` allows:\n  "
                 + fallbacks.joined(separator: "\n  "))
     }
 

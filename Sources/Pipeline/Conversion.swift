@@ -88,7 +88,8 @@ public struct Conversion {
         }
         if let known { return known }
         return Manifest(
-            cleave: cleaveVersion, format: format.rawValue, source: try SourceFiles(model, known: nil, world: world).entries, linears: [:], tensors: [:], files: [])
+            cleave: cleaveVersion, format: format.rawValue, source: try SourceFiles(model, known: nil, world: world).entries, linears: [:], tensors: [:],
+            files: [])
     }
 
     private func tile(_ linear: ConvertedLinear, _ index: Int) throws -> EncodedTile {

@@ -82,7 +82,8 @@ extension ConvertedLinear {
         }
         let rows = stride(from: 0, to: shape.rows, by: rowsAtOnce).map { $0..<min($0 + rowsAtOnce, shape.rows) }
         guard !rows.isEmpty, shape == LinearShape(rows: linear.rows, columns: linear.columns) else {
-            throw PipelineError(.badInput, "\(model.path): \(linear.name) is [\(shape.rows), \(shape.columns)], config.json says [\(linear.rows), \(linear.columns)]")
+            throw PipelineError(
+                .badInput, "\(model.path): \(linear.name) is [\(shape.rows), \(shape.columns)], config.json says [\(linear.rows), \(linear.columns)]")
         }
         self.options = options
         self.shape = shape

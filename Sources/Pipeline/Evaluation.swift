@@ -13,7 +13,9 @@ internal import Sharding
 /// log-likelihood is exponentiated.
 /// - Parameter stop: asked after every block.
 /// - Returns: the same result on every rank, the same bits for any number of ranks.
-public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, stop: StopConditions? = nil, world: Communicator, clock: PhaseClock) throws -> EvaluationReport {
+public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, stop: StopConditions? = nil, world: Communicator, clock: PhaseClock) throws
+    -> EvaluationReport
+{
     let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
     let loader = StageWeights(model: model, forward: forward, world: world, clock: clock, phase: nil)
     let windows = tokens.sequences

@@ -40,7 +40,9 @@ struct OutputPlan: Sendable {
         var origins: [String: TensorOrigin] = [:]
         var tensors: [TensorDescription] = []
         // The order of the source keeps its reading sequential.
-        for (name, tensor) in source.tensors.sorted(by: { ($0.value.file, $0.value.bytes.lowerBound, $0.key) < ($1.value.file, $1.value.bytes.lowerBound, $1.key) }) {
+        for (name, tensor) in source.tensors.sorted(by: {
+            ($0.value.file, $0.value.bytes.lowerBound, $0.key) < ($1.value.file, $1.value.bytes.lowerBound, $1.key)
+        }) {
             if let linear = linearOfWeight[name] {
                 for replacement in try format.tensors(linears[linear]) {
                     guard origins.updateValue(.linear(linear), forKey: replacement.name) == nil else {
@@ -86,9 +88,10 @@ struct OutputPlan: Sendable {
     /// Bytes of everything that stands for the weights of compressed linears.
     private var compressedBytes: Int {
         content.files.reduce(0) { sum, file in
-            sum + file.tensors.reduce(0) { total, tensor in
-                if case .linear = content.origins[tensor.name] { total + tensor.byteCount } else { total }
-            }
+            sum
+                + file.tensors.reduce(0) { total, tensor in
+                    if case .linear = content.origins[tensor.name] { total + tensor.byteCount } else { total }
+                }
         }
     }
 

@@ -120,4 +120,3 @@ private struct LinearState {
         needsThresholds = !comparisons.isEmpty && committedTile == nil
     }
 }
-

@@ -56,7 +56,8 @@ struct TileSolver: Sendable {
         return try naming(index) {
             switch (treatment.method, factors[FactorSettings(treatment)]) {
             case (.gptq, .factor(let factor)?):
-                return EncodedTile(try gptq(weights: weights, factor: complete(factor), options: options, measuringEnergy: stage.isSampled(index)), options: options)
+                return EncodedTile(
+                    try gptq(weights: weights, factor: complete(factor), options: options, measuringEnergy: stage.isSampled(index)), options: options)
             case (.gptq, nil):
                 throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
             case (_, .factor(let factor)?):
@@ -98,7 +99,9 @@ struct TileSolver: Sendable {
     }
 
     private func complete(_ factor: StageFactor) throws -> Factor {
-        guard let complete = factor.complete else { throw PipelineError(.internalError, "a tile that needs the whole of its factor, which lies over the ranks") }
+        guard let complete = factor.complete else {
+            throw PipelineError(.internalError, "a tile that needs the whole of its factor, which lies over the ranks")
+        }
         return complete
     }
 

@@ -127,7 +127,8 @@ private struct TokenSource {
         }
         if let position = ids.firstIndex(where: { $0 < 0 || $0 >= vocabularySize }) {
             throw PipelineError(
-                .badInput, "\(path): id \(ids[position]) at position \(position) is outside the model's vocabulary of \(vocabularySize); "
+                .badInput,
+                "\(path): id \(ids[position]) at position \(position) is outside the model's vocabulary of \(vocabularySize); "
                     + "the ids were made with another tokenizer")
         }
         return ids

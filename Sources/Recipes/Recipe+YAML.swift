@@ -30,9 +30,10 @@ extension Recipe {
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
                 "memory_per_rank", "weights", "max_fallbacks",
             ])
-        let base = try top.mapping("compress", keys: TreatmentSettings.keys).map { mapping throws(RecipeError) in
-            try TreatmentSettings(mapping, base: TreatmentSettings())
-        } ?? TreatmentSettings()
+        let base =
+            try top.mapping("compress", keys: TreatmentSettings.keys).map { mapping throws(RecipeError) in
+                try TreatmentSettings(mapping, base: TreatmentSettings())
+            } ?? TreatmentSettings()
         self.model = if let model { model } else { try top.required("model") }
         self.output = if let output { output } else { try top.required("output") }
         propagation = try top.choice("propagation") ?? .stage

@@ -37,7 +37,8 @@ struct TreatmentSettings {
             return .failure(Contradiction("`act_order: groups` is for groups of 16 columns or more that are not static; use `act_order: true`"))
         }
         if !isGPTQ, grid == .hessian || grid == .solved {
-            return .failure(Contradiction("`grid: \(grid.rawValue)` needs a Hessian, which `method: \(method.rawValue)` does not round with; use minmax or mse"))
+            return .failure(
+                Contradiction("`grid: \(grid.rawValue)` needs a Hessian, which `method: \(method.rawValue)` does not round with; use minmax or mse"))
         }
         if grid == .solved, !hasDynamicGroups {
             return .failure(Contradiction("`grid: solved` is for groups of 16 columns or more that are not static; use `grid: hessian`"))

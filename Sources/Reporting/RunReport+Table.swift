@@ -9,9 +9,11 @@ extension RunReport {
             let seconds = ranks.map { $0.seconds[phase.rawValue] ?? 0 }
             let sum = seconds.reduce(0, +)
             guard sum > 0, let least = seconds.min(), let most = seconds.max() else { continue }
-            table.add([
-                phase.rawValue, formatSeconds(least), formatSeconds(sum / Double(ranks.count)), formatSeconds(most), "\(format(100 * sum / total, digits: 1)) %",
-            ] + rates(phase, seconds: sum))
+            table.add(
+                [
+                    phase.rawValue, formatSeconds(least), formatSeconds(sum / Double(ranks.count)), formatSeconds(most),
+                    "\(format(100 * sum / total, digits: 1)) %",
+                ] + rates(phase, seconds: sum))
         }
         let memory = ranks.map(\.peakMemoryBytes)
         let lines = [

@@ -23,10 +23,12 @@ package struct FactorSchedule {
             // The owner of the next panel has the most to update: the largest, and no fewer than others.
             let own = stride(from: index + 1, to: panels.count, by: ranks)
             let tiles = own.reduce(0) { $0 + panels.count - $1 }
-            critical += idling(tiles, threads) * own.reduce(0) { sum, later in
-                let target = panels[later]
-                return sum + 2 * width * Double(target.count) * (Double(columns - target.lowerBound) - Double(target.count) / 2)
-            }
+            critical +=
+                idling(tiles, threads)
+                * own.reduce(0) { sum, later in
+                    let target = panels[later]
+                    return sum + 2 * width * Double(target.count) * (Double(columns - target.lowerBound) - Double(target.count) / 2)
+                }
         }
     }
 

@@ -19,9 +19,10 @@ struct GroupShares {
         length = plan.recipe.calibration?.length ?? 0
         let sequences = (0..<assignment.ranks).map { rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
         ownSequences = sequences.max() ?? 0
-        groupSequences = stride(from: 0, to: assignment.ranks, by: assignment.groupSize).map { first in
-            sequences[assignment.group(of: first)].reduce(0, +)
-        }.max() ?? 0
+        groupSequences =
+            stride(from: 0, to: assignment.ranks, by: assignment.groupSize).map { first in
+                sequences[assignment.group(of: first)].reduce(0, +)
+            }.max() ?? 0
     }
 
     /// The share of a stage's weights with the member that has the most.

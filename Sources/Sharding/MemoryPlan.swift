@@ -111,8 +111,11 @@ extension Plan {
         }
         if let first = batches.first, first.count > 1, fits(ranks: ranks, batchSequences: 1) { remedies.append("`calibration.batch: 1` (another plan)") }
         if worst.name == "evaluate" { remedies.append("`evaluation: null`, and `cleave eval` on a larger machine") }
-        let freed = keepsActivations != true ? nil : try? memoryPlan(
-            ranks: ranks, threads: threads, base: base, limit: limit, tensorParallel: tensorParallel, nodes: nodes, windows: windows)
+        let freed =
+            keepsActivations != true
+            ? nil
+            : try? memoryPlan(
+                ranks: ranks, threads: threads, base: base, limit: limit, tensorParallel: tensorParallel, nodes: nodes, windows: windows)
         if freed != nil { remedies.append("--activations scratch") }
         throw MemoryShortage(limit: limit, phase: worst, remedies: remedies)
     }
@@ -164,9 +167,10 @@ extension MemoryModel {
         guard !stage.prunes, factor(stage, choice) > limit || solve(stage, choice) > limit else { return choice }
         choice.completeFactor = false
         let tiles = max(stage.tiles.count, 1)
-        choice.tilesAtOnce = stride(from: tiles, to: 0, by: -1).first { count in
-            solve(stage, StageResidency(hessianBlocks: choice.hessianBlocks, completeFactor: false, tilesAtOnce: count)) <= limit
-        } ?? 1
+        choice.tilesAtOnce =
+            stride(from: tiles, to: 0, by: -1).first { count in
+                solve(stage, StageResidency(hessianBlocks: choice.hessianBlocks, completeFactor: false, tilesAtOnce: count)) <= limit
+            } ?? 1
         return choice
     }
 }

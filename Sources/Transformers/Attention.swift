@@ -35,16 +35,18 @@ public struct Attention: Sendable, Equatable, Codable {
 
     /// Where a head (a key-value head for keys and values) lies: which of the stage's outputs, and which of its columns.
     func place(_ role: Role, head: Int) -> (output: Int, columns: Range<Int>) {
-        let part = switch role {
-        case .query: 0
-        case .key: 1
-        case .value: 2
-        }
-        let (output, index) = switch layout {
-        case .separate: (part, head)
-        case .thirds: (0, part * heads + head)
-        case .perHead: (0, 3 * head + part)
-        }
+        let part =
+            switch role {
+            case .query: 0
+            case .key: 1
+            case .value: 2
+            }
+        let (output, index) =
+            switch layout {
+            case .separate: (part, head)
+            case .thirds: (0, part * heads + head)
+            case .perHead: (0, 3 * head + part)
+            }
         return (output, index * headSize..<(index + 1) * headSize)
     }
 

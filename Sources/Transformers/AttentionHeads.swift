@@ -66,10 +66,11 @@ struct AttentionHeads: Sendable {
             cleave_softmax(line + visible.lowerBound, visible.count, attention.scale)
             (line + visible.upperBound).update(repeating: 0, count: seen.count - visible.upperBound)
         }
-        let probabilities: Operand = switch operands[0] {
-        case .f32: .f32(scores)
-        case .bf16: Operand(scores, compute: .bf16)
-        }
+        let probabilities: Operand =
+            switch operands[0] {
+            case .f32: .f32(scores)
+            case .bf16: Operand(scores, compute: .bf16)
+            }
         return product(probabilities, operand(.value, shared, seen))
     }
 

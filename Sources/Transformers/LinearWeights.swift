@@ -4,8 +4,10 @@ internal import LinearAlgebra
 
 /// Weight and bias of one linear, or of some of its rows.
 public struct LinearWeights: Sendable {
-    /// Enough that the weights, which every unit reads, weigh little beside the arithmetic.
-    private static let tokensPerUnit = 256
+    /// Tokens of a unit of products with packed weights: enough that the weights, which every unit reads, weigh little beside the arithmetic.
+    private static let tokensOfPacked = 256
+    /// Of products that lay out their operands each time; in bf16 a unit has all rows, since oneDNN is fast where its result has no gaps.
+    private static let (tokensOfPlain, rowsOfPlain) = (512, 1024)
 
     private enum Weight {
         case plain(Operand)
@@ -52,15 +54,20 @@ public struct LinearWeights: Sendable {
         return output
     }
 
-    /// x W^T. The tokens of a unit are a fixed number, so that bits do not depend on the threads.
+    /// x W^T, in units whose shapes do not follow from the number of threads: a product's shape decides its bits.
     private func product(_ input: Operand) -> Matrix<Float> {
         let result = Matrix<Float>(uninitialized: input.rows, shape.rows)
-        parallelFor(input.rows, inUnitsOf: Self.tokensPerUnit) { tokens in
-            switch (weight, input.rows(tokens)) {
-            case (.plain(let weight), let input): Transformers.multiply(input, weight, transposeB: true, into: result.rows(tokens))
-            case (.packed(let weight), .bf16(let input)): multiply(input, transposed: weight, into: result.rows(tokens))
-            case (.packed, .f32): preconditionFailure("fp32 activations for weights in bf16")
+        switch (weight, input) {
+        case (.packed(let weight), .bf16(let input)):
+            parallelFor(input.rows, inUnitsOf: Self.tokensOfPacked) { multiply(input.rows($0), transposed: weight, into: result.rows($0)) }
+        case (.plain(.bf16(let weight)), .bf16(let input)):
+            parallelFor(input.rows, inUnitsOf: Self.tokensOfPlain) { multiply(input.rows($0), weight, transposeB: true, into: result.rows($0)) }
+        case (.plain(.f32(let weight)), .f32(let input)):
+            parallelFor(input.rows, weight.rows, inUnitsOf: (Self.tokensOfPlain, Self.rowsOfPlain)) { tokens, rows in
+                multiply(input.rows(tokens), weight.rows(rows), transposeB: true, into: result.rows(tokens).columns(rows))
             }
+        default:
+            preconditionFailure("activations and weights of different types")
         }
         return result
     }

@@ -83,17 +83,12 @@ public enum Operand: Sendable {
 /// a op(b) in fp32, where op transposes when asked.
 func product(_ a: Operand, _ b: Operand, transposeB: Bool = false) -> Matrix<Float> {
     let result = Matrix<Float>(uninitialized: a.rows, transposeB ? b.rows : b.columns)
-    multiply(a, b, transposeB: transposeB, into: result)
-    return result
-}
-
-/// c = a op(b), where op transposes when asked.
-func multiply(_ a: Operand, _ b: Operand, transposeB: Bool, into c: Matrix<Float>) {
     switch (a, b) {
-    case (.f32(let a), .f32(let b)): LinearAlgebra.multiply(a, b, transposeB: transposeB, into: c)
-    case (.bf16(let a), .bf16(let b)): LinearAlgebra.multiply(a, b, transposeB: transposeB, into: c)
+    case (.f32(let a), .f32(let b)): multiply(a, b, transposeB: transposeB, into: result)
+    case (.bf16(let a), .bf16(let b)): multiply(a, b, transposeB: transposeB, into: result)
     default: preconditionFailure("a product of operands of different types")
     }
+    return result
 }
 
 /// The activations entering a stage: [tokens, columns].

@@ -39,7 +39,9 @@ struct CompressVerb: Verb {
 
     func validate() throws {
         if let maxHours, !(maxHours > 0) { throw ValidationError("--max-hours must be above 0, found \(maxHours)") }
-        if scratch != nil, activations == .memory || (activations == nil && memory.memoryPerRank == nil) { throw ValidationError("--scratch has no meaning without --activations scratch") }
+        if scratch != nil, activations == .memory || (activations == nil && memory.memoryPerRank == nil) {
+            throw ValidationError("--scratch has no meaning without --activations scratch")
+        }
     }
 
     func run(_ world: Communicator) throws {
@@ -75,7 +77,9 @@ struct CompressVerb: Verb {
         let wall = start.duration(to: .now) / .seconds(1)
         let peakMemory = peakResidentBytes()
         let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
-        if var report = try job.report(linears, tiles, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report) {
+        if var report = try job.report(
+            linears, tiles, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report)
+        {
             report.peakRate = peak
             try job.save(report)
             Console.output(common.json ? try jsonLine(report) : closingText(report, job))
@@ -130,7 +134,8 @@ struct CompressVerb: Verb {
         var text = "\n" + report.phaseTable()
         for line in report.deviations() { text += "note: \(line)\n" }
         if let summary = report.summaryTable() { text += "\n" + summary }
-        text += noMerge ? "committed in \(job.recipe.output); `cleave merge \(job.recipe.output)` assembles the checkpoint\n" : "verified \(job.recipe.output)\n"
+        text +=
+            noMerge ? "committed in \(job.recipe.output); `cleave merge \(job.recipe.output)` assembles the checkpoint\n" : "verified \(job.recipe.output)\n"
         return text
     }
 }

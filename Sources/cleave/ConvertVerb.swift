@@ -38,7 +38,8 @@ struct ConvertVerb: Verb {
         Console.output(
             common.json
                 ? try jsonLine(report)
-                : "converted \(report.linears) linears from \(report.from) to \(report.to) and verified \(output): \(formatBytes(report.bytes)) in \(report.files) files\n")
+                : "converted \(report.linears) linears from \(report.from) to \(report.to) and verified \(output): \(formatBytes(report.bytes)) in \(report.files) files\n"
+        )
     }
 }
 

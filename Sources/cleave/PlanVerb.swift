@@ -113,7 +113,8 @@ struct PlanVerb: Verb {
                 let stages = memory.stages.flatMap { $0 }
                 table.add(
                     ["\(outcome.ranks)"] + memory.phases.map { formatBytes($0.bytes) } + [
-                        "\(memory.tensorParallel)", memory.keepsActivations ? "memory" : "scratch", stages.compactMap(\.hessianBlocks).min().map { "from \($0 * GramSum.blockColumns)" } ?? "all",
+                        "\(memory.tensorParallel)", memory.keepsActivations ? "memory" : "scratch",
+                        stages.compactMap(\.hessianBlocks).min().map { "from \($0 * GramSum.blockColumns)" } ?? "all",
                         stages.allSatisfy(\.completeFactor) ? "complete" : "panels", stages.compactMap(\.tilesAtOnce).min().map { "from \($0)" } ?? "all",
                     ])
             case .failure(let shortage): shortages += "\(outcome.ranks) ranks: \(shortage)\n"
@@ -134,9 +135,10 @@ struct PlanVerb: Verb {
                 let rule = try plan.recipe.rules.first { try $0.match.matches(linear.linear.name) }
                 let quantization = treatment.bits.map { ["\($0)", "\(treatment.group)", treatment.grid.rawValue] } ?? ["", "", ""]
                 let sparsity = treatment.sparsity.map { sparsity in "\(sparsity)" + (treatment.maskBlock.map { " by \($0)" } ?? "") } ?? ""
-                table.add([linear.linear.name, shape, treatment.method.rawValue, sparsity] + quantization + [
-                    treatment.actOrder.rawValue, rule.map { $0.line.map { "line \($0)" } ?? $0.match.text } ?? "",
-                ])
+                table.add(
+                    [linear.linear.name, shape, treatment.method.rawValue, sparsity] + quantization + [
+                        treatment.actOrder.rawValue, rule.map { $0.line.map { "line \($0)" } ?? $0.match.text } ?? "",
+                    ])
             }
         }
         return table.text() + "\n"
@@ -163,7 +165,8 @@ struct PlanVerb: Verb {
             table.add(["\(ranks)"] + (seconds ?? Array(repeating: "?", count: 9)))
         }
         let note = predictions.contains { $0 == nil } ? "?: `cleave bench` on 2 ranks or more measures messages\n" : ""
-        let hosts = profile.hosts == 1 && rankCounts.contains { $0 > profile.ranks }
+        let hosts =
+            profile.hosts == 1 && rankCounts.contains { $0 > profile.ranks }
             ? "measured on one host: between hosts messages take other times, which `cleave bench` on several measures\n" : ""
         return "time on ranks of \(profile.threads) threads of \(profile.processor), without evaluation:\n" + table.text() + note + hosts
     }

@@ -56,7 +56,8 @@ import Testing
         for row in [0, 2, 4] { for column in 0..<64 { layer.weights[row, column] = abs(layer.weights[row, column]) } }
         let factor = try layer.factor(plain)
         let (free, bound) = (
-            try gptq(weights: layer.weights, factor: factor, options: plain), try gptq(weights: layer.weights, factor: factor, options: raised))
+            try gptq(weights: layer.weights, factor: factor, options: plain), try gptq(weights: layer.weights, factor: factor, options: raised)
+        )
         #expect(free.zeros.elements().contains(0) && bound.zeros.elements().allSatisfy { $0 >= 1 })
         guard grid == .minmax else { return }
         let rounded = try roundToNearest(weights: layer.weights, options: raised)

@@ -10,7 +10,9 @@ import Testing
 
     /// Method, sparsity and what is kept as.
     static let combinations: [(method: String, pruning: PruningOptions, content: TileContent)] = {
-        let scopes: [(String, PruningOptions.Scope)] = [("sparsegpt", .blocks(of: 128)), ("wanda", .rows), ("magnitude", .layer), ("magnitude", .blocks(of: 64))]
+        let scopes: [(String, PruningOptions.Scope)] = [
+            ("sparsegpt", .blocks(of: 128)), ("wanda", .rows), ("magnitude", .layer), ("magnitude", .blocks(of: 64)),
+        ]
         return scopes.flatMap { method, scope in
             [Sparsity.share(0.5), .share(0.8), .pattern(pruned: 2, of: 4), .pattern(pruned: 3, of: 16)].flatMap { sparsity in
                 [TileContent.values(.bf16), .codes(method == "sparsegpt" ? quantized : QuantizationOptions(bits: 4, group: 64, grid: .mse))].map {

@@ -80,7 +80,8 @@ import Testing
 
     @Test func evaluationIsTheSameOnAnyRanks() throws {
         let lines = try [1, 2, 3].map { ranks in
-            try CleaveProcess.run(["eval", "Demo/wikillama", "--data", "Demo/evaluation.txt", "--length", "128", "--sequences", "7", "--json"], ranks: ranks).output
+            try CleaveProcess.run(["eval", "Demo/wikillama", "--data", "Demo/evaluation.txt", "--length", "128", "--sequences", "7", "--json"], ranks: ranks)
+                .output
         }
         #expect(lines[0].contains("perplexity"))
         #expect(lines[1] == lines[0])

@@ -51,7 +51,8 @@ import Testing
         try SmallRun.expectEqual(path("compressed-tensors"), try SmallRun.files(path("ct")), "back in compressed-tensors")
         try #require(try convert(path("marlin"), "dense", path("dense"), ranks: 2).exitCode == 0)
         try #require(try SmallRun.compress(path("rounded"), Self.settings + marlin + ["format=dense"], ranks: 2).exitCode == 0)
-        try SmallRun.expectEqual(path("dense"), try SmallRun.files(path("rounded")).filter { $0.key != "cleave_manifest.json" }, "dense", butFor: "cleave_manifest.json")
+        try SmallRun.expectEqual(
+            path("dense"), try SmallRun.files(path("rounded")).filter { $0.key != "cleave_manifest.json" }, "dense", butFor: "cleave_manifest.json")
 
         try #require(try SmallRun.compress(path("halves"), Self.settings + ["format=gptq_v2"], ranks: 2).exitCode == 0)
         let refused = try convert(path("halves"), "compressed-tensors", path("refused"), ranks: 2)

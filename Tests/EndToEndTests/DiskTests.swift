@@ -6,7 +6,8 @@ import Testing
 @Suite(.serialized) struct DiskTests {
     /// Every kind of file that a run writes, and the rank that writes it.
     private static let files = [
-        ("cleave/lock", 0), ("cleave/recipe.json", 0), ("cleave/run.json", 0), ("/partial/", 1), ("/journal/", 1), ("/model-", 1), ("model.safetensors.index.json", 0),
+        ("cleave/lock", 0), ("cleave/recipe.json", 0), ("cleave/run.json", 0), ("/partial/", 1), ("/journal/", 1), ("/model-", 1),
+        ("model.safetensors.index.json", 0),
         ("tokenizer.json", 0), ("cleave_manifest.json", 0), ("/config.json", 0), ("cleave/report.json", 0),
     ]
 

@@ -37,7 +37,9 @@ struct Fault: CustomStringConvertible {
         let output = directory.path + "/faults.so"
         let compiler = Process()
         compiler.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        compiler.arguments = ["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", output, CleaveProcess.root + "/Tests/EndToEndTests/Faults/faults.c", "-ldl"]
+        compiler.arguments = [
+            "cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", output, CleaveProcess.root + "/Tests/EndToEndTests/Faults/faults.c", "-ldl",
+        ]
         try compiler.run()
         compiler.waitUntilExit()
         guard compiler.terminationStatus == 0 else { throw CocoaError(.executableLoad) }

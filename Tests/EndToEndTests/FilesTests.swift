@@ -26,7 +26,9 @@ import Testing
             let run = try SmallRun.compress("\(directory.path)/\(index)", rounding, ranks: 1, environment: fault.environment(library))
             #expect(run.exitCode == 0, "\(fault): \(run.errors)")
             let first = Fault(call: .write, path: path, number: 1, action: .error(ENOSPC))
-            #expect(try SmallRun.compress("\(directory.path)/\(index)-first", rounding, ranks: 1, environment: first.environment(library)).exitCode == 73, "\(first)")
+            #expect(
+                try SmallRun.compress("\(directory.path)/\(index)-first", rounding, ranks: 1, environment: first.environment(library)).exitCode == 73,
+                "\(first)")
         }
     }
 

@@ -44,7 +44,8 @@ import Testing
         try #require(try SmallRun.compress(directory.path + "/whole", ranks: 2).exitCode == 0)
         let reference = try SmallRun.files(directory.path + "/whole")
         let places: [(Fault.Call, String, Int)] = [
-            (.write, "/partial/", 3), (.fsync, "/partial/", 5), (.rename, "/partial/", 2), (.write, "/journal/", 1), (.write, "/journal/", 6), (.fsync, "/journal/", 4),
+            (.write, "/partial/", 3), (.fsync, "/partial/", 5), (.rename, "/partial/", 2), (.write, "/journal/", 1), (.write, "/journal/", 6),
+            (.fsync, "/journal/", 4),
             (.write, "/model-", 1), (.rename, "/model-", 1), (.write, "cleave_manifest", 1), (.rename, "cleave_manifest", 1), (.rename, "config.json", 1),
             (.write, "run.json", 1),
         ]

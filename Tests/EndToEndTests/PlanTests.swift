@@ -47,15 +47,16 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
         #expect(text.output.contains("none yet: the weights are not there"))
     }
 
-    @Test(arguments: [
-        (["plan"], 64, "give a recipe, or --shape"), (["plan", "--shape", "Demo", "--model", "Demo"], 64, "--model has no meaning"),
-        (["plan", "--shape", "no-such.json"], 66, "no-such.json: no such file"), (["plan", "--shape", "README.md"], 65, "README.md is not a JSON object"),
-        (["plan", "--shape", "Demo"], 66, "cannot read Demo/config.json"),
-        (["plan", "--shape", "Demo/wikillama", "--set", "compress.group=128"], 65, "not a multiple of the group"),
-        (["plan", "--shape", "Demo/wikillama", "--machine", "Demo/wikillama/config.json"], 65, "no machine profile of this version"),
-        (["compress", "Configs/demo.yaml", "--model", "Benchmarks/shapes/deepseek-v3"], 65, "can be planned (`cleave plan --shape`) and not run"),
-        (["compress", "Configs/demo.yaml", "--model", "Benchmarks/shapes/dense-540b"], 66, "neither model.safetensors nor"),
-    ] as [([String], Int32, String)])
+    @Test(
+        arguments: [
+            (["plan"], 64, "give a recipe, or --shape"), (["plan", "--shape", "Demo", "--model", "Demo"], 64, "--model has no meaning"),
+            (["plan", "--shape", "no-such.json"], 66, "no-such.json: no such file"), (["plan", "--shape", "README.md"], 65, "README.md is not a JSON object"),
+            (["plan", "--shape", "Demo"], 66, "cannot read Demo/config.json"),
+            (["plan", "--shape", "Demo/wikillama", "--set", "compress.group=128"], 65, "not a multiple of the group"),
+            (["plan", "--shape", "Demo/wikillama", "--machine", "Demo/wikillama/config.json"], 65, "no machine profile of this version"),
+            (["compress", "Configs/demo.yaml", "--model", "Benchmarks/shapes/deepseek-v3"], 65, "can be planned (`cleave plan --shape`) and not run"),
+            (["compress", "Configs/demo.yaml", "--model", "Benchmarks/shapes/dense-540b"], 66, "neither model.safetensors nor"),
+        ] as [([String], Int32, String)])
     func refusalsAreSaidOnce(arguments: [String], code: Int32, message: String) throws {
         let run = try CleaveProcess.run(arguments, ranks: 2)
         #expect(run.exitCode == code, "\(run.errors)")
@@ -67,9 +68,13 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
         let directory = try TemporaryDirectory()
         let output = directory.path + "/out"
         let settings = ["calibration.sequences=12", "calibration.length=96", "calibration.batch=2", "evaluation=null"].flatMap { ["--set", $0] }
-        let plan = try json(CleaveProcess.run(["plan", "Configs/demo.yaml", "--ranks", "\(ranks)", "--tensor-parallel", "\(tensorParallel)", "--json"] + settings))
+        let plan = try json(
+            CleaveProcess.run(["plan", "Configs/demo.yaml", "--ranks", "\(ranks)", "--tensor-parallel", "\(tensorParallel)", "--json"] + settings))
         let costs = try #require((plan["costs"] as? [[String: Double]])?.first)
-        try #require(CleaveProcess.run(["compress", "Configs/demo.yaml", "--output", output, "--no-merge", "--tensor-parallel", "\(tensorParallel)"] + settings, ranks: ranks).exitCode == 0)
+        try #require(
+            CleaveProcess.run(
+                ["compress", "Configs/demo.yaml", "--output", output, "--no-merge", "--tensor-parallel", "\(tensorParallel)"] + settings, ranks: ranks
+            ).exitCode == 0)
         let report = try #require(JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json"))) as? [String: Any])
         let found = try #require(report["ranks"] as? [[String: Any]])
         func operations(_ phase: String) -> Double { found.compactMap { ($0["operations"] as? [String: Double])?[phase] }.max() ?? 0 }

@@ -47,7 +47,10 @@ import Testing
     @Test(arguments: [("llama", ["compute=f32", "propagation=block"]), ("gpt2", ["format=dense"]), ("gpt_neox", ["propagation=block"])])
     func everyLayoutOfAttention(family: String, settings: [String]) throws {
         let model = try WideModel(columns: 2048, hidden: Self.hidden, blocks: 2, family: family)
-        let kept = ["llama": "'*.q_proj', '*.k_proj', '*.gate_proj', '*.up_proj'", "gpt2": "'*.c_fc', '*h.0.attn.c_attn'", "gpt_neox": "'*.dense_h_to_4h', '*.0.attention.query_key_value'"]
+        let kept = [
+            "llama": "'*.q_proj', '*.k_proj', '*.gate_proj', '*.up_proj'", "gpt2": "'*.c_fc', '*h.0.attn.c_attn'",
+            "gpt_neox": "'*.dense_h_to_4h', '*.0.attention.query_key_value'",
+        ]
         let flags = (settings + ["ignore=[\(kept[family] ?? "")]"]).flatMap { ["--set", $0] }
         _ = try compress(model, "reference", flags, ranks: 1)
         let reference = try SmallRun.files(model.output("reference"))
@@ -77,7 +80,8 @@ import Testing
         }
         func least(_ size: Int) throws -> Int {
             let words = try #require(
-                try refusal(["--memory-per-rank", "1MiB", "--tensor-parallel", "\(size)"]).components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
+                try refusal(["--memory-per-rank", "1MiB", "--tensor-parallel", "\(size)"]).components(separatedBy: "what would fit: memory_per_rank: ")
+                    .dropFirst().first)
             return try #require(Int(words.prefix { $0.isNumber })) << 20
         }
         let (alone, together) = (try least(1), try least(4))

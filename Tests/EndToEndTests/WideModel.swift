@@ -24,7 +24,9 @@ final class WideModel {
             case "gpt2":
                 let name = "h.\(block)."
                 // Stored transposed: a bias has as many numbers as the weight has columns.
-                for (linear, inputs, outputs) in [("attn.c_attn", hidden, 3 * hidden), ("attn.c_proj", hidden, hidden), ("mlp.c_fc", hidden, columns), ("mlp.c_proj", columns, hidden)] {
+                for (linear, inputs, outputs) in [
+                    ("attn.c_attn", hidden, 3 * hidden), ("attn.c_proj", hidden, hidden), ("mlp.c_fc", hidden, columns), ("mlp.c_proj", columns, hidden),
+                ] {
                     tensors += [(name + linear + ".weight", [inputs, outputs]), (name + linear + ".bias", [outputs])]
                 }
                 norm(name + "ln_1")
@@ -93,14 +95,15 @@ final class WideModel {
         var (entries, data, state) = ([String](), Data(), UInt64(1))
         for (name, shape) in tensors {
             let (start, count) = (data.count, shape.reduce(1, *))
-            data.append(contentsOf: [UInt8](unsafeUninitializedCapacity: 2 * count) { bytes, filled in
-                for index in 0..<count {
-                    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                    bytes[2 * index] = shape.count == 1 ? 0x80 : UInt8(truncatingIfNeeded: state >> 40)
-                    bytes[2 * index + 1] = shape.count == 1 ? 0x3f : UInt8(truncatingIfNeeded: 0x3d | (state >> 56) & 0x80)
-                }
-                filled = 2 * count
-            })
+            data.append(
+                contentsOf: [UInt8](unsafeUninitializedCapacity: 2 * count) { bytes, filled in
+                    for index in 0..<count {
+                        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                        bytes[2 * index] = shape.count == 1 ? 0x80 : UInt8(truncatingIfNeeded: state >> 40)
+                        bytes[2 * index + 1] = shape.count == 1 ? 0x3f : UInt8(truncatingIfNeeded: 0x3d | (state >> 56) & 0x80)
+                    }
+                    filled = 2 * count
+                })
             entries.append("\"\(name)\": {\"dtype\": \"BF16\", \"shape\": \(shape), \"data_offsets\": [\(start), \(data.count)]}")
         }
         let header = "{\(entries.joined(separator: ", "))}"

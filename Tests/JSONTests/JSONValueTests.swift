@@ -28,7 +28,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("plain é 😀 /", #""plain é 😀 /""#), ("\"\\\n\r\t", #""\"\\\n\r\t""#), ("\u{0}\u{1f}\u{8}", #""\u0000\u001f\b""#), ("a\u{301}\r\n", "\"a\u{301}\\r\\n\""),
+        ("plain é 😀 /", #""plain é 😀 /""#), ("\"\\\n\r\t", #""\"\\\n\r\t""#), ("\u{0}\u{1f}\u{8}", #""\u0000\u001f\b""#),
+        ("a\u{301}\r\n", "\"a\u{301}\\r\\n\""),
     ])
     func textsAreEscaped(text: String, json: String) throws {
         #expect(JSONValue.string(text).text() == json + "\n")

@@ -28,14 +28,22 @@ struct Format: Sendable, CustomTestStringConvertible {
 
     static let all = [
         Format(testDescription: "bf16", exponentBits: 8, fractionBits: 7) { source in
-            [Float](unsafeUninitializedCapacity: source.count) { Numbers.widen(bfloat16: source, into: $0.baseAddress!, count: source.count); $1 = source.count }
+            [Float](unsafeUninitializedCapacity: source.count) {
+                Numbers.widen(bfloat16: source, into: $0.baseAddress!, count: source.count); $1 = source.count
+            }
         } narrow: { source in
-            [UInt16](unsafeUninitializedCapacity: source.count) { Numbers.narrow(source, intoBFloat16: $0.baseAddress!, count: source.count); $1 = source.count }
+            [UInt16](unsafeUninitializedCapacity: source.count) {
+                Numbers.narrow(source, intoBFloat16: $0.baseAddress!, count: source.count); $1 = source.count
+            }
         },
         Format(testDescription: "f16", exponentBits: 5, fractionBits: 10) { source in
-            [Float](unsafeUninitializedCapacity: source.count) { Numbers.widen(float16: source, into: $0.baseAddress!, count: source.count); $1 = source.count }
+            [Float](unsafeUninitializedCapacity: source.count) {
+                Numbers.widen(float16: source, into: $0.baseAddress!, count: source.count); $1 = source.count
+            }
         } narrow: { source in
-            [UInt16](unsafeUninitializedCapacity: source.count) { Numbers.narrow(source, intoFloat16: $0.baseAddress!, count: source.count); $1 = source.count }
+            [UInt16](unsafeUninitializedCapacity: source.count) {
+                Numbers.narrow(source, intoFloat16: $0.baseAddress!, count: source.count); $1 = source.count
+            }
         },
     ]
 }

@@ -12,11 +12,12 @@ func packed(_ codes: [UInt8], bits: Int, step: Int = 1) -> [UInt32] {
 
 @Suite struct BitStreamTests {
     /// What GPTQ's packing makes of 32 codes (5 i + 1) mod 2^bits.
-    @Test(arguments: [
-        (2, [0x3939_3939, 0x3939_3939]), (3, [0xf19d_50f1, 0x50f1_9d50, 0x9d50_f19d]),
-        (4, [0x4fa5_0b61, 0xc72d_83e9, 0x4fa5_0b61, 0xc72d_83e9]),
-        (8, [0x100b_0601, 0x241f_1a15, 0x3833_2e29, 0x4c47_423d, 0x605b_5651, 0x746f_6a65, 0x8883_7e79, 0x9c97_928d]),
-    ] as [(Int, [UInt32])])
+    @Test(
+        arguments: [
+            (2, [0x3939_3939, 0x3939_3939]), (3, [0xf19d_50f1, 0x50f1_9d50, 0x9d50_f19d]),
+            (4, [0x4fa5_0b61, 0xc72d_83e9, 0x4fa5_0b61, 0xc72d_83e9]),
+            (8, [0x100b_0601, 0x241f_1a15, 0x3833_2e29, 0x4c47_423d, 0x605b_5651, 0x746f_6a65, 0x8883_7e79, 0x9c97_928d]),
+        ] as [(Int, [UInt32])])
     func gptqVectors(bits: Int, words: [UInt32]) {
         #expect(packed((0..<32).map { UInt8((5 * $0 + 1) % (1 << bits)) }, bits: bits) == words)
     }

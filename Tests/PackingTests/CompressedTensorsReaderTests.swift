@@ -48,7 +48,9 @@ import Testing
 
     /// Schemes by what is written, not by how they were found: what was read again is written alike.
     @Test func schemesThatReadAlikeAreOne() throws {
-        let linears = [QuantizationOptions(group: 32, grid: .mse), QuantizationOptions(group: 32, grid: .minmax)].map { SampleLinear([32], columns: 64, $0).linear }
+        let linears = [QuantizationOptions(group: 32, grid: .mse), QuantizationOptions(group: 32, grid: .minmax)].map {
+            SampleLinear([32], columns: 64, $0).linear
+        }
         #expect(try #require(try format.configuration(linears, ignored: []))["config_groups"]?.object?.count == 1)
     }
 }

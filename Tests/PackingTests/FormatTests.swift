@@ -29,7 +29,9 @@ struct SampleLinear {
 
     func elements<T: BitwiseCopyable>(_ tensor: String, _ format: any WeightFormat, as _: T.Type) throws -> [T] {
         let bytes = try bytes(tensor, format)
-        return bytes.withUnsafeBytes { raw in (0..<raw.count / MemoryLayout<T>.stride).map { raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.stride, as: T.self) } }
+        return bytes.withUnsafeBytes { raw in
+            (0..<raw.count / MemoryLayout<T>.stride).map { raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.stride, as: T.self) }
+        }
     }
 
     /// [rows, columns] of all tiles.
@@ -58,7 +60,9 @@ struct SampleLinear {
         let scales = sample.tiles.flatMap { $0.scales().elements() }
         #expect(try sample.elements("m.down.weight_scale", format, as: UInt16.self) == scales.map { BFloat16($0).bits })
         // Each row's codes are a stream of their own.
-        let codes = sample.tiles.flatMap { tile in (0..<tile.layout.rows).flatMap { packed((0..<96).map { [codes = tile.decoded().codes, row = $0] in codes[row, $0] }, bits: bits) } }
+        let codes = sample.tiles.flatMap { tile in
+            (0..<tile.layout.rows).flatMap { packed((0..<96).map { [codes = tile.decoded().codes, row = $0] in codes[row, $0] }, bits: bits) }
+        }
         #expect(try sample.elements("m.down.weight_packed", format, as: UInt32.self) == codes)
     }
 
@@ -87,7 +91,8 @@ struct SampleLinear {
         let sample = SampleLinear([32], columns: 64, QuantizationOptions(group: 32, actOrder: true, staticGroups: true))
         let text = try #require(try format.configuration([sample.linear], ignored: ["lm_head"])).text()
         for part in [
-            #""quant_method": "compressed-tensors""#, #""format": "pack-quantized""#, "\"ignore\": [\n    \"lm_head\"\n  ]", "\"targets\": [\n        \"Linear\"\n      ]",
+            #""quant_method": "compressed-tensors""#, #""format": "pack-quantized""#, "\"ignore\": [\n    \"lm_head\"\n  ]",
+            "\"targets\": [\n        \"Linear\"\n      ]",
             #""num_bits": 4"#, #""type": "int""#, #""symmetric": true"#, #""strategy": "group""#, #""group_size": 32"#, #""actorder": "weight""#,
         ] { #expect(text.contains(part), "\(part)") }
         #expect(try format.configuration([], ignored: [])?.text() == nil)
@@ -108,7 +113,8 @@ struct SampleLinear {
     /// A pruned linear of two tiles.
     private let sample: (linear: PackedLinear, tiles: [EncodedTile]) = {
         let tiles = [3, 2].map { rows in
-            let layout = TileLayout(rows: rows, columns: 4, content: .values(.bf16), pruning: PruningOptions(sparsity: .pattern(pruned: 2, of: 4), scope: .rows))
+            let layout = TileLayout(
+                rows: rows, columns: 4, content: .values(.bf16), pruning: PruningOptions(sparsity: .pattern(pruned: 2, of: 4), scope: .rows))
             let values = Matrix((0..<rows * 4).map { $0 % 4 < 2 ? Float($0 + rows) : 0 }, rows, 4)
             return EncodedTile(.values(ValueTile(values: values, loss: [], energy: [])), layout: layout)
         }

@@ -45,7 +45,8 @@ extension SampleLinear {
         try reader.check(linear.name, shape, options, tensors.description)
         let decoded = tiles.map { $0.decoded() }
         let expected = (
-            codes: decoded.flatMap { $0.codes.elements() }, scales: decoded.flatMap { $0.scales.elements() }, zeros: decoded.flatMap { $0.zeros.elements() })
+            codes: decoded.flatMap { $0.codes.elements() }, scales: decoded.flatMap { $0.scales.elements() }, zeros: decoded.flatMap { $0.zeros.elements() }
+        )
         for height in [linear.rows, 32, 7] {
             var (codes, scales, zeros): ([UInt8], [Float], [UInt8]) = ([], [], [])
             for start in stride(from: 0, to: linear.rows, by: height) {
@@ -75,11 +76,12 @@ extension SampleLinear {
         return SampleLinear([EncodedTile(tile, options: options)])
     }
 
-    @Test(arguments: [
-        (2, [0x3939_3939, 0x3939_3939]), (3, [0xf19d_50f1, 0x50f1_9d50, 0x9d50_f19d]),
-        (4, [0x4fa5_0b61, 0xc72d_83e9, 0x4fa5_0b61, 0xc72d_83e9]),
-        (8, [0x100b_0601, 0x241f_1a15, 0x3833_2e29, 0x4c47_423d, 0x605b_5651, 0x746f_6a65, 0x8883_7e79, 0x9c97_928d]),
-    ] as [(Int, [UInt32])])
+    @Test(
+        arguments: [
+            (2, [0x3939_3939, 0x3939_3939]), (3, [0xf19d_50f1, 0x50f1_9d50, 0x9d50_f19d]),
+            (4, [0x4fa5_0b61, 0xc72d_83e9, 0x4fa5_0b61, 0xc72d_83e9]),
+            (8, [0x100b_0601, 0x241f_1a15, 0x3833_2e29, 0x4c47_423d, 0x605b_5651, 0x746f_6a65, 0x8883_7e79, 0x9c97_928d]),
+        ] as [(Int, [UInt32])])
     func codesRunDownTheColumns(bits: Int, words: [UInt32]) throws {
         let sample = vectors(bits: bits)
         #expect(try sample.elements("m.down.qweight", second, as: UInt32.self) == words.flatMap { [UInt32](repeating: $0, count: 32) })
@@ -165,7 +167,9 @@ extension SampleLinear {
         #expect(try first.companions([sample.linear], ignored: ["lm_head"]).map(\.name) == ["quantize_config.json"])
         #expect(try first.companions([sample.linear], ignored: ["lm_head"])[0].text == value.text())
         // Order is kept for a conversion to a format that names it.
-        let options = try sample.reader(first).options("m.down") { name in name == "m.down.scales" ? try? TensorDescription(name: name, type: .f16, shape: [1]) : nil }
+        let options = try sample.reader(first).options("m.down") { name in
+            name == "m.down.scales" ? try? TensorDescription(name: name, type: .f16, shape: [1]) : nil
+        }
         #expect(options == QuantizationOptions(group: 32, actOrder: true, staticGroups: true, scaleType: .f16))
     }
 
@@ -174,18 +178,23 @@ extension SampleLinear {
         func linear(_ name: String, _ options: QuantizationOptions) -> PackedLinear {
             PackedLinear(name: name, sourceType: .bf16, isTransposed: false, tiles: SampleLinear([32], columns: 64, options).linear.tiles)
         }
-        let linears = [linear("model.layers.0.a", four), linear("model.layers.0.b", eight), linear("model.layers.1.a", four), linear("model.layers.1.b", eight)]
+        let linears = [
+            linear("model.layers.0.a", four), linear("model.layers.0.b", eight), linear("model.layers.1.a", four), linear("model.layers.1.b", eight),
+        ]
         let value = try #require(try second.configuration(linears, ignored: ["model.layers.0.c", "model.layers.1.c", "lm_head"]))
-        #expect(value["dynamic"]?.object?.map(\.key) == [
-            #"-:^model\.layers\.0\.c$"#, #"-:^model\.layers\.1\.c$"#, #"+:^model\.layers\.0\.b$"#, #"+:^model\.layers\.1\.b$"#,
-        ])
+        #expect(
+            value["dynamic"]?.object?.map(\.key) == [
+                #"-:^model\.layers\.0\.c$"#, #"-:^model\.layers\.1\.c$"#, #"+:^model\.layers\.0\.b$"#, #"+:^model\.layers\.1\.b$"#,
+            ])
         #expect(value["modules_in_block_to_quantize"]?.array?[0].array?.map(\.string) == ["a", "b"])
         let reader = try weightReader(JSONValue(parsing: Array(value.text().utf8)))
         func options(_ name: String) throws -> QuantizationOptions { try reader.options(name) { try? TensorDescription(name: $0, type: .f16, shape: [1]) } }
         #expect(try options("model.layers.1.a") == four && options("model.layers.1.b") == eight)
         #expect(throws: PackingError.self) { try options("model.layers.1.c") }
         // Blocks that differ cannot be told to transformers.
-        #expect(try #require(try second.configuration(linears, ignored: ["model.layers.0.c", "model.layers.2.a", "lm_head"]))["modules_in_block_to_quantize"] == nil)
+        #expect(
+            try #require(try second.configuration(linears, ignored: ["model.layers.0.c", "model.layers.2.a", "lm_head"]))["modules_in_block_to_quantize"] == nil
+        )
     }
 
     @Test(arguments: [

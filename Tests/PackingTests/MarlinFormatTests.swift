@@ -61,7 +61,9 @@ import Testing
     }
 
     @Test func whatMarlinLacksIsRefused() {
-        func refusal(_ rows: Int, _ columns: Int, _ options: QuantizationOptions) -> String? { format.refusal(SampleLinear([rows], columns: columns, options).linear) }
+        func refusal(_ rows: Int, _ columns: Int, _ options: QuantizationOptions) -> String? {
+            format.refusal(SampleLinear([rows], columns: columns, options).linear)
+        }
         #expect(refusal(256, 128, QuantizationOptions(group: 128, actOrder: true, wholeGroups: true)) == nil)
         #expect(refusal(256, 128, QuantizationOptions(bits: 8, group: 128))?.contains("4 bits") == true)
         #expect(refusal(256, 128, QuantizationOptions(group: 128, symmetric: false))?.contains("symmetric") == true)

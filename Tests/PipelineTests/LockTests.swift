@@ -20,7 +20,8 @@ extension PipelineTests {
             let first = try model.job()
             _ = try first.enter()
             let refusal = message { _ = try model.job().enter() }
-            #expect(refusal?.contains("another run is working in \(model.output)/cleave: host \(Session.hostName), pid \(getpid())") == true, "\(refusal ?? "")")
+            #expect(
+                refusal?.contains("another run is working in \(model.output)/cleave: host \(Session.hostName), pid \(getpid())") == true, "\(refusal ?? "")")
             withExtendedLifetime(first) {}
         }
 

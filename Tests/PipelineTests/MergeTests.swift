@@ -35,7 +35,9 @@ extension PipelineTests {
                 let tensors = try SafetensorsFile(path: model.output + "/" + shard).entries
                 #expect(tensors.count == 1 || tensors.reduce(0) { $0 + $1.description.byteCount } <= limit)
             }
-            let (found, expected) = (Checkpoint(index: try CheckpointIndex(directory: model.output)), Checkpoint(index: try CheckpointIndex(directory: whole.output)))
+            let (found, expected) = (
+                Checkpoint(index: try CheckpointIndex(directory: model.output)), Checkpoint(index: try CheckpointIndex(directory: whole.output))
+            )
             #expect(found.names == expected.names)
             for name in found.names {
                 #expect(try found.withBytes(of: name) { Array($0) } == expected.withBytes(of: name) { Array($0) }, "\(name)")
@@ -66,7 +68,8 @@ extension PipelineTests {
             }
             let problems = try verify(model.output, world: TestWorld.world).problems
             let parts = [
-                "flip": "checksum", "truncate": "5 bytes, the manifest says", "remove": "missing", "config": "config.json: checksum", "index": "index.json: checksum",
+                "flip": "checksum", "truncate": "5 bytes, the manifest says", "remove": "missing", "config": "config.json: checksum",
+                "index": "index.json: checksum",
             ]
             #expect(problems.contains { $0.contains(parts[kind] ?? "?") }, "\(problems)")
         }
@@ -107,11 +110,13 @@ extension PipelineTests {
 
         /// Every combination that a recipe allows runs, also those that fall back.
         @Test(arguments: [
-            ["compress={method: rtn, act_order: true, static_groups: false, group: 32}", "format=dense"], ["compress={static_groups: false, grid: solved, act_order: false, group: 32}"],
+            ["compress={method: rtn, act_order: true, static_groups: false, group: 32}", "format=dense"],
+            ["compress={static_groups: false, grid: solved, act_order: false, group: 32}"],
             ["compress={method: rtn, grid: mse, group: 32}"], ["compress={bits: 3, group: 16, static_groups: false, symmetric: false}", "format=dense"],
             ["compress={method: sparsegpt, sparsity: 0.5}"], ["compress={method: sparsegpt, sparsity: 2:4, bits: 4, group: 32}"],
             ["compress={method: sparsegpt, sparsity: 0.5, bits: 4, group: 32, static_groups: true}"],
-            ["compress={method: sparsegpt, sparsity: 0.5, bits: 4, group: 32}", "format=gptq"], ["compress={method: wanda, sparsity: 2:4}", "format=dense"], ["compress={method: magnitude, sparsity: 0.5, bits: 8, group: -1}", "calibration=null"],
+            ["compress={method: sparsegpt, sparsity: 0.5, bits: 4, group: 32}", "format=gptq"], ["compress={method: wanda, sparsity: 2:4}", "format=dense"],
+            ["compress={method: magnitude, sparsity: 0.5, bits: 8, group: -1}", "calibration=null"],
             ["compress={bits: 8, group: -1}", "propagation=block"], ["compress={group: 32}", "propagation=none", "compute=bf16"],
         ])
         func treatments(overrides: [String]) throws {

@@ -69,8 +69,10 @@ extension PipelineTests {
             try dense.finish(["format=dense"])
             let perplexities = try [packed, dense].map { model in
                 let tokens = try TokenSequences.windows(source: model.path + "/ids.npy", length: 32, count: 5, tokenizer: "", vocabularySize: 50)
-                return try evaluate(Model(path: model.output, reading: .mapped, world: TestWorld.world), tokens, compute: .f32, world: TestWorld.world, clock: PhaseClock())
-                    .perplexity
+                return try evaluate(
+                    Model(path: model.output, reading: .mapped, world: TestWorld.world), tokens, compute: .f32, world: TestWorld.world, clock: PhaseClock()
+                )
+                .perplexity
             }
             // Dense weights are rounded to bf16 once more.
             #expect(abs(perplexities[0] / perplexities[1] - 1) < 0.02)

@@ -33,7 +33,9 @@ extension PipelineTests {
             case 1: try FileManager.default.removeItem(atPath: model.path + "/" + partial)
             case 2: try model.write(String(text.dropLast(20)), journal)
             case 3: try model.write(text + "{\"entry\":", journal)
-            default: try model.write(text.replacingOccurrences(of: #""count":1"#, with: #""count":9"#).replacingOccurrences(of: #""block":1"#, with: #""block":0"#), journal)
+            default:
+                try model.write(
+                    text.replacingOccurrences(of: #""count":1"#, with: #""count":9"#).replacingOccurrences(of: #""block":1"#, with: #""block":0"#), journal)
             }
             let second = try model.compress()
             #expect(second.tiles.solved + second.tiles.reused == total)

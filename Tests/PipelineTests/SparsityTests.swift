@@ -38,7 +38,8 @@ extension PipelineTests {
         @Test func besidePackedLinearsTheyAreNamed() throws {
             let model = try TinyModel()
             let settings = [
-                "compress={method: sparsegpt, sparsity: 2:4}", "rules=[{match: '*.down_proj', bits: 4, group: 32}, {match: '*.o_proj', method: gptq, group: 32}, {match: '*'}]",
+                "compress={method: sparsegpt, sparsity: 2:4}",
+                "rules=[{match: '*.down_proj', bits: 4, group: 32}, {match: '*.o_proj', method: gptq, group: 32}, {match: '*'}]",
             ]
             let linears = try model.compress(settings).linears
             try model.merge(settings)

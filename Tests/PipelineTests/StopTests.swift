@@ -35,7 +35,9 @@ extension PipelineTests {
             let last = try model.compress(settings)
             #expect(last.tiles.solved == 0 && last.tiles.reused == total)
             try model.merge(settings)
-            for name in ["model.safetensors", "config.json", "cleave_manifest.json"] { #expect(try model.read("out/" + name) == undisturbed.read("out/" + name)) }
+            for name in ["model.safetensors", "config.json", "cleave_manifest.json"] {
+                #expect(try model.read("out/" + name) == undisturbed.read("out/" + name))
+            }
         }
 
         @Test func aFileAsksToStopOnce() throws {

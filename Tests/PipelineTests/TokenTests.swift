@@ -70,7 +70,8 @@ extension PipelineTests {
             _ = try NumpyArray.write([1, -1, 2], to: folder.path + "/negative.npy")
             let cases = [
                 ("ids.npy", ", sequences: 90, length: 10", "800 tokens, enough for 80 sequences of 10; 90 are asked for"),
-                ("ids.npy", ", sequences: 16777216, length: 16777216, skip: 16777216", "are asked for"), ("ids.npy", ", sequences: 1, length: 10", "outside the model's vocabulary of 20"),
+                ("ids.npy", ", sequences: 16777216, length: 16777216, skip: 16777216", "are asked for"),
+                ("ids.npy", ", sequences: 1, length: 10", "outside the model's vocabulary of 20"),
                 ("negative.npy", ", sequences: 1, length: 2", "id -1 at position 1"), ("missing.txt", "", "no such file"), ("empty.txt", "", "is empty"),
                 ("latin.txt", "", "not valid UTF-8"), ("bad.jsonl", "", "record 2 is not a JSON object"), ("empty.jsonl", "", "holds no text"),
                 ("model", "", "is a directory"), ("model/model.safetensors", "", "expected one tensor"),

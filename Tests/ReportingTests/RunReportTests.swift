@@ -11,8 +11,10 @@ import Testing
             calibration: CalibrationReport(source: "text.txt", sequences: 2, length: 3, seed: .max, idsHash: "ab"), tiles: TileCounts(solved: 3, reused: 1),
             wallSeconds: 75)
         report.ranks = [
-            RankReport(rank: 0, host: "a", seconds: [.forward: 3, .solve: 1], operations: [.forward: 6e9], bytesSent: 10, bytesRead: 1500, peakMemoryBytes: 3_000_000),
-            RankReport(rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], operations: [.forward: 3e9], bytesSent: 20, bytesRead: 500, peakMemoryBytes: 2_000_000),
+            RankReport(
+                rank: 0, host: "a", seconds: [.forward: 3, .solve: 1], operations: [.forward: 6e9], bytesSent: 10, bytesRead: 1500, peakMemoryBytes: 3_000_000),
+            RankReport(
+                rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], operations: [.forward: 3e9], bytesSent: 20, bytesRead: 500, peakMemoryBytes: 2_000_000),
         ]
         var fallback = LinearReport(name: "layers.0.q", method: "gptq", bits: 4, group: 128, columns: 256)
         fallback.fallback = "no inputs"

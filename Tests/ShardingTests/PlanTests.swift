@@ -47,7 +47,11 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         #expect(plan.batches.flatMap { Array($0) } == Array(0..<calibration.sequences))
         let size = try #require(plan.batches.first).count
         #expect(plan.batches.dropLast().allSatisfy { $0.count == size })
-        if let batch = calibration.batch { #expect(size == min(batch, calibration.sequences)) } else if plan.batches.count > 1 { #expect(size * calibration.length >= 2048) }
+        if let batch = calibration.batch {
+            #expect(size == min(batch, calibration.sequences))
+        } else if plan.batches.count > 1 {
+            #expect(size * calibration.length >= 2048)
+        }
     }
 
     @Test func theFirstRuleThatMatchesWinsAndIgnoreWinsOverAll() throws {

@@ -111,7 +111,8 @@ import Transformers
         let thousand = try #require(plan.prediction(ranks: 1000, files: files, on: connected()))
         #expect(thousand.solve >= 0.999 * hundred.solve && thousand.forward == hundred.forward && thousand.hessian == hundred.hessian)
         // One tile for a rank: its other threads have nothing to solve.
-        let idle = try #require(plan.prediction(ranks: 1000, files: FileVolumes(sourceBytes: 0, outputBytes: 0, outputFiles: 1, bitsPerWeight: 0), on: connected(threads: 8)))
+        let idle = try #require(
+            plan.prediction(ranks: 1000, files: FileVolumes(sourceBytes: 0, outputBytes: 0, outputFiles: 1, bitsPerWeight: 0), on: connected(threads: 8)))
         #expect(idle.solve > 7 * thousand.solve, "\(idle.solve) \(thousand.solve)")
     }
 

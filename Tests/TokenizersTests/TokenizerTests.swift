@@ -48,8 +48,7 @@ import Tokenizers
     }
 
     /// A quadratic method would need minutes.
-    @Test(.timeLimit(.minutes(1)), arguments: Fixture.all) func aLongPieceTakesNoLongerThanManyShortOnes(fixture: Fixture) throws
-    {
+    @Test(.timeLimit(.minutes(1)), arguments: Fixture.all) func aLongPieceTakesNoLongerThanManyShortOnes(fixture: Fixture) throws {
         let tokenizer = try fixture.tokenizer()
         for text in ["a", " ", "e\u{301}"].map({ String(repeating: $0, count: 40_000) }) {
             #expect(try !tokenizer.encode(text).isEmpty)

@@ -15,10 +15,11 @@ private let sizes = [1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 33, 64, 100, 257, 1000]
         var result = values
         function.apply(to: &result, count: result.count)
         // Far out, exp sees the rounding of its large argument.
-        let worst = zip(values, result).map { x, y in
-            let expected = function(Double(x))
-            return abs(Double(y) - expected) / (abs(expected) * (1 + Double(x * x) / 8) + 1e-25)
-        }.max() ?? .infinity
+        let worst =
+            zip(values, result).map { x, y in
+                let expected = function(Double(x))
+                return abs(Double(y) - expected) / (abs(expected) * (1 + Double(x * x) / 8) + 1e-25)
+            }.max() ?? .infinity
         #expect(worst < 1e-6)
     }
 

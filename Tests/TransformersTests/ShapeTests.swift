@@ -63,7 +63,8 @@ private let small = """
     }
 
     @Test(arguments: [
-        ("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9", "num_experts_per_tok"), ("\"n_routed_experts\": 8", "\"n_routed_experts\": 16000000", "n_routed_experts"),
+        ("\"num_experts_per_tok\": 2", "\"num_experts_per_tok\": 9", "num_experts_per_tok"),
+        ("\"n_routed_experts\": 8", "\"n_routed_experts\": 16000000", "n_routed_experts"),
         ("\"kv_lora_rank\": 16, ", "", "kv_lora_rank"),
     ])
     func mistakesAreNamed(part: String, replacement: String, key: String) {

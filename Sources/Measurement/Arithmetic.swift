@@ -15,28 +15,32 @@ extension Measurement {
     public func peak(_ compute: Compute) throws -> Double {
         let (tokens, columns) = (Self.tokens, Self.columns / 2)
         let x = random(tokens, columns), weight = random(columns, columns)
-        let output = Matrix<Float>(uninitialized: tokens, columns)
-        let operations = 2 * Double(tokens) * Double(columns) * Double(columns)
         switch compute {
-        case .f32: return operations / (try watch.seconds { multiply(x, weight, transposeB: true, into: output) })
+        case .f32: return try productRate(tokens, columns) { multiply(x, weight, transposeB: true, into: $0) }
         case .bf16:
             let (x, weight) = (narrow(x), narrow(weight))
-            return operations / (try watch.seconds { multiply(x, weight, transposeB: true, into: output) })
+            return try productRate(tokens, columns) { multiply(x, weight, transposeB: true, into: $0) }
         }
+    }
+
+    /// The rate of products [tokens, columns] [columns, columns], of which each thread computes one.
+    private func productRate(_ tokens: Int, _ columns: Int, _ multiply: @Sendable (Matrix<Float>) -> Void) throws -> Double {
+        let outputs = (0..<Threads.count).map { _ in Matrix<Float>(uninitialized: tokens, columns) }
+        let seconds = try watch.seconds { parallelFor(outputs.count) { multiply(outputs[$0]) } }
+        return 2 * Double(outputs.count) * Double(tokens) * Double(columns) * Double(columns) / seconds
     }
 
     func measureArithmetic(_ rates: inout MachineProfile.Rates) throws {
         let (tokens, columns) = (Self.tokens, Self.columns)
         let x = random(tokens, columns), weight = random(columns, columns)
         let operations = 2 * Double(tokens) * Double(columns) * Double(columns)
-        let output = Matrix<Float>(uninitialized: tokens, columns)
-        rates.productFloat = operations / (try watch.seconds { multiply(x, weight, transposeB: true, into: output) })
+        rates.productFloat = try productRate(tokens, columns) { multiply(x, weight, transposeB: true, into: $0) }
         rates.gramFloat = operations / 2 / (try gramSeconds { $0.add(x) })
         // Where the CPU has no bf16 arithmetic, `compute: bf16` is fp32.
         (rates.productBFloat16, rates.gramBFloat16) = (rates.productFloat, rates.gramFloat)
         guard BFloat16.isAccelerated else { return }
         let (xBF16, weightBF16) = (narrow(x), narrow(weight))
-        rates.productBFloat16 = operations / (try watch.seconds { multiply(xBF16, weightBF16, transposeB: true, into: output) })
+        rates.productBFloat16 = try productRate(tokens, columns) { multiply(xBF16, weightBF16, transposeB: true, into: $0) }
         rates.gramBFloat16 = operations / 2 / (try gramSeconds { $0.add(xBF16) })
     }
 

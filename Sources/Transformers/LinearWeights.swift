@@ -4,8 +4,8 @@ internal import LinearAlgebra
 
 /// Weight and bias of one linear, or of some of its rows.
 public struct LinearWeights: Sendable {
-    /// Tokens of a unit of products with packed weights: enough that the weights, which every unit reads, weigh little beside the arithmetic.
-    private static let tokensOfPacked = 256
+    /// Tokens of a unit of products with packed weights: few, for many threads; oneDNN is as fast with them as with a thousand.
+    private static let tokensOfPacked = 64
     /// Of products that lay out their operands each time; in bf16 a unit has all rows, since oneDNN is fast where its result has no gaps.
     private static let (tokensOfPlain, rowsOfPlain) = (512, 1024)
 

@@ -77,9 +77,10 @@ def test_weights_and_losses(options, hessians, tmp_path):
             expected = scales[:, groups] * (codes.astype(float) - zeros[:, groups])
             # Equal codes of equal scales are equal weights.
             equal = torch.from_numpy(expected).float().bfloat16() == result[f"{BLOCK}{name}.weight"]
-            print(f"{name}: {equal.float().mean():.6f} equal, loss {losses[BLOCK + name]['loss'] / loss.sum() - 1:+.1e}")
-            assert equal.float().mean() >= 0.999, name
             # Where one number of a row falls to the other side of a tie, the rest of the row and its loss go another way.
+            strayed = int((~equal).any(dim=1).sum())
+            print(f"{name}: {equal.float().mean():.6f} equal, {strayed} rows strayed, loss {losses[BLOCK + name]['loss'] / loss.sum() - 1:+.1e}")
+            assert strayed <= max(1, len(equal) // 100), name
             tolerance = 1e-4 if equal.all() else 2e-3
             assert losses[BLOCK + name]["loss"] == pytest.approx(loss.sum(), rel=tolerance), name
             # Measured on the first 32 rows of every fourth tile, whose height follows from the rows of the whole stage.

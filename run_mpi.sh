@@ -89,7 +89,7 @@ elif ((${#arguments[@]} == 0)); then
 fi
 
 cores=$(nproc) # before OMP_NUM_THREADS is set, which nproc would report instead
-export OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
+export OMP_NUM_THREADS=$threads
 export CLEAVE_JOB_ID=${CLEAVE_JOB_ID:-${SLURM_JOB_ID:-$(hostname)-$$-$(date +%s)}}
 # Launchers put pipes between the ranks and the terminal, so cleave cannot see it by itself.
 [ -t 2 ] && export CLEAVE_PROGRESS=${CLEAVE_PROGRESS:-bar}
@@ -104,10 +104,10 @@ build_command() {
     if [ "$launcher" = srun ]; then
         command=(srun --mpi=pmix --kill-on-bad-exit=1 --ntasks="$1" --cpus-per-task="$threads" --cpu-bind=cores)
     else
-        command=(mpirun -n "$1" --quiet -x OMP_NUM_THREADS -x OPENBLAS_NUM_THREADS -x CLEAVE_JOB_ID)
+        command=(mpirun -n "$1" --quiet -x OMP_NUM_THREADS -x CLEAVE_JOB_ID)
         [ -z "${CLEAVE_PROGRESS:-}" ] || command+=(-x CLEAVE_PROGRESS)
         # What the libraries are told of the processor decides bits: it is the same on all hosts.
-        for variable in $(compgen -e | grep -E '^(OPENBLAS|DNNL|ONEDNN)_' | grep -v '^OPENBLAS_NUM_THREADS$'); do command+=(-x "$variable"); done
+        for variable in $(compgen -e | grep -E '^(OPENBLAS|DNNL|ONEDNN)_'); do command+=(-x "$variable"); done
         if [ -n "$2" ]; then
             command+=(--hostfile "$2")
             # A daemon that is lost before it has called back is missed by ssh alone.

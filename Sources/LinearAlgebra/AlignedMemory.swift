@@ -66,20 +66,12 @@ public enum LargeMemory {
     static var leastMapped: Int { least.load(ordering: .relaxed) }
     /// From this size on zeros come from the kernel.
     public static let leastZeroed = 64 << 20
-    /// Before something smaller, giving back what the heap has kept costs more than it is worth.
-    private static let leastRelief = 256 << 20
 
-    /// The heap keeps what is freed for the next user, so that the kernel zeroes a page once and not for every product. Pieces of 64 MiB and more, few and of
-    /// many sizes, still go back: kept, they would leave gaps that nothing fits.
+    /// What is freed stays in the heap for its next user: a fresh page costs a fault and its zeros, which can be a tenth of the time of a forward pass.
+    /// Only large matrices of zeros, few and partly written, still come from the system and go back to it.
     public static func keep() {
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, -1)
-        least.store(leastZeroed, ordering: .relaxed)
-    }
-
-    /// Gives back what the heap has kept before so much is taken from elsewhere.
-    public static func makeRoom(byteCount: Int) {
-        if byteCount >= leastRelief { malloc_trim(0) }
     }
 
     /// From now on pieces of a mebibyte and more go back to the system as soon as they are freed, so that what is resident is what is held. It costs more

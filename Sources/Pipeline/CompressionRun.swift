@@ -1,7 +1,6 @@
 // A run of compression: block by block and stage by stage, from embedded calibration tokens to committed tiles.
 
 internal import Compression
-internal import LinearAlgebra
 internal import MessagePassing
 internal import Packing
 internal import Recipes
@@ -169,8 +168,6 @@ final class CompressionRun {
         guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
         let count = tokens.sequences.reduce(0) { $0 + $1.count }
         let residency = memory.stages[block][index]
-        // What the forward pass has held is not needed while the Hessian is there.
-        LargeMemory.makeRoom(byteCount: stage.columns * stage.columns * MemoryLayout<Double>.stride)
         let sum = try hessian.accumulate(
             batches, stage.stage, tokens: count, blocks: residency.hessianBlocks, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
         var factors: [FactorSettings: FactorOutcome] = [:]

@@ -141,6 +141,9 @@ struct MemoryModel {
 
     // MARK: - Parts
 
+    /// What lies unused between the pieces in use where freed memory is kept: their sizes differ. A fifteenth has been seen.
+    func gaps(_ bytes: Int) -> Int { max(bytes - base, 0) / 10 }
+
     /// What rests while a stage is worked on: activations, and the block's tiles so far.
     func resting(_ stage: StagePlan, leaving: Bool = false) -> Int {
         var bytes = base + committing

@@ -128,21 +128,3 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         }
     }
 }
-
-extension Matrix {
-    /// A contiguous copy with rows and columns exchanged.
-    public func transposed() -> Matrix {
-        let result = Matrix(uninitialized: columns, rows)
-        let block = 32  // rows and columns whose cache lines fit into L1 together
-        for top in Swift.stride(from: 0, to: rows, by: block) {
-            for left in Swift.stride(from: 0, to: columns, by: block) {
-                for row in top..<min(top + block, rows) {
-                    for column in left..<min(left + block, columns) {
-                        result.base[column * rows + row] = base[row * stride + column]
-                    }
-                }
-            }
-        }
-        return result
-    }
-}

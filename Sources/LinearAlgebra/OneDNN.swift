@@ -26,19 +26,6 @@ enum OneDNN {
         check(dnnl_primitive_execute(primitive, stream, Int32(arguments.count), &arguments), "execution")
         check(dnnl_stream_wait(stream), "execution")
     }
-
-    /// Copies elements from one layout into another of the same shape.
-    static func reorder(_ source: dnnl_memory_desc_t, _ from: UnsafeMutableRawPointer, _ target: dnnl_memory_desc_t, _ to: UnsafeMutableRawPointer) {
-        Threads.confineLibraries()
-        var (source, target) = (source, target)
-        var description: dnnl_primitive_desc_t?
-        check(dnnl_reorder_primitive_desc_create(&description, &source, engine, &target, engine, nil), "reorder")
-        defer { dnnl_primitive_desc_destroy(description) }
-        var primitive: dnnl_primitive_t?
-        check(dnnl_primitive_create(&primitive, description), "reorder")
-        defer { dnnl_primitive_destroy(primitive) }
-        execute(primitive!, [(source, from, DNNL_ARG_FROM), (target, to, DNNL_ARG_TO)])
-    }
 }
 
 /// oneDNN refuses only what it cannot generate or allocate; neither can be mended by a caller.

@@ -14,15 +14,20 @@ public struct PackedMatrix: Sendable {
 
     /// Precondition: neither extent is 0.
     public init(_ matrix: Matrix<BFloat16>) {
-        precondition(matrix.count > 0, "packing a matrix of [\(matrix.rows), \(matrix.columns)]")
-        (rows, columns) = (matrix.rows, matrix.columns)
+        self.init(matrix.base, rows: matrix.rows, columns: matrix.columns, rowStride: matrix.stride, columnStride: 1)
+    }
+
+    /// W = matrix^T, for products x matrix. Precondition: neither extent is 0.
+    init(transposing matrix: Matrix<BFloat16>) {
+        self.init(matrix.base, rows: matrix.columns, columns: matrix.rows, rowStride: 1, columnStride: matrix.stride)
+    }
+
+    private init(_ elements: UnsafeMutablePointer<BFloat16>, rows: Int, columns: Int, rowStride: Int, columnStride: Int) {
+        precondition(rows > 0 && columns > 0, "packing a matrix of [\(rows), \(columns)]")
+        (self.rows, self.columns) = (rows, columns)
         let layout = PackedLayouts.layout(rows: rows, columns: columns)
         memory = AlignedMemory(byteCount: withUnsafePointer(to: layout) { dnnl_memory_desc_get_size($0) })
-        // The product reads W transposed: [columns, rows].
-        var plain = dnnl_memory_desc_t()
-        let strides: [dnnl_dim_t] = [1, dnnl_dim_t(matrix.stride)]
-        check(dnnl_memory_desc_init_by_strides(&plain, 2, [dnnl_dim_t(columns), dnnl_dim_t(rows)], dnnl_bf16, strides), "matrix to pack")
-        OneDNN.reorder(plain, UnsafeMutableRawPointer(matrix.base), layout, memory.base)
+        PackedLayouts.packing(rows: rows, columns: columns, rowStride: rowStride, columnStride: columnStride).execute(elements, memory.base)
     }
 }
 

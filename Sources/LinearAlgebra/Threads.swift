@@ -70,11 +70,17 @@ public func parallelFor(
 }
 
 /// `[body(0), ... body(count - 1)]`, computed on the rank's threads as by `parallelFor`; throws the error of the lowest unit that failed.
-public func parallelMap<Value: Sendable>(_ count: Int, _ body: @Sendable (Int) throws -> Value) throws -> [Value] {
-    let results = Mutex<[Result<Value, any Error>?]>(Array(repeating: nil, count: count))
+public func parallelMap<Value: Sendable, Failure: Error>(
+    _ count: Int, _ body: @Sendable (Int) throws(Failure) -> Value
+) throws(Failure) -> [Value] {
+    let results = Mutex<[Result<Value, Failure>?]>(Array(repeating: nil, count: count))
     parallelFor(count) { index in
-        let result = Result { try body(index) }
+        let result = Result { () throws(Failure) in try body(index) }
         results.withLock { $0[index] = result }
     }
-    return try results.withLock { try $0.compactMap { try $0?.get() } }
+    return try results.withLock { results throws(Failure) in
+        var values: [Value] = []
+        for result in results { if let result { values.append(try result.get()) } }
+        return values
+    }
 }

@@ -52,7 +52,8 @@ struct MemoryModel {
     func hessian(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsHessian else { return 0 }
         // Of a rank's own batch, or of another rank's.
-        let c = stage.columns, input = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
+        let c = stage.columns, batch = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
+        let input = batch + (isBFloat16 ? GramSum.operandBytes(columns: c, tokens: batchTokens) : 0)
         let product = threads * GramSum.blockBytes
         guard let blocks = residency.hessianBlocks else {
             return resting(stage) + product + upperBlocks(c, 8) + max(input, ownPanels(c) + panel(c, 8))

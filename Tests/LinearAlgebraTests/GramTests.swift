@@ -64,14 +64,23 @@ import Testing
         }
     }
 
-    @Test func bf16SumsAreThoseOfTheSameNumbers() {
-        let batches = batches(70).map { $0.map { BFloat16($0) } }
-        let widened = batches.map { $0.map(\.float) }
-        let gram = GramSum(columns: 70, tokens: 17, maxMagnitude: batches.map { maxMagnitude($0) }.max() ?? 0)
+    /// Few blocks, and so many that operands are packed.
+    @Test(arguments: [70, 3 * GramSum.blockColumns + 70])
+    func bf16SumsAreThoseOfTheSameNumbers(columns: Int) {
+        let batches = batches(columns).map { $0.map { BFloat16($0) } }
+        let largest = batches.map { maxMagnitude($0) }.max() ?? 0
+        let gram = GramSum(columns: columns, tokens: 17, maxMagnitude: largest)
         for batch in batches { gram.add(batch) }
-        let expected = sum(widened)
-        for i in 0..<70 {
-            for j in i..<70 { #expect(abs(gram.sum[i, j] - expected[i, j]) <= 1e-5 * (expected[i, i] * expected[j, j]).squareRoot()) }
+        let expected = sum(batches.map { $0.map(\.float) })
+        for i in 0..<columns {
+            #expect((i..<columns).allSatisfy { abs(gram.sum[i, $0] - expected[i, $0]) <= 1e-5 * (expected[i, i] * expected[$0, $0]).squareRoot() }, "row \(i)")
+        }
+        let diagonal = GramSum(diagonalOf: columns, tokens: 17, maxMagnitude: largest)
+        for batch in batches { diagonal.add(batch) }
+        for columns in GramSum.parts(of: columns, blocks: 2) {
+            let part = GramSum(columns: gram.sum.columns, part: columns, tokens: 17, maxMagnitude: largest, diagonal: diagonal)
+            for batch in batches { part.add(batch) }
+            #expect(part.sum.elements() == gram.sum.rows(0..<part.part.upperBound).columns(part.part).elements())
         }
     }
 

@@ -4,52 +4,46 @@
 #include "Rows.h"
 
 #include <math.h>
+#include <stdint.h>
 
 #include "clones.h"
 #include "exponential.h"
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum { LANES = 16 };
+// The compiler cuts it into the registers of the clone's instruction set.
+typedef float lanes_f32 __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t lanes_i32 __attribute__((vector_size(4 * LANES), aligned(4)));
 
-static inline float sum_lanes(const float *lanes) {
-    float sum = 0;
-    for (int j = 0; j < LANES; j++) sum += lanes[j];
-    return sum;
-}
-
-// The statement sees element i as `x` and its lane as `lane`.
-#define FOR_EACH_IN_LANES(values, count, statement)                              \
-    do {                                                                         \
-        size_t whole = (count) / LANES * LANES;                                  \
-        for (size_t i = 0; i < whole; i += LANES) {                              \
-            for (int j = 0; j < LANES; j++) {                                    \
-                float x = (values)[i + j];                                       \
-                int lane = j;                                                    \
-                statement;                                                       \
-            }                                                                    \
-        }                                                                        \
-        for (size_t i = whole; i < (count); i++) {                               \
-            float x = (values)[i];                                               \
-            int lane = (int)(i - whole);                                         \
-            statement;                                                           \
-        }                                                                        \
-    } while (0)
+// The sum of `term` over all x of the values: a term of floats and of lanes alike.
+#define SUM_IN_LANES(values, count, term)                                          \
+    ({                                                                             \
+        lanes_f32 lanes = {0};                                                     \
+        size_t whole = (count) / LANES * LANES;                                    \
+        for (size_t i = 0; i < whole; i += LANES) {                                \
+            lanes_f32 x = *(const lanes_f32 *)((values) + i);                      \
+            lanes += (term);                                                       \
+        }                                                                          \
+        for (size_t i = whole; i < (count); i++) {                                 \
+            float x = (values)[i];                                                 \
+            lanes[i - whole] += (term);                                            \
+        }                                                                          \
+        float sum = 0;                                                             \
+        for (int j = 0; j < LANES; j++) sum += lanes[j];                           \
+        sum;                                                                       \
+    })
 
 CLEAVE_CLONES
 void cleave_rms_norm(const float *values, const float *weight, float *result, size_t count, float epsilon) {
-    float lanes[LANES] = {0};
-    FOR_EACH_IN_LANES(values, count, lanes[lane] += x * x);
-    float factor = 1.0f / sqrtf(sum_lanes(lanes) / (float)count + epsilon);
+    float factor = 1.0f / sqrtf(SUM_IN_LANES(values, count, x * x) / (float)count + epsilon);
     for (size_t i = 0; i < count; i++) result[i] = values[i] * factor * weight[i];
 }
 
 CLEAVE_CLONES
 void cleave_layer_norm(const float *values, const float *weight, const float *bias, float *result, size_t count, float epsilon) {
-    float sums[LANES] = {0};
-    FOR_EACH_IN_LANES(values, count, sums[lane] += x);
-    float mean = sum_lanes(sums) / (float)count;
-    float squares[LANES] = {0};
-    FOR_EACH_IN_LANES(values, count, squares[lane] += (x - mean) * (x - mean));
-    float factor = 1.0f / sqrtf(sum_lanes(squares) / (float)count + epsilon);
+    float mean = SUM_IN_LANES(values, count, x) / (float)count;
+    float factor = 1.0f / sqrtf(SUM_IN_LANES(values, count, (x - mean) * (x - mean)) / (float)count + epsilon);
     if (bias) {
         for (size_t i = 0; i < count; i++) result[i] = (values[i] - mean) * factor * weight[i] + bias[i];
     } else {
@@ -66,12 +60,17 @@ void cleave_rotate(float *restrict values, const float *restrict cosines, const 
     }
 }
 
-static inline float largest_of(const float *values, size_t count) {
-    float lanes[LANES];
-    for (int j = 0; j < LANES; j++) lanes[j] = -INFINITY;
-    FOR_EACH_IN_LANES(values, count, lanes[lane] = x > lanes[lane] ? x : lanes[lane]);
-    float largest = lanes[0];
-    for (int j = 1; j < LANES; j++) largest = lanes[j] > largest ? lanes[j] : largest;
+INLINE float largest_of(const float *values, size_t count) {
+    lanes_f32 lanes = (lanes_f32){0} - INFINITY;
+    size_t whole = count / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES) {
+        lanes_f32 x = *(const lanes_f32 *)(values + i);
+        lanes_i32 larger = x > lanes;
+        lanes = (lanes_f32)(((lanes_i32)x & larger) | ((lanes_i32)lanes & ~larger));
+    }
+    float largest = -INFINITY;
+    for (int j = 0; j < LANES; j++) largest = lanes[j] > largest ? lanes[j] : largest;
+    for (size_t i = whole; i < count; i++) largest = values[i] > largest ? values[i] : largest;
     return largest;
 }
 
@@ -79,9 +78,7 @@ CLEAVE_CLONES
 void cleave_softmax(float *restrict values, size_t count, float scale) {
     float largest = largest_of(values, count);
     for (size_t i = 0; i < count; i++) values[i] = cleave_exp(scale * (values[i] - largest));
-    float lanes[LANES] = {0};
-    FOR_EACH_IN_LANES(values, count, lanes[lane] += x);
-    float factor = 1.0f / sum_lanes(lanes);
+    float factor = 1.0f / SUM_IN_LANES(values, count, x);
     for (size_t i = 0; i < count; i++) values[i] *= factor;
 }
 
@@ -89,7 +86,9 @@ CLEAVE_CLONES
 double cleave_log_sum_exp(const float *restrict values, size_t count) {
     float largest = largest_of(values, count);
     double lanes[LANES] = {0};
-    FOR_EACH_IN_LANES(values, count, lanes[lane] += (double)cleave_exp(x - largest));
+    for (size_t i = 0; i < count; i += LANES) {
+        for (size_t j = 0; j < LANES && i + j < count; j++) lanes[j] += (double)cleave_exp(values[i + j] - largest);
+    }
     double sum = 0;
     for (int j = 0; j < LANES; j++) sum += lanes[j];
     return (double)largest + log(sum);

@@ -72,6 +72,8 @@ public enum LargeMemory {
     public static func keep() {
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, -1)
+        // One heap for all threads: each of several would keep its own, and unmap what it has freed.
+        mallopt(M_ARENA_MAX, 1)
     }
 
     /// From now on pieces of a mebibyte and more go back to the system as soon as they are freed, so that what is resident is what is held. It costs more

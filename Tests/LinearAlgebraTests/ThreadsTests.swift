@@ -57,7 +57,7 @@ import Testing
         }
         try withThreads(3) { () throws in
             #expect(error() < 1e-4)
-            let inside = try parallelMap(6) { _ in error() }
+            let inside = parallelMap(6) { _ in error() }
             #expect(inside.allSatisfy { $0 < 1e-4 }, "\(inside)")
             #expect(error() < 1e-4)
         }
@@ -68,7 +68,7 @@ import Testing
         let alone = Matrix<Float>(repeating: 0, 60, 50)
         multiply(a, b, into: alone)
         try withThreads(3) {
-            let inside = try parallelMap(8) { _ in
+            let inside = parallelMap(8) { _ in
                 let c = Matrix<Float>(repeating: 0, 60, 50)
                 multiply(a, b, into: c)
                 return c.elements()

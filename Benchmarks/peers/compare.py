@@ -3,10 +3,12 @@
 
     Benchmarks/peers/setup.sh VENVS
     Benchmarks/peers/compare.py --model DIR --ids IDS.npy --venvs VENVS [--sequences 32 --length 512 --group 64] [--only NAME ...] [--repeat 1]
+        [--sparsity 0.5|2:4]
 
 Every tool gets --threads cores: Cleave as so many ranks of 1 thread, the peers as threads of one process. For the peers the time is that of
 quantizing and saving, without imports and loading the model; for Cleave it is the whole command. `cleave tokenize` makes ids of a text. With
---evaluation each result's perplexity is measured by `cleave eval` on the first 20 x 2048 ids of another file.
+--evaluation each result's perplexity is measured by `cleave eval` on the first 20 x 2048 ids of another file. With --sparsity the method is SparseGPT,
+which GPTQModel does not have.
 """
 import argparse
 import json
@@ -42,7 +44,8 @@ def run(command, environment, folder=None):
 def peer(arguments, name, output):
     # By absolute paths, since a peer runs where the logs that it leaves are taken away.
     python, model, ids = (pathlib.Path(path).absolute() for path in (arguments.venvs / name / "bin/python", arguments.model, arguments.ids))
-    command = [python, HERE / PEERS[name], model, ids, arguments.sequences, arguments.length, arguments.bits, arguments.group, output]
+    settings = [arguments.sparsity] if arguments.sparsity else [arguments.bits, arguments.group]
+    command = [python, HERE / PEERS[name], model, ids, arguments.sequences, arguments.length, *settings, output]
     # GPTQModel does not start with fewer than 2 workers.
     threads = str(arguments.threads)
     _, text = run(list(map(str, command)), {"OMP_NUM_THREADS": threads, "GPTQMODEL_CPU_WORKERS": threads}, output.parent)
@@ -51,9 +54,10 @@ def peer(arguments, name, output):
 
 def cleave(arguments, output):
     recipe = output.with_suffix(".yaml")
+    method = f"method: sparsegpt, sparsity: {arguments.sparsity}" if arguments.sparsity else f"bits: {arguments.bits}, group: {arguments.group}"
     recipe.write_text(
         f"calibration: {{ source: {arguments.ids}, sequences: {arguments.sequences}, length: {arguments.length}, sampling: consecutive }}\n"
-        f"compress: {{ bits: {arguments.bits}, group: {arguments.group} }}\nignore: [lm_head]\n")
+        f"compress: {{ {method} }}\nignore: [lm_head]\n")
     launcher = ["mpirun", "--quiet", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.threads)]
     command = [*launcher, arguments.binary, "compress", str(recipe), "--model", arguments.model, "--output", str(output)]
     seconds, _ = run(command, {"OMP_NUM_THREADS": "1"})
@@ -77,11 +81,15 @@ def main():
     parser.add_argument("--group", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--only", nargs="*", default=["cleave", *PEERS], choices=["cleave", *PEERS])
+    parser.add_argument("--sparsity", help="prune by SparseGPT instead of quantizing: a share of zeros, or a pattern such as 2:4")
+    parser.add_argument("--only", nargs="*", choices=["cleave", *PEERS])
     parser.add_argument("--evaluation", help="ids on which each result's perplexity is measured")
     parser.add_argument("--busy", action="store_true", help="do not wait for an idle machine")
     parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/release/cleave"))
     arguments = parser.parse_args()
+    arguments.only = arguments.only or ["cleave", *(name for name in PEERS if not (arguments.sparsity and name == "gptqmodel"))]
+    if arguments.sparsity and "gptqmodel" in arguments.only:
+        parser.error("GPTQModel has no SparseGPT")
     seconds, perplexities = {name: [] for name in arguments.only}, {}
     for _ in range(arguments.repeat):
         for name in arguments.only:

@@ -166,8 +166,9 @@ public final class GramSum: @unchecked Sendable {
     private static func packs(columns: Int) -> Bool { blocks(of: columns).count > 3 }
 
     /// Bytes beside a batch in bf16 while its product is made.
-    public static func operandBytes(columns: Int, tokens: Int) -> Int {
-        packs(columns: columns) ? 2 * columns * tokens * MemoryLayout<BFloat16>.stride : 0
+    /// - Parameter part: the columns that are summed at a time, of `columns`.
+    public static func operandBytes(columns: Int, part: Int, tokens: Int) -> Int {
+        packs(columns: columns) ? (columns + part) * tokens * MemoryLayout<BFloat16>.stride : 0
     }
 
     /// - Parameter multiply: makes the block of X^T X of some rows and columns.

@@ -52,15 +52,16 @@ struct MemoryModel {
     func hessian(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsHessian else { return 0 }
         // Of a rank's own batch, or of another rank's.
-        let c = stage.columns, batch = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
-        let input = batch + (isBFloat16 ? GramSum.operandBytes(columns: c, tokens: batchTokens) : 0)
+        let c = stage.columns, input = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
         let product = threads * GramSum.blockBytes
+        func operands(_ part: Int) -> Int { isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0 }
         guard let blocks = residency.hessianBlocks else {
-            return resting(stage) + product + upperBlocks(c, 8) + max(input, ownPanels(c) + panel(c, 8))
+            return resting(stage) + product + upperBlocks(c, 8) + max(input + operands(c), ownPanels(c) + panel(c, 8))
         }
         // A part reaches from the first row to its diagonal.
-        let part = GramSum.parts(of: c, blocks: blocks).map { $0.upperBound * $0.count * 8 }.max() ?? 0
-        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input, panel(c, 8))
+        let parts = GramSum.parts(of: c, blocks: blocks), width = parts.map(\.count).max() ?? 0
+        let part = parts.map { $0.upperBound * $0.count * 8 }.max() ?? 0
+        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), panel(c, 8))
     }
 
     /// The factorisation: panels in fp64 become those of R.
@@ -142,8 +143,10 @@ struct MemoryModel {
 
     // MARK: - Parts
 
-    /// What lies unused between the pieces in use where freed memory is kept: their sizes differ. A fifteenth has been seen.
-    func gaps(_ bytes: Int) -> Int { max(bytes - base, 0) / 10 }
+    /// What is not in matrices, whatever the phase: the process, and encoded tiles.
+    func besideMatrices() -> Int {
+        base + committing + (plan.blocks.flatMap(\.stages).map { encodedTiles($0) }.map { max($0.own, $0.held) }.max() ?? 0)
+    }
 
     /// What rests while a stage is worked on: activations, and the block's tiles so far.
     func resting(_ stage: StagePlan, leaving: Bool = false) -> Int {

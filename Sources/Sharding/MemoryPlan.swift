@@ -8,14 +8,14 @@ internal import Transformers
 public struct MemoryPlan: Sendable {
     /// Whether the activations of all of a rank's batches are in memory; else they are in a scratch file.
     public var keepsActivations: Bool
-    /// Whether what is freed stays with the process for its next use, which is faster, or goes back to the system at once, which bounds it tightly.
-    public var keepsFreed: Bool
     /// Ranks of a node that run a stage's forward pass together, each with a part of its weights; 1: every rank by itself.
     public var tensorParallel: Int
     /// By block and stage.
     public var stages: [[StageResidency]]
     /// The bound of each phase.
     public var phases: [Phase]
+    /// Of the bound, what is left to matrices: those in use, and freed ones that are kept for their next use.
+    public var matrices: Int
 
     /// A phase and the most that a rank holds in it.
     public struct Phase: Sendable, Equatable, Codable {
@@ -25,12 +25,12 @@ public struct MemoryPlan: Sendable {
         public var stage: String?
     }
 
-    package init(keepsActivations: Bool, keepsFreed: Bool = true, tensorParallel: Int = 1, stages: [[StageResidency]], phases: [Phase]) {
+    package init(keepsActivations: Bool, tensorParallel: Int = 1, stages: [[StageResidency]], phases: [Phase], beside: Int = 0) {
         self.keepsActivations = keepsActivations
-        self.keepsFreed = keepsFreed
         self.tensorParallel = tensorParallel
         self.stages = stages
         self.phases = phases
+        matrices = max((phases.map(\.bytes).max() ?? 0) - beside, 0)
     }
 
     public var bound: Int { phases.map(\.bytes).max() ?? 0 }
@@ -93,12 +93,8 @@ extension Plan {
                 for keeps in choices {
                     let model = MemoryModel(
                         self, ranks: ranks, tensorParallel: size, threads: threads, base: base, keepsActivations: keeps, batchSequences: batchSequences)
-                    let windows = windows ?? recipe.evaluation?.sequences ?? 0
-                    let free = memoryPlan(model, kinds, nil, windows: windows)
-                    // How much lies between kept pieces is an estimate: under a limit there is to be room for more.
-                    guard let limit, free.bound > limit / 4 * 3 else { return free }
-                    let plan = memoryPlan(model, kinds, limit, windows: windows)
-                    if plan.bound <= limit { return plan }
+                    let plan = memoryPlan(model, kinds, limit, windows: windows ?? recipe.evaluation?.sequences ?? 0)
+                    if plan.bound <= limit ?? .max { return plan }
                     if plan.bound < least?.bound ?? .max { least = plan }
                 }
             }
@@ -127,8 +123,6 @@ extension Plan {
         throw MemoryShortage(limit: limit, phase: worst, remedies: remedies)
     }
 
-    /// Everything in memory, and freed memory kept, where there is no limit; else what keeps the limit, as far as it can be kept.
-    ///
     /// - Parameter kinds: what decides the costs of each stage, by block.
     private func memoryPlan(_ model: MemoryModel, _ kinds: [[String]], _ limit: Int?, windows: Int) -> MemoryPlan {
         var residencies: [[StageResidency]] = []
@@ -156,13 +150,10 @@ extension Plan {
         }
         phases["merge"] = MemoryPlan.Phase(name: "merge", bytes: model.merge(), stage: nil)
         if recipe.evaluation != nil { phases["evaluate"] = MemoryPlan.Phase(name: "evaluate", bytes: model.evaluate(windows: windows), stage: nil) }
-        if limit == nil {
-            for (name, phase) in phases { phases[name]?.bytes += model.gaps(phase.bytes) }
-        }
         let order = ["embed", "Hessian", "factor", "solve", "forward", "merge", "evaluate"]
         return MemoryPlan(
-            keepsActivations: model.keepsActivations, keepsFreed: limit == nil, tensorParallel: model.assignment.groupSize, stages: residencies,
-            phases: order.compactMap { phases[$0] })
+            keepsActivations: model.keepsActivations, tensorParallel: model.assignment.groupSize, stages: residencies, phases: order.compactMap { phases[$0] },
+            beside: model.besideMatrices())
     }
 }
 

@@ -35,7 +35,7 @@ struct EvalVerb: Verb {
     }
 
     func run(_ world: Communicator) throws {
-        LargeMemory.keep()
+        LargeMemory.keep(upTo: 1 << 30)
         let model = try Model(path: directory, reading: weights.reading, world: world)
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(

@@ -37,7 +37,6 @@ struct MemoryOptions: ParsableArguments {
             let picks = [
                 plan.keepsActivations ? "activations in memory" : "activations in a scratch file",
                 parts.map { "Hessians from \($0 * GramSum.blockColumns) columns at a time" } ?? "Hessians whole",
-                plan.keepsFreed ? "" : "freed memory returned at once",
                 plan.tensorParallel == 1 ? "" : "tensor parallel \(plan.tensorParallel)",
                 lying == 0 ? "factors complete on every rank" : "factors of \(lying) of \(stages.count) stages over the ranks",
             ]

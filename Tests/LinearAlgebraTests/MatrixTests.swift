@@ -48,4 +48,19 @@ import Testing
             #expect(transposed.elements() == (0..<columns).flatMap { column in (0..<rows).map { matrix[$0, column] } })
         }
     }
+
+    /// A size that no other test asks for.
+    private let large = (rows: 1031, columns: 1033)
+
+    @Test func freedMemoryIsUsedAgain() {
+        func address(_ matrix: Matrix<Float>) -> UInt { UInt(bitPattern: matrix.base) }
+        let first = address(Matrix(repeating: 7, large.rows, large.columns))
+        let both = [Matrix<Float>(uninitialized: large.rows, large.columns), Matrix(uninitialized: large.rows, large.columns)]
+        #expect(address(both[0]) == first && address(both[1]) != first)
+    }
+
+    @Test func zerosInUsedMemory() {
+        _ = Matrix<Double>(repeating: 7, large.rows, large.columns)
+        #expect(Matrix<Double>(zeros: large.rows, large.columns).elements().allSatisfy { $0 == 0 })
+    }
 }

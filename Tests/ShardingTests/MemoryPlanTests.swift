@@ -11,15 +11,6 @@ import Transformers
         try plan("", llama(hidden: 1024, intermediate: 16384, blocks: blocks))
     }
 
-    /// Freed memory is kept as long as it fits with what lies between its pieces, and gives way first.
-    @Test func freedMemoryGivesWayFirst() throws {
-        let free = try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: nil)
-        let held = try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: free.bound)
-        #expect(free.keepsFreed && !held.keepsFreed && held.keepsActivations && held.stages == free.stages)
-        #expect(held.bound < free.bound && held.bound - base > (free.bound - base) / 8 * 7)
-        #expect(try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: free.bound / 2 * 3).keepsFreed)
-    }
-
     @Test func withoutALimitEverythingIsKept() throws {
         let memory = try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: nil)
         #expect(memory.keepsActivations && memory.stages.allSatisfy { $0.allSatisfy { $0 == .whole } })
@@ -34,22 +25,20 @@ import Transformers
         let plan = try wide()
         let whole = try plan.memoryPlan(ranks: 4, threads: 1, base: base, limit: nil).bound
         var limit = whole - 1
-        var stages: [[[StageResidency]]] = []
         var picks = 0
         var refusal: MemoryShortage?
         while refusal == nil {
             do {
                 let memory = try plan.memoryPlan(ranks: 4, threads: 1, base: base, limit: limit)
                 #expect(memory.bound <= limit)
-                #expect(!memory.keepsFreed)
-                if !stages.contains(memory.stages) { stages.append(memory.stages) }
+                #expect(memory.stages != Array(repeating: [.whole, .whole, .whole, .whole], count: 2))
                 picks += 1
                 limit = limit / 8 * 7
             } catch {
                 refusal = error
             }
         }
-        #expect(picks > 5 && stages.count > 3 && limit < whole / 4)
+        #expect(picks > 5 && limit < whole / 4)
         let shortage = try #require(refusal)
         #expect(shortage.remedies.first?.hasPrefix("memory_per_rank: ") == true)
         // The least limit that the refusal names is enough, and less is not.

@@ -10,8 +10,8 @@ final class AlignedMemory: @unchecked Sendable {
         case heap
         /// A large piece of so many bytes.
         case piece(Int)
-        /// Mapped for this piece alone.
-        case mapping(Int)
+        /// Zeros, of which some bytes are used.
+        case zeros(Int, used: Int)
     }
 
     let base: UnsafeMutableRawPointer
@@ -28,12 +28,11 @@ final class AlignedMemory: @unchecked Sendable {
     }
 
     /// Zeros. Of a very large piece only the pages that are written to, or next to such, take memory.
-    init(zeroedByteCount byteCount: Int) {
+    /// - Parameter used: bytes that will be written to.
+    init(zeroedByteCount byteCount: Int, used: Int) {
         if byteCount >= LargeMemory.leastZeroed {
-            base = LargeMemory.map(byteCount)
-            source = .mapping(byteCount)
-            // A huge page would take memory for much that is never written.
-            madvise(base, byteCount, Int32(MADV_NOHUGEPAGE))
+            base = LargeMemory.takeZeros(byteCount, used: used)
+            source = .zeros(byteCount, used: used)
         } else if byteCount >= LargeMemory.leastPiece {
             let (base, isZero) = LargeMemory.take(byteCount)
             if !isZero { memset(base, 0, byteCount) }
@@ -57,7 +56,7 @@ final class AlignedMemory: @unchecked Sendable {
         switch source {
         case .heap: free(base)
         case .piece(let byteCount): LargeMemory.give(base, byteCount)
-        case .mapping(let byteCount): LargeMemory.unmap(base, byteCount)
+        case .zeros(let byteCount, let used): LargeMemory.giveZeros(base, byteCount, used: used)
         }
     }
 }

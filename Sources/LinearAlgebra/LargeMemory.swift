@@ -64,17 +64,21 @@ public enum LargeMemory {
         if !isKept { munmap(base, byteCount) }
     }
 
-    /// Zeros, page by page as they are touched. The upper half of such a matrix is written: a half is counted as in use.
-    static func map(_ byteCount: Int) -> UnsafeMutableRawPointer {
+    /// Zeros that take memory page by page as they are touched.
+    /// - Parameter used: bytes of it that will be.
+    static func takeZeros(_ byteCount: Int, used: Int) -> UnsafeMutableRawPointer {
         pieces.withLock { pieces in
-            pieces.used += byteCount / 2
+            pieces.used += used
             makeRoom(&pieces)
         }
-        return mapped(byteCount)
+        let base = mapped(byteCount)
+        // A huge page would take memory for much that is never written.
+        madvise(base, byteCount, Int32(MADV_NOHUGEPAGE))
+        return base
     }
 
-    static func unmap(_ base: UnsafeMutableRawPointer, _ byteCount: Int) {
-        pieces.withLock { $0.used -= byteCount / 2 }
+    static func giveZeros(_ base: UnsafeMutableRawPointer, _ byteCount: Int, used: Int) {
+        pieces.withLock { $0.used -= used }
         munmap(base, byteCount)
     }
 

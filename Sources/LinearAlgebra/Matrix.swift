@@ -40,7 +40,9 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
     /// A matrix of zeros (of bytes that are zero). Of a large one, only the parts that are written to take memory.
     public init(zeros rows: Int, _ columns: Int) {
         precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")
-        memory = AlignedMemory(zeroedByteCount: rows * columns * MemoryLayout<Element>.stride)
+        let byteCount = rows * columns * MemoryLayout<Element>.stride
+        // The large square ones are sums of X^T X and factors R: their upper halves are written.
+        memory = AlignedMemory(zeroedByteCount: byteCount, used: rows == columns ? byteCount / 2 : byteCount)
         base = memory.base.bindMemory(to: Element.self, capacity: rows * columns)
         self.rows = rows
         self.columns = columns

@@ -87,10 +87,12 @@ import Testing
 
     @Test func depthDoesNotMatter() throws {
         let peaks = try [4, 48].map { blocks in
-            let model = try WideModel(columns: 512, blocks: blocks)
-            return try compress(model, "out", ["--memory-per-rank", "1GiB"], ranks: 2).peak
+            let model = try WideModel(columns: 1024, hidden: 256, blocks: blocks)
+            let report = try compress(model, "out", ["--memory-per-rank", "1GiB"], ranks: 2)
+            #expect(report.peak <= report.memory.boundBytes)
+            return report.peak
         }
-        // Far less than the weights of a few blocks; plans and indexes grow, and the system decides when pages are given back.
-        #expect(abs(peaks[1] - peaks[0]) < 16 << 20, "\(peaks)")
+        // A fraction of the weights of the 44 blocks; plans and indexes grow, and the system decides when pages are given back.
+        #expect(abs(peaks[1] - peaks[0]) < 32 << 20, "\(peaks)")
     }
 }

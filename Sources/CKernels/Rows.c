@@ -9,20 +9,18 @@
 #include "clones.h"
 #include "exponential.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 enum { LANES = 16 };
 // The compiler cuts it into the registers of the clone's instruction set.
-typedef float lanes_f32 __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int32_t lanes_i32 __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef float sixteen_f32 __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef int32_t sixteen_i32 __attribute__((vector_size(4 * LANES), aligned(4)));
 
 // The sum of `term` over all x of the values: a term of floats and of lanes alike.
 #define SUM_IN_LANES(values, count, term)                                          \
     ({                                                                             \
-        lanes_f32 lanes = {0};                                                     \
+        sixteen_f32 lanes = {0};                                                     \
         size_t whole = (count) / LANES * LANES;                                    \
         for (size_t i = 0; i < whole; i += LANES) {                                \
-            lanes_f32 x = *(const lanes_f32 *)((values) + i);                      \
+            sixteen_f32 x = *(const sixteen_f32 *)((values) + i);                      \
             lanes += (term);                                                       \
         }                                                                          \
         for (size_t i = whole; i < (count); i++) {                                 \
@@ -60,13 +58,13 @@ void cleave_rotate(float *restrict values, const float *restrict cosines, const 
     }
 }
 
-INLINE float largest_of(const float *values, size_t count) {
-    lanes_f32 lanes = (lanes_f32){0} - INFINITY;
+static inline __attribute__((always_inline)) float largest_of(const float *values, size_t count) {
+    sixteen_f32 lanes = (sixteen_f32){0} - INFINITY;
     size_t whole = count / LANES * LANES;
     for (size_t i = 0; i < whole; i += LANES) {
-        lanes_f32 x = *(const lanes_f32 *)(values + i);
-        lanes_i32 larger = x > lanes;
-        lanes = (lanes_f32)(((lanes_i32)x & larger) | ((lanes_i32)lanes & ~larger));
+        sixteen_f32 x = *(const sixteen_f32 *)(values + i);
+        sixteen_i32 larger = x > lanes;
+        lanes = (sixteen_f32)(((sixteen_i32)x & larger) | ((sixteen_i32)lanes & ~larger));
     }
     float largest = -INFINITY;
     for (int j = 0; j < LANES; j++) largest = lanes[j] > largest ? lanes[j] : largest;

@@ -93,6 +93,6 @@ import Testing
             return report.peak
         }
         // A fraction of the weights of the 44 blocks; plans and indexes grow, and the system decides when pages are given back.
-        #expect(abs(peaks[1] - peaks[0]) < 32 << 20, "\(peaks)")
+        #expect(abs(peaks[1] - peaks[0]) < 16 << 20, "\(peaks)")
     }
 }

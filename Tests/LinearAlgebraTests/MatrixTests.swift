@@ -1,5 +1,6 @@
 // Matrices, their windows and copies.
 
+import Foundation
 import LinearAlgebra
 import SeededNumbers
 import Testing
@@ -62,5 +63,23 @@ import Testing
     @Test func zerosInUsedMemory() {
         _ = Matrix<Double>(repeating: 7, large.rows, large.columns)
         #expect(Matrix<Double>(zeros: large.rows, large.columns).elements().allSatisfy { $0 == 0 })
+    }
+
+    /// What waits is resident; where there is no room for it, it is not.
+    @Test func memoryBeyondTheLimitGoesBack() throws {
+        func resident() throws -> Int {
+            let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")
+            return (Int(fields[1]) ?? 0) * Int(getpagesize())
+        }
+        let byteCount = 240 << 20
+        LargeMemory.keep(upTo: 256 << 20)
+        let before = try resident()
+        _ = Matrix<Float>(repeating: 1, 1, byteCount / 4)
+        #expect(try resident() - before > byteCount / 2)
+        LargeMemory.keep(upTo: 0)
+        #expect(try resident() - before < byteCount / 2)
+        _ = Matrix<Float>(repeating: 1, 1, byteCount / 4)
+        #expect(try resident() - before < byteCount / 2)
+        LargeMemory.keep(upTo: 256 << 20)
     }
 }

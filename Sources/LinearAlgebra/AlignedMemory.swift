@@ -18,8 +18,8 @@ final class AlignedMemory: @unchecked Sendable {
     private let source: Source
 
     init(byteCount: Int) {
-        if byteCount >= LargeMemory.leastPiece {
-            base = LargeMemory.take(byteCount).base
+        if byteCount >= MemoryPool.leastPiece {
+            base = MemoryPool.matrices.take(byteCount).base
             source = .piece(byteCount)
         } else {
             base = Self.heap(byteCount)
@@ -30,11 +30,11 @@ final class AlignedMemory: @unchecked Sendable {
     /// Zeros. Of a very large piece only the pages that are written to, or next to such, take memory.
     /// - Parameter used: bytes that will be written to.
     init(zeroedByteCount byteCount: Int, used: Int) {
-        if byteCount >= LargeMemory.leastZeroed {
-            base = LargeMemory.takeZeros(byteCount, used: used)
+        if byteCount >= MemoryPool.leastZeroed {
+            base = MemoryPool.matrices.takeZeros(byteCount, used: used)
             source = .zeros(byteCount, used: used)
-        } else if byteCount >= LargeMemory.leastPiece {
-            let (base, isZero) = LargeMemory.take(byteCount)
+        } else if byteCount >= MemoryPool.leastPiece {
+            let (base, isZero) = MemoryPool.matrices.take(byteCount)
             if !isZero { memset(base, 0, byteCount) }
             self.base = base
             source = .piece(byteCount)
@@ -48,15 +48,15 @@ final class AlignedMemory: @unchecked Sendable {
     private static func heap(_ byteCount: Int) -> UnsafeMutableRawPointer {
         var address: UnsafeMutableRawPointer?
         let status = posix_memalign(&address, alignment, max(byteCount, 1))
-        guard status == 0, let address else { LargeMemory.refuse(byteCount, status) }
+        guard status == 0, let address else { Pages.refuse(byteCount, status) }
         return address
     }
 
     deinit {
         switch source {
         case .heap: free(base)
-        case .piece(let byteCount): LargeMemory.give(base, byteCount)
-        case .zeros(let byteCount, let used): LargeMemory.giveZeros(base, byteCount, used: used)
+        case .piece(let byteCount): MemoryPool.matrices.give(base, byteCount)
+        case .zeros(let byteCount, let used): MemoryPool.matrices.giveZeros(base, byteCount, used: used)
         }
     }
 }

@@ -60,7 +60,7 @@ struct CompressVerb: Verb {
         let windows = try evaluationWindows(job, world)
         let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count)
         say(world, memory.text + "\n")
-        LargeMemory.keep(upTo: memory.plan.matrices)
+        MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
         let before = try evaluation(of: job.model, windows, job, stop, world)
         let (linears, tiles) = try job.compress(stop: stop, memory: memory.plan, scratch: scratch) { resumption in

@@ -36,7 +36,7 @@ struct EvalVerb: Verb {
 
     func run(_ world: Communicator) throws {
         // An evaluation has no plan that says how much: about what the windows of a rank and a stage take.
-        LargeMemory.keep(upTo: 1 << 30)
+        MemoryPool.keepMatrices(upTo: 1 << 30)
         let model = try Model(path: directory, reading: weights.reading, world: world)
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(

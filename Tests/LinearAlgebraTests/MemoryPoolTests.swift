@@ -1,0 +1,113 @@
+// Large pieces of memory: used again, cut and joined, below the limit.
+
+import Foundation
+import LinearAlgebra
+import SeededNumbers
+import Testing
+
+@Suite struct MemoryPoolTests {
+    private let mebibyte = 1 << 20
+
+    @Test func freedMemoryIsUsedAgain() {
+        let pool = MemoryPool(limit: 64 * mebibyte)
+        let (first, isZero) = pool.take(3 * mebibyte)
+        #expect(isZero)
+        pool.give(first, 3 * mebibyte)
+        #expect(pool.bytes == (used: 0, waiting: 3 * mebibyte))
+        let again = pool.take(3 * mebibyte)
+        #expect(again.base == first && !again.isZero)
+        #expect(pool.bytes == (used: 3 * mebibyte, waiting: 0))
+        pool.give(first, 3 * mebibyte)
+        pool.keep(upTo: 0)
+    }
+
+    @Test func piecesAreCutAndJoined() {
+        let pool = MemoryPool(limit: 64 * mebibyte)
+        let whole = pool.take(8 * mebibyte).base
+        pool.give(whole, 8 * mebibyte)
+        let parts = [3, 1, 4].map { (pool.take($0 * mebibyte).base, $0 * mebibyte) }
+        #expect(pool.bytes.waiting == 0)
+        #expect(parts.allSatisfy { base, count in base >= whole && base + count <= whole + 8 * mebibyte })
+        for (base, count) in parts { pool.give(base, count) }
+        #expect(pool.take(8 * mebibyte).base == whole)
+        pool.give(whole, 8 * mebibyte)
+        pool.keep(upTo: 0)
+    }
+
+    /// The size is that of whole pages: a few bytes more are the same piece.
+    @Test func sizesAreWholePages() {
+        let pool = MemoryPool(limit: 64 * mebibyte)
+        let base = pool.take(mebibyte + 1).base
+        #expect(pool.bytes.used == mebibyte + Int(getpagesize()))
+        pool.give(base, mebibyte + 1)
+        #expect(pool.take(mebibyte + 100).base == base)
+        pool.give(base, mebibyte + 100)
+        pool.keep(upTo: 0)
+    }
+
+    @Test func whatDoesNotFitBesideThePiecesGoesBack() {
+        let pool = MemoryPool(limit: 10 * mebibyte)
+        let bases = [6, 4].map { pool.take($0 * mebibyte).base }
+        pool.give(bases[0], 6 * mebibyte)
+        #expect(pool.bytes == (used: 4 * mebibyte, waiting: 6 * mebibyte))
+        // Seven fresh ones, or one beside the six: in either case no more than ten in all.
+        let larger = pool.take(7 * mebibyte).base
+        #expect(pool.bytes.used == 11 * mebibyte && pool.bytes.waiting == 0)
+        pool.give(bases[1], 4 * mebibyte)
+        #expect(pool.bytes.used + pool.bytes.waiting <= 10 * mebibyte)
+        let zeros = pool.takeZeros(100 * mebibyte, used: 3 * mebibyte)
+        #expect(pool.bytes == (used: 10 * mebibyte, waiting: 0))
+        pool.giveZeros(zeros, 100 * mebibyte, used: 3 * mebibyte)
+        pool.give(larger, 7 * mebibyte)
+        pool.keep(upTo: 2 * mebibyte)
+        #expect(pool.bytes.waiting <= 2 * mebibyte)
+        pool.keep(upTo: 0)
+        #expect(pool.bytes == (used: 0, waiting: 0))
+    }
+
+    /// The system's view of what the pool says: pages that wait are mapped, those given back are not.
+    @Test func givenBackMeansUnmapped() throws {
+        /// Whether any line of the process's mappings covers the address.
+        func isMapped(_ address: UnsafeMutableRawPointer) throws -> Bool {
+            try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n").contains { line in
+                let bounds = line.prefix { $0 != " " }.split(separator: "-").compactMap { UInt($0, radix: 16) }
+                return (bounds[0]..<bounds[1]).contains(UInt(bitPattern: address))
+            }
+        }
+        // An odd size, which leaves addresses that no other test's mapping is likely to fill in the same moment.
+        let count = 1501 * mebibyte
+        let pool = MemoryPool(limit: 2 * count)
+        let base = pool.take(count).base
+        pool.give(base, count)
+        #expect(try isMapped(base + count / 2))
+        pool.keep(upTo: 0)
+        #expect(try !isMapped(base + count / 2))
+    }
+
+    /// Pieces of many sizes, taken and given in any order: none overlaps another, and the limit holds whenever something waits.
+    @Test func piecesNeverOverlap() {
+        var numbers = SeededGenerator(seed: 5)
+        let limit = 200 * mebibyte
+        let pool = MemoryPool(limit: limit)
+        var pieces: [(base: UnsafeMutableRawPointer, count: Int, mark: UInt64)] = []
+        for step in 0..<2000 {
+            if pieces.count < 30, Bool.random(using: &numbers) || pieces.isEmpty {
+                let count = Int.random(in: mebibyte...9 * mebibyte, using: &numbers)
+                let (base, isZero) = pool.take(count)
+                let ends = [base, base + (count / 8 - 1) * 8].map { $0.assumingMemoryBound(to: UInt64.self) }
+                #expect(!isZero || ends.allSatisfy { $0.pointee == 0 })
+                for end in ends { end.pointee = UInt64(step) }
+                pieces.append((base, count, UInt64(step)))
+            } else {
+                let (base, count, mark) = pieces.remove(at: Int.random(in: pieces.indices, using: &numbers))
+                #expect(base.load(as: UInt64.self) == mark && base.load(fromByteOffset: (count / 8 - 1) * 8, as: UInt64.self) == mark)
+                pool.give(base, count)
+            }
+            let (used, waiting) = pool.bytes
+            #expect(waiting == 0 || used + waiting <= limit)
+        }
+        for (base, count, _) in pieces { pool.give(base, count) }
+        pool.keep(upTo: 0)
+        #expect(pool.bytes == (used: 0, waiting: 0))
+    }
+}

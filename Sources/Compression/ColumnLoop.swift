@@ -13,6 +13,9 @@ import LinearAlgebra
 /// and the output error of a row is ||e R||^2 = sum over j of ((v_j - q_j) R_jj)^2. The sums are gathered by one product for each block of
 /// columns, then by smaller ones for the ranges inside it, and by a kernel for the last few columns. Ranges depend on column numbers alone.
 /// R is needed one outermost range of columns after the other (`FactorPanel`), so that the whole of it need not lie in one place.
+///
+/// With bf16 products the errors of earlier outermost ranges, and R with them, are rounded to bf16 when they are gathered: what a column sees of them is
+/// off by some thousandths, while its own code is still the best one for what it sees, and its error is taken in full.
 package struct ColumnLoop {
     /// Columns gathered by one product over everything before them: wide, since each such product packs all errors so far.
     static let panelColumns = 512
@@ -27,12 +30,14 @@ package struct ColumnLoop {
     let weights: Matrix<Float>
     /// [columns, rows]: e_j once column j is solved; before that, the sum of e_i R_ij gathered so far. Zero at the start.
     let errors: Matrix<Float>
+    /// The errors of outermost ranges that are solved, where R is narrowed: [columns, rows]
+    var narrowedErrors: Matrix<BFloat16>?
 
     /// Takes the columns of the panel: whole outermost ranges of the method. Those before them must be solved.
     func run(_ method: some ColumnMethod) {
         let widths = method.widths
         for part in r.columns.cut(every: widths[0]) {
-            gather(0..<part.lowerBound, into: part)
+            gatherEarlier(into: part, width: widths[0])
             method.begin(part, width: widths[0], self)
             visit(part, widths.dropFirst(), method)
         }
@@ -42,7 +47,7 @@ package struct ColumnLoop {
     /// of it. Panels must be made of whole ranges.
     func reach(_ range: Range<Int>) {
         let start = range.lowerBound / Self.panelColumns * Self.panelColumns
-        if start == range.lowerBound { gather(0..<start, into: start..<min(start + Self.panelColumns, weights.rows)) }
+        if start == range.lowerBound { gatherEarlier(into: start..<min(start + Self.panelColumns, weights.rows), width: Self.panelColumns) }
         gather(start..<range.lowerBound, into: range)
     }
 
@@ -64,6 +69,16 @@ package struct ColumnLoop {
         }
     }
 
+    /// The sums of an outermost range over all columns before it; nothing has been gathered for it so far.
+    /// - Parameter width: of outermost ranges.
+    private func gatherEarlier(into range: Range<Int>, width: Int) {
+        guard range.lowerBound > 0 else { return }
+        guard let r = r.narrowedBlock(before: range), let narrowedErrors else { return gather(0..<range.lowerBound, into: range) }
+        let last = range.lowerBound - width..<range.lowerBound
+        convert(errors.rows(last), into: narrowedErrors.rows(last))
+        multiply(r, narrowedErrors.rows(0..<range.lowerBound), into: errors.rows(range))
+    }
+
     /// sums(to) += E(from) R(from, to)
     private func gather(_ from: Range<Int>, into to: Range<Int>) {
         guard !from.isEmpty else { return }
@@ -79,7 +94,7 @@ package struct ColumnLoop {
     func updatedWeights(_ range: Range<Int>) -> Matrix<Float> {
         let scratch = errors.rows(range).copy()
         let weights = weights.rows(range)
-        let own = FactorPanel(columns: 0..<range.count, values: r.block(range, range))
+        let own = FactorPanel(columns: 0..<range.count, values: r.block(range, range), narrowed: nil)
         ColumnLoop(r: own, weights: weights, errors: scratch).run(AcceptUpdatedWeights())
         for index in 0..<scratch.count { scratch.base[index] = weights.base[index] - scratch.base[index] }
         return scratch

@@ -14,7 +14,7 @@ public struct FactorOutline: Sendable {
     public let damping: Double
     /// `damping` as a fraction of the mean of the diagonal.
     public let dampingFraction: Double
-    /// Factorisations tried; each failed one raised the damping.
+    /// Dampings tried; each that failed was raised.
     public let attempts: Int
     /// R_jj, in the order of quantization.
     public let diagonalOfR: [Float]
@@ -36,12 +36,21 @@ public struct Factor: @unchecked Sendable {
     public let outline: FactorOutline
     /// R: [columns, columns], in the order of quantization, zeros below the diagonal.
     public let r: Matrix<Float>
+    /// R^T in bf16, as `FactorPanel.narrowed`.
+    private let narrowed: Matrix<BFloat16>?
 
-    /// - Parameter r: R of that outline, complete.
-    public init(outline: FactorOutline, r: Matrix<Float>) {
+    /// - Parameters:
+    ///   - r: R of that outline, complete.
+    ///   - isNarrowed: whether columns gather the errors of the panels before their own in bf16, see `ColumnLoop`.
+    public init(outline: FactorOutline, r: Matrix<Float>, isNarrowed: Bool = false) {
         precondition(r.rows == outline.columns && r.columns == outline.columns, "[\(r.rows), \(r.columns)] for a factor of \(outline.columns)")
         self.outline = outline
         self.r = r
+        narrowed = isNarrowed ? Matrix(zeros: r.columns, r.rows) : nil
+        guard let narrowed else { return }
+        for columns in (0..<r.columns).cut(every: choleskyTileSize) {
+            narrow(r.rows(0..<columns.upperBound).columns(columns), into: narrowed.rows(columns).columns(0..<columns.upperBound))
+        }
     }
 
     public var columns: Int { r.columns }
@@ -55,7 +64,8 @@ public struct Factor: @unchecked Sendable {
 
     /// A window on R.
     public func panel(_ columns: Range<Int>) -> FactorPanel {
-        FactorPanel(columns: columns, values: r.rows(0..<columns.upperBound).columns(columns))
+        FactorPanel(
+            columns: columns, values: r.rows(0..<columns.upperBound).columns(columns), narrowed: narrowed?.rows(columns).columns(0..<columns.upperBound))
     }
 
     /// ||x R||^2 of each row of x, given transposed and in the order of quantization: [columns, lanes].
@@ -76,16 +86,19 @@ public struct Factor: @unchecked Sendable {
 /// - Parameters:
 ///   - hessian: [c, c], symmetric; only elements on and above the diagonal are read.
 ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
+///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
+///   - isNarrowed: as `Factor`'s.
 /// - Throws: `CompressionError`
 public func factor(
-    hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil
+    hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
+    precision: UpdatePrecision = .fp64, isNarrowed: Bool = false
 ) throws(CompressionError) -> Factor {
     let columns = hessian.columns
     guard hessian.rows == columns else { throw .shape("a Hessian of \(hessian.rows) x \(columns) is not square") }
     try checkFinite(hessian)
     var plan = try FactorPlan(
         diagonal: (0..<columns).map { hessian[$0, $0] }, dampingFraction: dampingFraction, maximumFraction: maximumFraction, actOrder: actOrder,
-        wholeGroups: wholeGroups)
+        wholeGroups: wholeGroups, precision: precision)
     let work = Matrix<Double>(uninitialized: columns, columns)
     let panels = choleskyPanels(order: columns)
     func panel(_ range: Range<Int>) -> Matrix<Double> { work.rows(range.lowerBound..<columns).columns(range) }
@@ -94,11 +107,12 @@ public func factor(
             plan.copy(range, of: hessian, into: panel(range))
             plan.damp(range, panel(range))
         }
-        do {
-            try choleskyLower(work)
+        do throws(NotPositiveDefinite) {
+            try choleskyLower(work, precision: plan.precision)
+            for range in panels { try plan.checkPivots(range, panel(range)) }
             break
         } catch {
-            try plan.raiseDamping(after: error)
+            try plan.change(after: error)
         }
     }
     let r = Matrix<Float>(zeros: columns, columns)
@@ -107,7 +121,7 @@ public func factor(
         try plan.storeDiagonal(range, panel(range), into: &diagonal)
         plan.store(range, panel(range), into: plan.window(range, of: r))
     }
-    return Factor(outline: plan.outline(diagonalOfR: diagonal), r: r)
+    return Factor(outline: plan.outline(diagonalOfR: diagonal), r: r, isNarrowed: isNarrowed)
 }
 
 private func checkFinite(_ hessian: Matrix<Double>) throws(CompressionError) {

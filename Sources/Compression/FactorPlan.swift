@@ -19,16 +19,20 @@ public struct FactorPlan: Sendable {
     private let maximumFraction: Double
     /// The damping as a fraction of the mean of the diagonal; raised by `raiseDamping`.
     public private(set) var dampingFraction: Double
-    /// Factorisations tried, this one included.
+    /// What products of the factorisation are computed in.
+    public private(set) var precision: UpdatePrecision
+    /// Dampings tried, this one included.
     public private(set) var attempts = 1
 
     /// - Parameters:
     ///   - diagonal: of the whole Hessian.
     ///   - maximumFraction: the largest damping that is tried.
     ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
+    ///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
     /// - Throws: `CompressionError` for numbers that are not finite, and for a damping out of range.
     public init(
-        diagonal: [Double], dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil
+        diagonal: [Double], dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
+        precision: UpdatePrecision = .fp64
     ) throws(CompressionError) {
         guard dampingFraction >= 0, maximumFraction.isFinite, dampingFraction <= maximumFraction else {
             throw .options("the damping fraction \(dampingFraction) is not between 0 and \(maximumFraction)")
@@ -43,13 +47,18 @@ public struct FactorPlan: Sendable {
         self.diagonal = diagonal
         self.maximumFraction = maximumFraction
         self.dampingFraction = dampingFraction
+        self.precision = precision
     }
 
     public var columns: Int { diagonal.count }
 
-    /// After a failed factorisation: multiplies the damping by ten (10^-6 at least).
+    /// After a failed factorisation: computes products in fp64, or when they were, multiplies the damping by ten (10^-6 at least).
     /// - Throws: `CompressionError.notPositiveDefinite` when the largest has been tried.
-    public mutating func raiseDamping(after failure: NotPositiveDefinite) throws(CompressionError) {
+    public mutating func change(after failure: NotPositiveDefinite) throws(CompressionError) {
+        guard precision == .fp64 else {
+            precision = .fp64
+            return
+        }
         guard dampingFraction < maximumFraction else {
             throw .notPositiveDefinite(column: column(of: failure.index), dampingFraction: dampingFraction, attempts: attempts)
         }
@@ -81,6 +90,16 @@ public struct FactorPlan: Sendable {
     /// Sets the diagonal of a panel: the Hessian's own, damped.
     public func damp(_ range: Range<Int>, _ panel: Matrix<Double>) {
         for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = diagonal[column(of: j)] + dampingFraction * mean }
+    }
+
+    /// Checks a factored panel's diagonal where products are in fp32: an R_jj^2 that is so much smaller than the matrix's own element that fp32 leaves
+    /// less than eight bits of it is as bad as one that is not positive.
+    public func checkPivots(_ range: Range<Int>, _ panel: Matrix<Double>) throws(NotPositiveDefinite) {
+        guard precision == .fp32 else { return }
+        for j in range {
+            let value = panel[j - range.lowerBound, j - range.lowerBound]
+            guard value * value * 0x1p16 >= diagonal[column(of: j)] + dampingFraction * mean else { throw NotPositiveDefinite(index: j) }
+        }
     }
 
     /// What is known of the factor, once it is made.

@@ -25,6 +25,8 @@ public final class GPTQTile: TileInProgress, @unchecked Sendable {
     private let method: GPTQ
     /// [columns, lanes]
     private let errors: Matrix<Float>
+    /// [columns, lanes]; only where R is narrowed.
+    private var narrowedErrors: Matrix<BFloat16>?
     private let measuringEnergy: Bool
     private var energy: [Double]
 
@@ -44,7 +46,8 @@ public final class GPTQTile: TileInProgress, @unchecked Sendable {
     public var panelColumns: Int { options.panelColumns }
 
     public func take(_ panel: FactorPanel) {
-        ColumnLoop(r: panel, weights: tile.weights, errors: errors).run(method)
+        if panel.narrowed != nil, narrowedErrors == nil { narrowedErrors = Matrix(uninitialized: tile.columns, tile.lanes) }
+        ColumnLoop(r: panel, weights: tile.weights, errors: errors, narrowedErrors: narrowedErrors).run(method)
         if measuringEnergy { panel.addSquaredNorms(tile.sampled, to: &energy) }
     }
 

@@ -26,7 +26,10 @@ public final class SparseGPTTile: PruningTile, @unchecked Sendable {
         self.pruning = pruning
         self.factor = factor
         tile = try Tile(weights, permutation: nil, deadColumns: factor.deadColumns)
-        loop = ColumnLoop(r: factor.panel(0..<factor.columns), weights: tile.weights, errors: Matrix(repeating: 0, tile.columns, tile.lanes))
+        let r = factor.panel(0..<factor.columns)
+        loop = ColumnLoop(
+            r: r, weights: tile.weights, errors: Matrix(repeating: 0, tile.columns, tile.lanes),
+            narrowedErrors: r.narrowed.map { [tile] _ in Matrix(uninitialized: tile.columns, tile.lanes) })
         method = SparseGPT(tile, pruning, content)
         if case .codes(let grids, _, let options) = method.output, !options.hasDynamicGroups { try grids.findAll(tile, factor: factor.outline) }
     }

@@ -14,6 +14,11 @@ public struct NotPositiveDefinite: Error, CustomStringConvertible {
     public var description: String { "the matrix is not positive definite: its leading minor of order \(index + 1) is not positive" }
 }
 
+/// What the products of an update are computed in. What they are subtracted from is in fp64 either way.
+public enum UpdatePrecision: Sendable {
+    case fp32, fp64
+}
+
 /// Rows and columns of a tile. A fixed number, since the shape of a product decides its bits.
 public let choleskyTileSize = 256
 
@@ -27,13 +32,14 @@ public func choleskyPanels(order: Int) -> [Range<Int>] {
 /// The algorithm is right-looking over panels. Every tile sees the same operations in the same order whoever holds its panel, so that panels may
 /// lie on different ranks: `factorPanel` where the panel is, then `update` of all later panels with it.
 /// - Parameter a: [c, c]; only its lower triangle is read; on return it holds L, and what lies above the diagonal is undefined.
-public func choleskyLower(_ a: Matrix<Double>) throws(NotPositiveDefinite) {
+public func choleskyLower(_ a: Matrix<Double>, precision: UpdatePrecision = .fp64) throws(NotPositiveDefinite) {
     precondition(a.rows == a.columns, "Cholesky of \(a.rows) x \(a.columns)")
     let panels = choleskyPanels(order: a.rows)
     for (k, pivot) in panels.enumerated() {
         let panel = a.rows(pivot.lowerBound..<a.rows).columns(pivot)
         try factorPanel(panel, at: pivot.lowerBound)
-        updatePanels(panels[(k + 1)...].map { (a.rows($0.lowerBound..<a.rows).columns($0), $0.lowerBound - pivot.lowerBound) }, with: panel)
+        updatePanels(
+            panels[(k + 1)...].map { (a.rows($0.lowerBound..<a.rows).columns($0), $0.lowerBound - pivot.lowerBound) }, with: panel, precision: precision)
     }
 }
 
@@ -53,13 +59,45 @@ public func factorPanel(_ panel: Matrix<Double>, at offset: Int) throws(NotPosit
 /// - Parameters:
 ///   - targets: each [rows from its diagonal on, its columns], and the row of `panel` at which it begins.
 ///   - panel: a factored panel k.
-public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Double>) {
+public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Double>, precision: UpdatePrecision) {
     let work = targets.flatMap { target, row in tiles(of: target, from: 0).map { (target, row, $0) } }
-    parallelFor(work.count) { index in
-        let (target, row, rows) = work[index]
-        multiply(
-            panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + target.columns), transposeB: true,
-            into: target.rows(rows), alpha: -1, beta: 1)
+    guard !work.isEmpty else { return }
+    switch precision {
+    case .fp64:
+        parallelFor(work.count) { index in
+            let (target, row, rows) = work[index]
+            multiply(
+                panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + target.columns), transposeB: true,
+                into: target.rows(rows), alpha: -1, beta: 1)
+        }
+    case .fp32:
+        let panel = rounded(panel)
+        parallelFor(work.count) { index in
+            let (target, row, rows) = work[index]
+            let bytes = rows.count * target.columns * MemoryLayout<Float>.stride
+            ScratchPool.withScratch(byteCount: bytes) { scratch in
+                let product = Matrix<Float>(in: scratch, rows.count, target.columns)
+                multiply(
+                    panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + target.columns), transposeB: true, into: product)
+                subtract(product, from: target.rows(rows))
+            }
+        }
+    }
+}
+
+private func rounded(_ panel: Matrix<Double>) -> Matrix<Float> {
+    let result = Matrix<Float>(uninitialized: panel.rows, panel.columns)
+    parallelFor(panel.rows) { row in
+        let (source, target) = (panel.row(row), result.row(row))
+        for column in 0..<panel.columns { target[column] = Float(source[column]) }
+    }
+    return result
+}
+
+private func subtract(_ product: Matrix<Float>, from target: Matrix<Double>) {
+    for row in 0..<product.rows {
+        let (source, target) = (product.row(row), target.row(row))
+        for column in 0..<product.columns { target[column] -= Double(source[column]) }
     }
 }
 

@@ -52,23 +52,35 @@ extension Measurement {
     func measureSolving(_ rates: inout MachineProfile.Rates) throws {
         let columns = Self.columns
         let gram = hessian(columns)
-        var factored: Factor?
-        let factorSeconds = try watch.seconds {
-            factored = try Compression.factor(hessian: gram.sum, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
-        }
-        rates.factor = Double(columns) * Double(columns) * Double(columns) / 3 / factorSeconds
-        guard let factored else { return }
         let options = QuantizationOptions(bits: 4, group: 128, symmetric: true, grid: .solved, actOrder: true, wholeGroups: true)
-        let narrow = try Compression.factor(hessian: hessian(columns / 4).sum, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
+        let factored = try factor(gram.sum, .f32)
+        let (short, wide) = (try solveSeconds(try factor(hessian(columns / 4).sum, .f32).factor, options), try solveSeconds(factored.factor, options))
         // Seconds of a weight grow with the columns, from what the search for ranges takes.
-        let (wide, short) = (try solveSeconds(factored, options), try solveSeconds(narrow, options))
         let slope = max(wide - short, 0.1 * wide) / Double(columns - columns / 4)
-        rates.solve = 1 / slope
-        rates.search = 1 / max(wide - slope * Double(columns), 1e-3 * wide)
+        let search = max(wide - slope * Double(columns), 1e-3 * wide)
+        (rates.factorFloat, rates.solveFloat, rates.search) = (factored.rate, 1 / slope, 1 / search)
+        (rates.factorBFloat16, rates.solveBFloat16) = (rates.factorFloat, rates.solveFloat)
+        if BFloat16.isAccelerated {
+            let factored = try factor(gram.sum, .bf16)
+            let seconds = try solveSeconds(factored.factor, options)
+            (rates.factorBFloat16, rates.solveBFloat16) = (factored.rate, Double(columns) / max(seconds - search, 0.1 * seconds))
+        }
         let weights = random(256, columns)
         rates.permute = 4 * Double(columns) * Double(columns) / (try permuteSeconds(gram.sum))
-        let tile = EncodedTile(try gptq(weights: weights, factor: factored, options: options), options: options)
+        let tile = EncodedTile(try gptq(weights: weights, factor: factored.factor, options: options), options: options)
         rates.dequantize = Double(columns) * Double(columns) / (try dequantizeSeconds(tile))
+    }
+
+    /// A factor as runs make it that compute in a type, and its rate.
+    private func factor(_ hessian: Matrix<Double>, _ compute: Compute) throws -> (factor: Factor, rate: Double) {
+        var result: Factor?
+        let seconds = try watch.seconds {
+            result = try Compression.factor(
+                hessian: hessian, dampingFraction: 0.01, actOrder: true, wholeGroups: 128, precision: compute == .bf16 ? .fp32 : .fp64,
+                isNarrowed: compute == .bf16)
+        }
+        let columns = Double(hessian.columns)
+        return (result.unsafelyUnwrapped, columns * columns * columns / 3 / seconds)
     }
 
     private func hessian(_ columns: Int) -> GramSum {

@@ -50,7 +50,7 @@ final class CompressionRun {
         let group = try TensorGroup(world, assignment)
         stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
         solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
-        hessian = StageHessian(world: world, assignment: assignment, clock: clock)
+        hessian = StageHessian(world: world, assignment: assignment, clock: clock, compute: forward.compute)
         journal = try Journal(work, identity, plan, world: world)
         let committed = CommittedTiles(journal.entries, plan, work)
         self.committed = committed

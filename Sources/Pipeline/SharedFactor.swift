@@ -5,6 +5,7 @@ internal import LinearAlgebra
 internal import MessagePassing
 internal import Reporting
 internal import Sharding
+internal import Transformers
 
 /// Tile Cholesky over ranks. Panels of columns are owned in turn; a rank keeps its own panels, and the one in hand.
 ///
@@ -18,6 +19,8 @@ struct SharedFactor {
     let settings: FactorSettings
     /// Whether every rank is to have the whole of R.
     let isComplete: Bool
+    /// What products are computed in: with bf16, R is used in bf16 as well as in fp32, and comes from products in fp32; else from products in fp64.
+    let compute: Compute
 
     private var columns: Int { hessian.diagonal.count }
 
@@ -41,16 +44,17 @@ struct SharedFactor {
         try clock.measure(.reduce) { () throws in try world.allReduceSum(&diagonal) }
         var plan = try FactorPlan(
             diagonal: diagonal, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
-            wholeGroups: settings.wholeGroups)
+            wholeGroups: settings.wholeGroups, precision: compute == .bf16 ? .fp32 : .fp64)
         while true {
             var own = try reducePanels(plan)
             clock.count(.factor, operations: assignment.factorOperations(columns: columns, of: world.rank))
             let result = Result(columns: columns, isComplete: isComplete)
             guard let failure = try factorPanels(&own, plan, into: result) else {
                 let outline = plan.outline(diagonalOfR: result.diagonal)
-                return StageFactor(outline: outline, complete: result.r.map { Factor(outline: outline, r: $0) }, own: result.own)
+                let complete = clock.measure(.factor) { result.r.map { Factor(outline: outline, r: $0, isNarrowed: compute == .bf16) } }
+                return StageFactor(outline: outline, isNarrowed: compute == .bf16, complete: complete, own: result.own)
             }
-            try plan.raiseDamping(after: failure)
+            try plan.change(after: failure)
         }
     }
 
@@ -86,7 +90,12 @@ struct SharedFactor {
             var failure = [-1]
             if let panel = own[index] {
                 clock.measure(.factor) {
-                    do throws(NotPositiveDefinite) { try factorPanel(panel, at: range.lowerBound) } catch { failure[0] = error.index }
+                    do throws(NotPositiveDefinite) {
+                        try factorPanel(panel, at: range.lowerBound)
+                        try plan.checkPivots(range, panel)
+                    } catch {
+                        failure[0] = error.index
+                    }
                 }
             }
             failure = try clock.measure(.reduce) { () throws in try world.broadcast(failure, from: owner) }
@@ -100,7 +109,7 @@ struct SharedFactor {
             try clock.measure(.factor) { () throws in
                 try store(panel, index, range, plan, into: result)
                 let later = panels.indices.filter { $0 > index }.compactMap { other in own[other].map { ($0, panels[other].lowerBound - range.lowerBound) } }
-                updatePanels(later, with: panel)
+                updatePanels(later, with: panel, precision: plan.precision)
             }
         }
         return nil

@@ -9,6 +9,8 @@ internal import Sharding
 /// The factor of a stage's Hessian.
 struct StageFactor: Sendable {
     let outline: FactorOutline
+    /// Whether R is used in bf16 as well.
+    let isNarrowed: Bool
     /// R; nil when its panels lie with their owners.
     let complete: Factor?
     /// The panels of R that this rank owns, by number in the matrix; empty when R is complete.
@@ -24,7 +26,7 @@ struct FactorPanels {
     /// Some columns of a factor whose panels lie with their owners, on every rank; collective.
     func columns(_ columns: Range<Int>, of factor: StageFactor) throws -> FactorPanel {
         let size = factor.outline.columns
-        let result = FactorPanel(columns: columns, values: Matrix(repeating: 0, columns.upperBound, columns.count))
+        let values = Matrix<Float>(repeating: 0, columns.upperBound, columns.count)
         for (index, range) in choleskyPanels(order: size).enumerated() {
             // The matrix has R's columns in reverse.
             let own = size - range.upperBound..<size - range.lowerBound
@@ -40,8 +42,8 @@ struct FactorPanels {
                 try world.broadcast(UnsafeMutableBufferPointer(start: message.base, count: message.count), from: owner)
             }
             let target = shared.lowerBound - columns.lowerBound..<shared.upperBound - columns.lowerBound
-            result.values.rows(0..<shared.upperBound).columns(target).assign(message)
+            values.rows(0..<shared.upperBound).columns(target).assign(message)
         }
-        return result
+        return clock.measure(.solve) { FactorPanel(columns: columns, values: values, isNarrowed: factor.isNarrowed, of: size) }
     }
 }

@@ -35,6 +35,8 @@ struct StageHessian {
     let world: Communicator
     let assignment: Assignment
     let clock: PhaseClock
+    /// What products are computed in.
+    let compute: Compute
 
     /// The sum of X^T X over the batches of this rank; the sum over ranks is exact, too.
     ///
@@ -74,7 +76,9 @@ struct StageHessian {
     func factor(_ sum: HessianSum, settings: FactorSettings, isComplete: Bool) throws -> FactorOutcome {
         do {
             return .factor(
-                try SharedFactor(world: world, assignment: assignment, clock: clock, hessian: sum, settings: settings, isComplete: isComplete).make())
+                try SharedFactor(
+                    world: world, assignment: assignment, clock: clock, hessian: sum, settings: settings, isComplete: isComplete, compute: compute
+                ).make())
         } catch let error as CompressionError {
             return .singular("\(error)")
         }

@@ -19,10 +19,13 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         /// X^T X into the exact sum, from bf16 and fp32; n c^2 operations, as the lower half is never computed.
         public var gramBFloat16 = 0.0
         public var gramFloat = 0.0
-        /// The fp64 factorisation; c^3 / 3 operations.
-        public var factor = 0.0
-        /// Solving a tile with the default method: r c^2 operations, and r c weights whose ranges are searched.
-        public var solve = 0.0
+        /// The factorisation, with products in fp32 (`compute: bf16`) and fp64 (`compute: f32`); c^3 / 3 operations.
+        public var factorBFloat16 = 0.0
+        public var factorFloat = 0.0
+        /// Solving a tile with the default method, errors of earlier columns gathered in bf16 and fp32: r c^2 operations, and r c weights whose ranges are
+        /// searched.
+        public var solveBFloat16 = 0.0
+        public var solveFloat = 0.0
         public var search = 0.0
         /// Weights a second that become operands of products: from 4-bit codes to fp32 and to bf16.
         public var dequantize = 0.0
@@ -68,7 +71,8 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         guard ranks >= 1, hosts >= 1, hosts <= ranks, threads >= 1 else { return "\(ranks) ranks on \(hosts) hosts with \(threads) threads" }
         let needed: [(String, Double)] = [
             ("productBFloat16", rates.productBFloat16), ("productFloat", rates.productFloat), ("gramBFloat16", rates.gramBFloat16),
-            ("gramFloat", rates.gramFloat), ("factor", rates.factor), ("solve", rates.solve), ("search", rates.search), ("dequantize", rates.dequantize),
+            ("gramFloat", rates.gramFloat), ("factorBFloat16", rates.factorBFloat16), ("factorFloat", rates.factorFloat),
+            ("solveBFloat16", rates.solveBFloat16), ("solveFloat", rates.solveFloat), ("search", rates.search), ("dequantize", rates.dequantize),
             ("permute", rates.permute), ("diskRead", rates.diskRead), ("diskWrite", rates.diskWrite),
         ]
         return needed.first { !($0.1 > 0 && $0.1.isFinite) }.map { "the rate `\($0.0)` is \($0.1)" }

@@ -68,10 +68,15 @@ struct MemoryModel {
     func factor(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsHessian else { return 0 }
         let c = stage.columns, settings = stage.factorCount
+        // In fp64, and where products are in fp32, in fp32.
+        let panelInHand = panel(c, isBFloat16 ? 12 : 8)
         let sum = residency.hessianBlocks == nil ? upperBlocks(c, 8) : diagonalBlocks(c)
-        // A panel's own part of R exists before its fp64 goes.
-        let r = residency.completeFactor ? settings * upperBlocks(c, 4) : (settings - 1) * ownPanels(c) / 2 + panel(c, 4)
-        return resting(stage) + sum + r + ownPanels(c) + panel(c, 8)
+        guard residency.completeFactor else {
+            // A panel's own part of R exists before its fp64 goes.
+            return resting(stage) + sum + (settings - 1) * ownPanels(c) / 2 + panel(c, 4) + ownPanels(c) + panelInHand
+        }
+        let r = (settings - 1) * completeFactor(c) + upperBlocks(c, 4)
+        return resting(stage) + sum + r + max(ownPanels(c) + panelInHand, completeFactor(c) - upperBlocks(c, 4))
     }
 
     /// Solving a rank's tiles of a stage, and gathering those of all ranks.
@@ -81,24 +86,27 @@ struct MemoryModel {
         let lanes = (stage.tileRows + 31) / 32 * 32
         let count = ownTiles(stage)
         // Weights twice in fp32 (as read, and transposed), errors, codes twice; what rounding to nearest keeps is about the same.
-        let atOnce = c * lanes * (4 + 4 + 4 + 1 + 1) + stage.transposedWeights * 4
+        let narrowed = isBFloat16 ? 2 : 0
+        let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1) + stage.transposedWeights * 4
         let tiles: Int
         if stage.prunes {
             // Values and masks besides; R where there is a Hessian.
-            tiles = (stage.needsHessian ? stage.factorCount * upperBlocks(c, 4) : 0) + count * c * lanes * (4 + 4 + 4 + 4 + 1 + 1) + stage.transposedWeights * 4
+            tiles =
+                (stage.needsHessian ? stage.factorCount * completeFactor(c) : 0) + count * c * lanes * (4 + 4 + 4 + 4 + narrowed + 1 + 1)
+                + stage.transposedWeights * 4
         } else if !stage.needsHessian {
             tiles = min(threads, count) * atOnce
         } else if residency.completeFactor {
-            tiles = stage.factorCount * upperBlocks(c, 4) + min(threads, count) * atOnce
+            tiles = stage.factorCount * completeFactor(c) + min(threads, count) * atOnce
         } else {
-            let held = c * lanes * (4 + 4 + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
+            let held = c * lanes * (4 + 4 + narrowed + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
             let inHand = min(residency.tilesAtOnce ?? count, count)
-            let pieces = c * min(stage.panelColumns, c) * 4 + panel(c, 4)
+            let pieces = c * min(stage.panelColumns, c) * (4 + narrowed) + panel(c, 4)
             tiles = stage.factorCount * ownPanels(c) / 2 + inHand * held + max(min(threads, inHand) * (atOnce - held), pieces)
         }
         // A rank's own tiles while it solves them; then those that it needs of the others, while R is still there.
         let (own, held) = encodedTiles(stage)
-        let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? upperBlocks(c, 4) : ownPanels(c) / 2)
+        let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)
         return resting(stage) + (stage.prunes ? held + tiles : max(own + tiles, held + r))
     }
 
@@ -177,6 +185,9 @@ struct MemoryModel {
     }
 
     private func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
+
+    /// R in fp32, and in bf16 where products are.
+    private func completeFactor(_ columns: Int) -> Int { upperBlocks(columns, 4) + (isBFloat16 ? upperBlocks(columns, 2) : 0) }
 
     /// A square matrix of zeros of which the blocks on and above the diagonal are written, to whole pages in each row.
     private func upperBlocks(_ columns: Int, _ width: Int) -> Int {

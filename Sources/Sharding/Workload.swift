@@ -20,6 +20,8 @@ struct Workload {
     /// Between the ranks of a tensor-parallel group.
     private let groupMessages: MessageModel
 
+    private var isBFloat16: Bool { plan.recipe.compute == .bf16 }
+
     /// - Parameter tensorParallel: ranks of a group.
     init(plan: Plan, ranks: Int, tensorParallel: Int, profile: MachineProfile, messages: MessageModel) {
         self.plan = plan
@@ -37,7 +39,6 @@ struct Workload {
     /// Adds the time of a group's stages.
     func add(_ group: StageGroup, _ residency: StageResidency, to prediction: inout Prediction) {
         let (stage, count) = (group.stage, Double(group.count))
-        let isBFloat16 = plan.recipe.compute == .bf16
         let columns = Double(stage.columns)
         if sequences > 0 {
             let passes = plan.recipe.propagation == .block ? 2.0 : 1
@@ -63,7 +64,8 @@ struct Workload {
     private func addFactors(_ stage: StagePlan, parts: Int, count: Double, to prediction: inout Prediction) {
         let schedule = FactorSchedule(columns: stage.columns, ranks: ranks, threads: threads)
         let count = count * Double(stage.factorCount)
-        prediction.factor += count * schedule.busiest / rates.factor
+        let rate = isBFloat16 ? rates.factorBFloat16 : rates.factorFloat
+        prediction.factor += count * schedule.busiest / rate
         // The largest |x|, and the diagonal.
         var seconds = messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
         for panel in choleskyPanels(order: stage.columns) {
@@ -76,7 +78,7 @@ struct Workload {
         }
         // Every rank puts the whole sum in the factor's order.
         seconds += 4 * Double(stage.columns) * Double(stage.columns) / rates.permute
-        prediction.reduce += count * (seconds + max(0, schedule.critical - schedule.busiest) / rates.factor)
+        prediction.reduce += count * (seconds + max(0, schedule.critical - schedule.busiest) / rate)
     }
 
     /// Where R lies over the ranks, every rank receives it again, in fp32, for each wave of tiles.
@@ -96,10 +98,11 @@ struct Workload {
         let mostRows = owners.map { $0.reduce(0, +) }.max() ?? 0
         if stage.needsHessian {
             // A tile is solved by one thread: where tiles are few, threads idle, and ranks as well.
+            let rate = isBFloat16 ? rates.solveBFloat16 : rates.solveFloat
             let seconds = owners.map { rows in
                 let rounds = (rows.count + threads - 1) / threads
                 let weights = Double(rows.reduce(0, +)) * columns
-                return (weights * columns / rates.solve + weights / rates.search) * Double(rounds * threads) / Double(rows.count)
+                return (weights * columns / rate + weights / rates.search) * Double(rounds * threads) / Double(rows.count)
             }
             prediction.solve += count * (seconds.max() ?? 0)
         }

@@ -41,6 +41,19 @@ import Compression
         #expect(factor.attempts == 2 && factor.dampingFraction == 1e-6 && factor.damping == 1e-6)
     }
 
+    /// Products in fp32 serve where they lose little, and nowhere else.
+    @Test func fp32GivesWayToFP64() throws {
+        let layer = Layer(rows: 1, columns: 600)
+        let exact = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: true)
+        let rounded = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: true, precision: .fp32)
+        #expect(rounded.r.elements() != exact.r.elements() && rounded.attempts == 1)
+        for (index, value) in exact.outline.diagonalOfR.enumerated() { #expect(abs(rounded.outline.diagonalOfR[index] / value - 1) < 1e-4) }
+        let nearlySingular = Matrix<Double>(repeating: 1, 600, 600)
+        let results = try [UpdatePrecision.fp32, .fp64].map { try factor(hessian: nearlySingular, dampingFraction: 1e-7, actOrder: false, precision: $0) }
+        #expect(results[0].r.elements() == results[1].r.elements())
+        #expect(results.map(\.attempts) == [1, 1] && results.map(\.dampingFraction) == [1e-7, 1e-7])
+    }
+
     @Test func anIndefiniteHessianIsRefused() {
         let hessian = Matrix<Double>(repeating: 0, 4, 4)
         for index in 0..<4 { hessian[index, index] = index == 2 ? -5 : 1 }

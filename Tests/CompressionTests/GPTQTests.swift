@@ -83,6 +83,25 @@ import Testing
         }
     }
 
+    /// Errors that are gathered in bf16 cost next to nothing, and the loss that is said is still the real one.
+    @Test(arguments: [2, 3, 4], [(false, 64), (true, 64), (false, -1)] as [(Bool, Int)])
+    func narrowedFactorsCostLittle(bits: Int, setting: (actOrder: Bool, group: Int)) throws {
+        let layer = Layer(rows: 64, columns: 1600)
+        let options = QuantizationOptions(bits: bits, group: setting.group, grid: .mse, actOrder: setting.actOrder, wholeGroups: setting.actOrder)
+        let losses = try [false, true].map { isNarrowed in
+            let factor = try Compression.factor(
+                hessian: layer.hessian, dampingFraction: 0.01, actOrder: options.actOrder, wholeGroups: options.widthOfWholeGroups,
+                precision: isNarrowed ? .fp32 : .fp64, isNarrowed: isNarrowed)
+            let tile = try gptq(weights: layer.weights, factor: factor, options: options)
+            let decoded = Matrix<Float>(uninitialized: 64, 1600)
+            tile.dequantize(into: decoded)
+            let loss = layer.loss(decoded, damping: factor.damping).reduce(0, +)
+            #expect(abs(tile.loss.reduce(0, +) / loss - 1) < 1e-3)
+            return loss
+        }
+        #expect(losses[1] < 1.01 * losses[0])
+    }
+
     @Test(arguments: [2, 3, 4])
     func betterGridsCostLess(bits: Int) throws {
         let layer = Layer(rows: 64, columns: 256)
@@ -192,7 +211,8 @@ import Testing
 }
 
 extension Layer {
-    func factor(_ options: QuantizationOptions) throws -> Factor {
-        try Compression.factor(hessian: hessian, dampingFraction: 0.01, actOrder: options.actOrder)
+    func factor(_ options: QuantizationOptions, isNarrowed: Bool = false) throws -> Factor {
+        let factor = try Compression.factor(hessian: hessian, dampingFraction: 0.01, actOrder: options.actOrder)
+        return isNarrowed ? Factor(outline: factor.outline, r: factor.r, isNarrowed: true) : factor
     }
 }

@@ -43,23 +43,23 @@ import Compression
     ]
 
     /// Panels that are copies, as they come from other ranks, give the bits of windows on the whole.
-    @Test(arguments: options)
-    func tilesTakePanels(options: QuantizationOptions) throws {
+    @Test(arguments: options, [false, true])
+    func tilesTakePanels(options: QuantizationOptions, isNarrowed: Bool) throws {
         let layer = Layer(rows: 40, columns: 1100, dead: [3])
-        let factor = try layer.factor(options)
+        let factor = try layer.factor(options, isNarrowed: isNarrowed)
         let whole = try gptq(weights: layer.weights, factor: factor, options: options)
         let tile = try GPTQTile(weights: layer.weights, factor: factor.outline, options: options, measuringEnergy: true)
-        try expectSame(whole, tile, factor)
+        try expectSame(whole, tile, factor, isNarrowed: isNarrowed)
         var rounding = options
         rounding.grid = .mse
         let rounded = try roundToNearest(weights: layer.weights, options: rounding, factor: factor)
-        try expectSame(rounded, RoundedTile(weights: layer.weights, factor: factor.outline, options: rounding), factor)
+        try expectSame(rounded, RoundedTile(weights: layer.weights, factor: factor.outline, options: rounding), factor, isNarrowed: isNarrowed)
     }
 
-    private func expectSame(_ whole: QuantizedTile, _ tile: some TileInProgress, _ factor: Factor) throws {
+    private func expectSame(_ whole: QuantizedTile, _ tile: some TileInProgress, _ factor: Factor, isNarrowed: Bool) throws {
         for start in stride(from: 0, to: factor.columns, by: tile.panelColumns) {
             let columns = start..<min(start + tile.panelColumns, factor.columns)
-            tile.take(FactorPanel(columns: columns, values: factor.panel(columns).values.copy()))
+            tile.take(FactorPanel(columns: columns, values: factor.panel(columns).values.copy(), isNarrowed: isNarrowed, of: factor.columns))
         }
         let found = tile.finish()
         #expect(found.codes.elements() == whole.codes.elements())

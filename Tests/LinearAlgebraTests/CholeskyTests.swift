@@ -5,16 +5,19 @@ import SeededNumbers
 import Testing
 
 @Suite struct CholeskyTests {
-    @Test(arguments: [1, 2, 17, choleskyTileSize - 1, choleskyTileSize, choleskyTileSize + 1, 2 * choleskyTileSize + 40])
-    func productOfTheFactorIsTheMatrix(size: Int) throws {
+    @Test(
+        arguments: [1, 2, 17, choleskyTileSize - 1, choleskyTileSize, choleskyTileSize + 1, 2 * choleskyTileSize + 40],
+        [UpdatePrecision.fp32, .fp64])
+    func productOfTheFactorIsTheMatrix(size: Int, precision: UpdatePrecision) throws {
         let matrix = positiveDefinite(size)
         let factor = matrix.copy()
-        try choleskyLower(factor)
+        try choleskyLower(factor, precision: precision)
         clearAboveDiagonal(factor)
         let product = Matrix<Double>(uninitialized: size, size)
         multiply(factor, factor, transposeB: true, into: product)
         let error = zip(product.elements(), matrix.elements()).map { abs($0 - $1) }.max() ?? 0
-        #expect(error < 1e-9 * Double(size))
+        // One tile has no updates.
+        #expect(error < (precision == .fp32 && size > choleskyTileSize ? 1e-6 : 1e-9) * Double(size))
     }
 
     @Test func namesTheFailingMinor() {

@@ -10,7 +10,8 @@ import Transformers
 
     private func profile(ranks: Int = 2, threads: Int = 1, _ change: (inout MachineProfile.Rates) -> Void = { _ in }) -> MachineProfile {
         var rates = MachineProfile.Rates()
-        (rates.productBFloat16, rates.productFloat, rates.gramBFloat16, rates.gramFloat, rates.factor, rates.solve) = (4e9, 2e9, 3e9, 1e9, 5e8, 2.5e8)
+        (rates.productBFloat16, rates.productFloat, rates.gramBFloat16, rates.gramFloat) = (4e9, 2e9, 3e9, 1e9)
+        (rates.factorBFloat16, rates.factorFloat, rates.solveBFloat16, rates.solveFloat) = (8e8, 5e8, 4e8, 2.5e8)
         (rates.search, rates.dequantize, rates.permute, rates.diskRead, rates.diskWrite) = (2e8, 1e9, 4e9, 1e8, 5e7)
         change(&rates)
         return MachineProfile(processor: "test", ranks: ranks, hosts: 1, threads: threads, rates: rates)
@@ -21,16 +22,16 @@ import Transformers
     }
 
     @Test func arithmeticTakesItsTimeAtTheRates() throws {
-        for (compute, product, gram) in [("bf16", 4e9, 3e9), ("f32", 2e9, 1e9)] {
+        for (compute, product, gram, factor, solve) in [("bf16", 4e9, 3e9, 8e8, 4e8), ("f32", 2e9, 1e9, 5e8, 2.5e8)] {
             let plan = try plan("compute: \(compute)")
             let costs = plan.costs(ranks: 1)
             let prediction = try #require(plan.prediction(ranks: 1, files: files, on: profile()))
             func expect(_ found: Double, _ expected: Double) { #expect(abs(found - expected) <= 1e-9 * expected) }
             expect(prediction.forward, costs.forwardOperations / product)
             expect(prediction.hessian, costs.hessianOperations / gram)
-            expect(prediction.factor, costs.factorOperations / 5e8)
+            expect(prediction.factor, costs.factorOperations / factor)
             let weights = plan.compressedLinears.reduce(0.0) { $0 + Double($1.linear.rows * $1.linear.columns) }
-            expect(prediction.solve, costs.solveOperations / 2.5e8 + weights / 2e8 + 2 * weights / 1e8)
+            expect(prediction.solve, costs.solveOperations / solve + weights / 2e8 + 2 * weights / 1e8)
             expect(prediction.read, 1 + weights / 1e9)
             expect(prediction.merge, 0.3 + 0.6)
             expect(prediction.verify, 0.3)
@@ -46,7 +47,7 @@ import Transformers
         #expect(plan.prediction(ranks: 2, files: files, on: profile()) == nil)
         func seconds(_ rate: Double, _ latency: Double) throws -> Prediction {
             // Arithmetic without end leaves nobody waiting.
-            let machine = profile { ($0.reduce, $0.broadcast, $0.latency, $0.factor, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            let machine = profile { ($0.reduce, $0.broadcast, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
             return try #require(plan.prediction(ranks: 2, files: files, on: machine))
         }
         let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
@@ -84,7 +85,7 @@ import Transformers
     /// Twice the rounds for the square of the ranks; long messages pass each link about once, however many ranks there are.
     @Test func latencyGrowsWithTheRoundsAndVolumeDoesNot() throws {
         func seconds(_ ranks: Int, measured: Int, latency: Double, rate: Double) throws -> Double {
-            let machine = profile(ranks: measured) { ($0.reduce, $0.broadcast, $0.latency, $0.factor, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            let machine = profile(ranks: measured) { ($0.reduce, $0.broadcast, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
             return try #require(plan().prediction(ranks: ranks, files: files, on: machine)).reduce
         }
         let base = try seconds(4, measured: 4, latency: 1e-3, rate: 1e30)
@@ -125,8 +126,8 @@ import Transformers
         #expect(try MachineProfile.read(path) == profile())
         try Data("{}".utf8).write(to: URL(fileURLWithPath: path))
         #expect(refusal().contains("no machine profile"))
-        try JSONEncoder().encode(profile { $0.solve = 0 }).write(to: URL(fileURLWithPath: path))
-        #expect(refusal().contains("the rate `solve` is 0"))
+        try JSONEncoder().encode(profile { $0.solveFloat = 0 }).write(to: URL(fileURLWithPath: path))
+        #expect(refusal().contains("the rate `solveFloat` is 0"))
         try JSONEncoder().encode(profile(ranks: 0)).write(to: URL(fileURLWithPath: path))
         #expect(refusal().contains("0 ranks on 1 hosts"))
     }

@@ -73,10 +73,10 @@ package struct ColumnLoop {
     /// - Parameter width: of outermost ranges.
     private func gatherEarlier(into range: Range<Int>, width: Int) {
         guard range.lowerBound > 0 else { return }
-        guard let r = r.narrowedBlock(before: range), let narrowedErrors else { return gather(0..<range.lowerBound, into: range) }
+        guard let narrowed = r.narrowed, let narrowedErrors else { return gather(0..<range.lowerBound, into: range) }
         let last = range.lowerBound - width..<range.lowerBound
         convert(errors.rows(last), into: narrowedErrors.rows(last))
-        multiply(r, narrowedErrors.rows(0..<range.lowerBound), into: errors.rows(range))
+        narrowed.gather(narrowedErrors, before: range.lowerBound, for: range, into: errors)
     }
 
     /// sums(to) += E(from) R(from, to)

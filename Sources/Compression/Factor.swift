@@ -36,8 +36,7 @@ public struct Factor: @unchecked Sendable {
     public let outline: FactorOutline
     /// R: [columns, columns], in the order of quantization, zeros below the diagonal.
     public let r: Matrix<Float>
-    /// R^T in bf16, as `FactorPanel.narrowed`.
-    private let narrowed: Matrix<BFloat16>?
+    private let narrowed: NarrowedColumns?
 
     /// - Parameters:
     ///   - r: R of that outline, complete.
@@ -46,11 +45,7 @@ public struct Factor: @unchecked Sendable {
         precondition(r.rows == outline.columns && r.columns == outline.columns, "[\(r.rows), \(r.columns)] for a factor of \(outline.columns)")
         self.outline = outline
         self.r = r
-        narrowed = isNarrowed ? Matrix(zeros: r.columns, r.rows) : nil
-        guard let narrowed else { return }
-        for columns in (0..<r.columns).cut(every: choleskyTileSize) {
-            narrow(r.rows(0..<columns.upperBound).columns(columns), into: narrowed.rows(columns).columns(0..<columns.upperBound))
-        }
+        narrowed = isNarrowed ? NarrowedColumns(0..<r.columns, r, of: r.columns) : nil
     }
 
     public var columns: Int { r.columns }
@@ -62,10 +57,12 @@ public struct Factor: @unchecked Sendable {
     public var attempts: Int { outline.attempts }
     package var deadPositions: [Int] { outline.deadPositions }
 
+    /// Bytes of a narrowed factor beside R itself.
+    package static func narrowedBytes(columns: Int) -> Int { NarrowedColumns.byteCount(columns: columns) }
+
     /// A window on R.
     public func panel(_ columns: Range<Int>) -> FactorPanel {
-        FactorPanel(
-            columns: columns, values: r.rows(0..<columns.upperBound).columns(columns), narrowed: narrowed?.rows(columns).columns(0..<columns.upperBound))
+        FactorPanel(columns: columns, values: r.rows(0..<columns.upperBound).columns(columns), narrowed: narrowed)
     }
 
     /// ||x R||^2 of each row of x, given transposed and in the order of quantization: [columns, lanes].

@@ -7,10 +7,10 @@ public struct FactorPanel: @unchecked Sendable {
     public let columns: Range<Int>
     /// R_ij for j in `columns`: [columns.upperBound, columns.count]
     public let values: Matrix<Float>
-    /// The same in bf16 and transposed, for products with errors in bf16: [columns.count, columns.upperBound]; nil where these are in fp32.
-    let narrowed: Matrix<BFloat16>?
+    /// The same in bf16 and more, for products with errors in bf16; nil where these are in fp32.
+    let narrowed: NarrowedColumns?
 
-    init(columns: Range<Int>, values: Matrix<Float>, narrowed: Matrix<BFloat16>?) {
+    init(columns: Range<Int>, values: Matrix<Float>, narrowed: NarrowedColumns?) {
         precondition(values.rows == columns.upperBound && values.columns == columns.count, "[\(values.rows), \(values.columns)] for columns \(columns)")
         self.columns = columns
         self.values = values
@@ -19,21 +19,14 @@ public struct FactorPanel: @unchecked Sendable {
 
     /// - Parameters:
     ///   - isNarrowed: whether it serves products in bf16.
-    ///   - size: columns of R: the rows of `narrowed` lie as far apart as in a complete factor, as a product's code may depend on it.
+    ///   - size: columns of R.
     public init(columns: Range<Int>, values: Matrix<Float>, isNarrowed: Bool, of size: Int) {
-        let narrowed = isNarrowed ? Matrix<BFloat16>(uninitialized: values.columns, size).columns(0..<values.rows) : nil
-        if let narrowed { narrow(values, into: narrowed) }
-        self.init(columns: columns, values: values, narrowed: narrowed)
+        self.init(columns: columns, values: values, narrowed: isNarrowed ? NarrowedColumns(columns, values, of: size) : nil)
     }
 
     /// A window on R; `columns` must be among the panel's.
     func block(_ rows: Range<Int>, _ columns: Range<Int>) -> Matrix<Float> {
         values.rows(rows).columns(columns.lowerBound - self.columns.lowerBound..<columns.upperBound - self.columns.lowerBound)
-    }
-
-    /// The part of `narrowed` that gathers for some of the panel's columns the errors of those before them.
-    func narrowedBlock(before columns: Range<Int>) -> Matrix<BFloat16>? {
-        narrowed?.rows(columns.lowerBound - self.columns.lowerBound..<columns.upperBound - self.columns.lowerBound).columns(0..<columns.lowerBound)
     }
 
     /// Adds ||x R_J||^2 of each row of x, given transposed and in the order of quantization: [columns of R, lanes].
@@ -47,17 +40,5 @@ public struct FactorPanel: @unchecked Sendable {
                 for row in sums.indices { sums[row] += Double(values[row]) * Double(values[row]) }
             }
         }
-    }
-}
-
-/// Columns of R, transposed and in bf16.
-/// - Parameters:
-///   - values: [rows, columns]
-///   - narrowed: [columns, rows]
-func narrow(_ values: Matrix<Float>, into narrowed: Matrix<BFloat16>) {
-    parallelFor(values.rows, inUnitsOf: 256) { rows in
-        let part = Matrix<BFloat16>(uninitialized: rows.count, values.columns)
-        convert(values.rows(rows), into: part)
-        transpose(part, into: narrowed.columns(rows))
     }
 }

@@ -124,17 +124,21 @@ public struct FactorPlan: Sendable {
 
     /// Puts a factored panel's diagonal into that of R.
     /// - Throws: `CompressionError` for a number that fp32 cannot hold.
-    public func storeDiagonal(_ range: Range<Int>, _ panel: Matrix<Double>, into diagonal: inout [Float]) throws(CompressionError) {
+    public func storeDiagonal(
+        _ range: Range<Int>, _ panel: Matrix<some BinaryFloatingPoint>, into diagonal: inout [Float]
+    ) throws(CompressionError) {
         for j in range {
             let value = panel[j - range.lowerBound, j - range.lowerBound]
-            guard Float(value).isNormal else { throw .factorOutOfRange(column: columns - 1 - j, value: value) }
+            guard Float(value).isNormal else { throw .factorOutOfRange(column: columns - 1 - j, value: Double(value)) }
             diagonal[columns - 1 - j] = Float(value)
         }
     }
 
     /// Turns a factored panel into columns of R: R_ij = L_(c-1-i)(c-1-j). Fills the upper triangle, not what lies below it.
     /// - Parameter r: the columns `columnsOfR(range)` of R, down to the diagonal: [columns.upperBound, columns.count]
-    public func store(_ range: Range<Int>, _ panel: Matrix<Double>, into r: Matrix<Float>) {
+    @specialized(where Element == Double)
+    @specialized(where Element == Float)
+    public func store<Element: BinaryFloatingPoint>(_ range: Range<Int>, _ panel: Matrix<Element>, into r: Matrix<Float>) {
         precondition(r.rows == panel.rows && r.columns == range.count, "[\(r.rows), \(r.columns)] for a panel of [\(panel.rows), \(range.count)]")
         parallelFor(panel.rows) { i in
             let (source, target) = (panel.row(i), r.row(panel.rows - 1 - i))

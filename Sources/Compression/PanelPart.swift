@@ -47,9 +47,12 @@ public struct PanelPart: Sendable {
     public func take(from sum: Matrix<Double>, into values: UnsafeMutableBufferPointer<Double>) {
         precondition(values.count == count && sum.columns == hessianColumns.count, "\(values.count) places for \(count) elements")
         forEachRow(values) { row, places, target in
-            for (index, place) in places.enumerated() {
-                let (a, b) = (rows[row], columns[place])
-                target[index] = sum.base[min(a, b) * sum.stride + max(a, b) - hessianColumns.lowerBound]
+            let a = rows[row], base = sum.base - hessianColumns.lowerBound
+            columns.withUnsafeBufferPointer { columns in
+                for (index, place) in places.enumerated() {
+                    let b = columns[place]
+                    target[index] = base[b < a ? b * sum.stride + a : a * sum.stride + b]
+                }
             }
         }
     }
@@ -64,12 +67,17 @@ public struct PanelPart: Sendable {
     }
 
     /// Visits each row with the panel's columns that it takes, and where their values are.
-    private func forEachRow(_ values: UnsafeMutableBufferPointer<Double>, _ body: @Sendable (Int, ArraySlice<Int>, UnsafeMutablePointer<Double>) -> Void) {
+    private func forEachRow(
+        _ values: UnsafeMutableBufferPointer<Double>, _ body: @Sendable (Int, UnsafeBufferPointer<Int>, UnsafeMutablePointer<Double>) -> Void
+    ) {
         guard let base = values.baseAddress else { return }
         let place = Place(base: base)
         parallelFor(rows.count) { row in
             let count = starts[row + 1] - starts[row]
-            if count > 0 { body(row, Self.taken(rows[row], hessianColumns, inside, upTo).prefix(count), place.base + starts[row]) }
+            guard count > 0 else { return }
+            Self.taken(rows[row], hessianColumns, inside, upTo).withUnsafeBufferPointer {
+                body(row, UnsafeBufferPointer(rebasing: $0[..<count]), place.base + starts[row])
+            }
         }
     }
 

@@ -14,7 +14,7 @@ public struct NotPositiveDefinite: Error, CustomStringConvertible {
     public var description: String { "the matrix is not positive definite: its leading minor of order \(index + 1) is not positive" }
 }
 
-/// What the products of an update are computed in. What they are subtracted from is in fp64 either way.
+/// What updates with a factored panel are computed in. What they are subtracted from is in fp64 either way.
 public enum UpdatePrecision: Sendable {
     case fp32, fp64
 }
@@ -38,8 +38,11 @@ public func choleskyLower(_ a: Matrix<Double>, precision: UpdatePrecision = .fp6
     for (k, pivot) in panels.enumerated() {
         let panel = a.rows(pivot.lowerBound..<a.rows).columns(pivot)
         try factorPanel(panel, at: pivot.lowerBound)
-        updatePanels(
-            panels[(k + 1)...].map { (a.rows($0.lowerBound..<a.rows).columns($0), $0.lowerBound - pivot.lowerBound) }, with: panel, precision: precision)
+        let later = panels[(k + 1)...].map { (a.rows($0.lowerBound..<a.rows).columns($0), $0.lowerBound - pivot.lowerBound) }
+        switch precision {
+        case .fp64: updatePanels(later, with: panel)
+        case .fp32: updatePanels(later, with: rounded(panel))
+        }
     }
 }
 
@@ -59,33 +62,36 @@ public func factorPanel(_ panel: Matrix<Double>, at offset: Int) throws(NotPosit
 /// - Parameters:
 ///   - targets: each [rows from its diagonal on, its columns], and the row of `panel` at which it begins.
 ///   - panel: a factored panel k.
-public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Double>, precision: UpdatePrecision) {
-    let work = targets.flatMap { target, row in tiles(of: target, from: 0).map { (target, row, $0) } }
-    guard !work.isEmpty else { return }
-    switch precision {
-    case .fp64:
-        parallelFor(work.count) { index in
-            let (target, row, rows) = work[index]
-            multiply(
-                panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + target.columns), transposeB: true,
-                into: target.rows(rows), alpha: -1, beta: 1)
-        }
-    case .fp32:
-        let panel = rounded(panel)
-        parallelFor(work.count) { index in
-            let (target, row, rows) = work[index]
-            let bytes = rows.count * target.columns * MemoryLayout<Float>.stride
-            ScratchPool.withScratch(byteCount: bytes) { scratch in
-                let product = Matrix<Float>(in: scratch, rows.count, target.columns)
-                multiply(
-                    panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + target.columns), transposeB: true, into: product)
-                subtract(product, from: target.rows(rows))
-            }
+public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Double>) {
+    forEachTile(targets) { tile, row, rows in
+        multiply(
+            panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + tile.columns), transposeB: true, into: tile,
+            alpha: -1, beta: 1)
+    }
+}
+
+/// The same with products in fp32.
+/// - Parameter panel: a factored panel k, rounded.
+public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Float>) {
+    forEachTile(targets) { tile, row, rows in
+        ScratchPool.withScratch(byteCount: tile.count * MemoryLayout<Float>.stride) { scratch in
+            let product = Matrix<Float>(in: scratch, tile.rows, tile.columns)
+            multiply(panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + tile.columns), transposeB: true, into: product)
+            subtract(product, from: tile)
         }
     }
 }
 
-private func rounded(_ panel: Matrix<Double>) -> Matrix<Float> {
+/// Visits the tiles of panels with the row at which each panel begins, and the rows that the tile takes of it.
+private func forEachTile(
+    _ targets: [(target: Matrix<Double>, row: Int)], _ body: @Sendable (_ tile: Matrix<Double>, _ row: Int, _ rows: Range<Int>) -> Void
+) {
+    let work = targets.flatMap { target, row in tiles(of: target, from: 0).map { (target, row, $0) } }
+    parallelFor(work.count) { body(work[$0].0.rows(work[$0].2), work[$0].1, work[$0].2) }
+}
+
+/// A panel in fp32.
+public func rounded(_ panel: Matrix<Double>) -> Matrix<Float> {
     let result = Matrix<Float>(uninitialized: panel.rows, panel.columns)
     parallelFor(panel.rows) { row in
         let (source, target) = (panel.row(row), result.row(row))

@@ -100,22 +100,37 @@ struct SharedFactor {
             }
             failure = try clock.measure(.reduce) { () throws in try world.broadcast(failure, from: owner) }
             guard failure[0] < 0 else { return NotPositiveDefinite(index: failure[0]) }
-            let panel = own[index] ?? Matrix<Double>(uninitialized: columns - range.lowerBound, range.count)
-            try clock.measure(.reduce) { () throws in
-                try world.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: owner)
-            }
-            // Done with in fp64: what is left of it is its part of R.
-            own[index] = nil
-            try clock.measure(.factor) { () throws in
-                try store(panel, index, range, plan, into: result)
-                let later = panels.indices.filter { $0 > index }.compactMap { other in own[other].map { ($0, panels[other].lowerBound - range.lowerBound) } }
-                updatePanels(later, with: panel, precision: plan.precision)
+            // Done with for its owner, too: what is left of it is its part of R.
+            let factored = own.removeValue(forKey: index)
+            let later = panels.indices.filter { $0 > index }.compactMap { other in own[other].map { ($0, panels[other].lowerBound - range.lowerBound) } }
+            switch plan.precision {
+            case .fp64:
+                let panel = try copied(factored, range, from: owner)
+                try clock.measure(.factor) { () throws in
+                    try store(panel, index, range, plan, into: result)
+                    updatePanels(later, with: panel)
+                }
+            case .fp32:
+                let panel = try copied(clock.measure(.factor) { factored.map(rounded) }, range, from: owner)
+                try clock.measure(.factor) { () throws in
+                    try store(panel, index, range, plan, into: result)
+                    updatePanels(later, with: panel)
+                }
             }
         }
         return nil
     }
 
-    private func store(_ panel: Matrix<Double>, _ index: Int, _ range: Range<Int>, _ plan: FactorPlan, into result: Result) throws {
+    /// A panel of its owner, on every rank.
+    private func copied<E: MPIElement>(_ panel: Matrix<E>?, _ range: Range<Int>, from owner: Int) throws -> Matrix<E> {
+        let panel = panel ?? Matrix<E>(uninitialized: columns - range.lowerBound, range.count)
+        try clock.measure(.reduce) { () throws in
+            try world.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: owner)
+        }
+        return panel
+    }
+
+    private func store(_ panel: Matrix<some BinaryFloatingPoint>, _ index: Int, _ range: Range<Int>, _ plan: FactorPlan, into result: Result) throws {
         try plan.storeDiagonal(range, panel, into: &result.diagonal)
         if let r = result.r {
             plan.store(range, panel, into: r.rows(0..<panel.rows).columns(plan.columnsOfR(range)))

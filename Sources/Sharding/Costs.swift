@@ -23,12 +23,17 @@ public struct Costs: Codable, Sendable {
 }
 
 extension Plan {
-    /// Bytes of a Hessian's panels in fp64 that the first rank sends, which has the most: others' to them, without what lies above the diagonal, and its
-    /// own to all, with it.
-    static func panelBytes(_ columns: Int, ranks: Int) -> Double {
-        choleskyPanels(order: columns).enumerated().reduce(0) { sum, panel in
+    /// Bytes of an element of a factored panel, as it is copied to all ranks.
+    var panelElementBytes: Double { recipe.compute == .bf16 ? 4 : 8 }
+
+    /// Bytes of a Hessian's panels that the rank sends which has the most: others' sums to them, in fp64 and without what lies above the diagonal, and its
+    /// own factored ones to all, with it. The first rank owns the most panels, the last the fewest.
+    func panelBytes(_ columns: Int, ranks: Int) -> Double {
+        let (assignment, rank) = (Assignment(ranks: ranks), panelElementBytes < 8 ? ranks - 1 : 0)
+        return choleskyPanels(order: columns).enumerated().reduce(0) { sum, panel in
             let (rows, width) = (columns - panel.element.lowerBound, panel.element.count)
-            return sum + 8 * Double(rows * width - (Assignment(ranks: ranks).panelOwner(panel.offset) == 0 ? 0 : width * (width - 1) / 2))
+            let isOwn = assignment.panelOwner(panel.offset) == rank
+            return sum + (isOwn ? panelElementBytes * Double(rows * width) : 8 * Double(rows * width - width * (width - 1) / 2))
         }
     }
 
@@ -51,7 +56,7 @@ extension Plan {
                 if stage.needsHessian {
                     costs.hessianOperations += sharing.hessianTokens * stage.stage.tokenShare * Double(columns) * Double(columns)
                     costs.bytesSent += sharing.inputBytesSent(stage)
-                    costs.bytesSent += Double(stage.factorCount) * (Self.panelBytes(columns, ranks: ranks) + 8 * Double(columns))
+                    costs.bytesSent += Double(stage.factorCount) * (panelBytes(columns, ranks: ranks) + 8 * Double(columns))
                     // Every rank waits for the busiest one of each stage.
                     if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
                     costs.factorOperations += busiest[columns] ?? 0

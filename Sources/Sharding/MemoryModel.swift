@@ -187,7 +187,7 @@ struct MemoryModel {
     private func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
 
     /// R in fp32, and in bf16 where products are.
-    private func completeFactor(_ columns: Int) -> Int { upperBlocks(columns, 4) + (isBFloat16 ? upperBlocks(columns, 2) : 0) }
+    private func completeFactor(_ columns: Int) -> Int { upperBlocks(columns, 4) + (isBFloat16 ? Factor.narrowedBytes(columns: columns) : 0) }
 
     /// A square matrix of zeros of which the blocks on and above the diagonal are written, to whole pages in each row.
     private func upperBlocks(_ columns: Int, _ width: Int) -> Int {

@@ -74,7 +74,7 @@ struct Workload {
             // What lies above the diagonal is not summed. Before a factored panel comes whether it could be: its length, then the answer.
             seconds +=
                 messages.reduce(bytes: bytes - 4 * Double(width * (width - 1))) + Double(parts - 1) * messages.latency + 2 * messages.latency
-                + messages.broadcast(bytes: bytes)
+                + messages.broadcast(bytes: plan.panelElementBytes * Double(rows * width))
         }
         // Every rank puts the whole sum in the factor's order.
         seconds += 4 * Double(stage.columns) * Double(stage.columns) / rates.permute

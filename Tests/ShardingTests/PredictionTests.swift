@@ -52,11 +52,12 @@ import Transformers
         }
         let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
         #expect(slow.gather > 999 * fast.gather && slow.forward == fast.forward)
-        // 2 blocks of 3 stages of 256 columns and one of 704: the lower triangles of panels of 256 columns to one, rectangles to all; diagonals to both.
+        // 2 blocks of 3 stages of 256 columns and one of 704: the lower triangles of panels of 256 columns to one in fp64, rectangles in fp32 to all; diagonals to
+        // both.
         let rectangles: [Double] = [3 * 256 * 256, 704 * 256, 448 * 256, 192 * 192]
         let triangles: Double = 3 * 256 * 257 / 2 + 704 * 705 / 2
         let diagonals: Double = 3 * 256 + 704
-        let bytes = 2 * 8 * (rectangles.reduce(0, +) + triangles + 2 * diagonals)
+        let bytes = 2 * (4 * rectangles.reduce(0, +) + 8 * (triangles + 2 * diagonals))
         #expect(abs(slow.reduce * 1e6 / bytes - 1) < 1e-9, "\(slow.reduce)")
         // The largest |x|; the diagonal twice; for each panel a sum, a length, an answer and a copy.
         let calls: Double = 2 * (3 * 7 + 15)

@@ -109,7 +109,7 @@ public func factor(
             for range in panels { try plan.checkPivots(range, panel(range)) }
             break
         } catch {
-            try plan.change(after: error)
+            try plan.prepareRetry(after: error)
         }
     }
     let r = Matrix<Float>(zeros: columns, columns)

@@ -54,7 +54,7 @@ public struct FactorPlan: Sendable {
 
     /// After a failed factorisation: computes products in fp64, or when they were, multiplies the damping by ten (10^-6 at least).
     /// - Throws: `CompressionError.notPositiveDefinite` when the largest has been tried.
-    public mutating func change(after failure: NotPositiveDefinite) throws(CompressionError) {
+    public mutating func prepareRetry(after failure: NotPositiveDefinite) throws(CompressionError) {
         guard precision == .fp64 else {
             precision = .fp64
             return

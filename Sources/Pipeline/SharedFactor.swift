@@ -19,8 +19,10 @@ struct SharedFactor {
     let settings: FactorSettings
     /// Whether every rank is to have the whole of R.
     let isComplete: Bool
-    /// What products are computed in: with bf16, R is used in bf16 as well as in fp32, and comes from products in fp32; else from products in fp64.
+    /// What products are computed in. With bf16, R comes from products in fp32 where they do, else from products in fp64.
     let compute: Compute
+    /// Whether R is used in bf16 as well.
+    private var isNarrowed: Bool { compute == .bf16 }
 
     private var columns: Int { hessian.diagonal.count }
 
@@ -51,10 +53,10 @@ struct SharedFactor {
             let result = Result(columns: columns, isComplete: isComplete)
             guard let failure = try factorPanels(&own, plan, into: result) else {
                 let outline = plan.outline(diagonalOfR: result.diagonal)
-                let complete = clock.measure(.factor) { result.r.map { Factor(outline: outline, r: $0, isNarrowed: compute == .bf16) } }
-                return StageFactor(outline: outline, isNarrowed: compute == .bf16, complete: complete, own: result.own)
+                let complete = clock.measure(.factor) { result.r.map { Factor(outline: outline, r: $0, isNarrowed: isNarrowed) } }
+                return StageFactor(outline: outline, isNarrowed: isNarrowed, complete: complete, own: result.own)
             }
-            try plan.change(after: failure)
+            try plan.prepareRetry(after: failure)
         }
     }
 

@@ -12,8 +12,9 @@ public final class MemoryPool: Sendable {
     /// That of all large matrices.
     static let matrices = MemoryPool(limit: 256 << 20)
 
-    /// From this size on matrices are pieces; smaller ones come from the heap.
-    static let leastPiece = 1 << 20
+    /// From this size on matrices are pieces; smaller ones come from the heap, which others of a few hundred KiB would tear, block after block, until
+    /// what is free between them outweighs what is in use.
+    static let leastPiece = 128 << 10
     /// From this size on matrices of zeros come from the kernel and go back to it, so that what is never written takes no memory.
     public static let leastZeroed = 64 << 20
 

@@ -44,10 +44,6 @@ CLEAVE_INLINE lanes_f32 error_of(lanes_f32 x, lanes_f32 scale, lanes_f32 zero, f
     return x - scale * (code_of(x, scale, zero, maxq) - zero);
 }
 
-CLEAVE_INLINE int any_below(lanes_f64 a, lanes_f64 b) {
-    return __builtin_reduce_min(a - b) < 0;
-}
-
 /// |x|^2.4, relative error about 1e-6; 0 below 2^-50, constant above 2^50.
 CLEAVE_INLINE lanes_f32 power_2_4(lanes_f32 x) {
     // |x| = m 2^e with m in [sqrt(1/2), sqrt(2))
@@ -106,94 +102,6 @@ void cleave_weighted_error(
             total += __builtin_convertvector(sum, lanes_f64);
         }
         STORE_F64(errors + row, total);
-    }
-}
-
-/// sums[k] = the sum over i < j of e_i R_i(j+k), for k = 0 ... 3. errors: [columns, 32].
-CLEAVE_INLINE void gather_four(const float *errors, const float *transposed, size_t columns, size_t j, lanes_f32 sums[4]) {
-    const float *r0 = transposed + j * columns, *r1 = r0 + columns, *r2 = r1 + columns, *r3 = r2 + columns;
-    lanes_f32 s0 = splat(0), s1 = splat(0), s2 = splat(0), s3 = splat(0);
-    for (size_t i = 0; i < j; i++) {
-        lanes_f32 e = LOAD(errors + i * CLEAVE_LANES);
-        s0 += e * r0[i];
-        s1 += e * r1[i];
-        s2 += e * r2[i];
-        s3 += e * r3[i];
-    }
-    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
-}
-
-CLEAVE_INLINE lanes_f32 gather_one(const float *errors, const float *transposed, size_t columns, size_t j) {
-    lanes_f32 sum = splat(0);
-    for (size_t i = 0; i < j; i++) sum += LOAD(errors + i * CLEAVE_LANES) * transposed[j * columns + i];
-    return sum;
-}
-
-/// The error of one set of rows, four columns at a time. kept: where 0, q is 0; NULL keeps all. solved: a column sees the errors of those before it.
-CLEAVE_INLINE void block_error(
-    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
-    const double *best, double *errors, float *scratch, int solved) {
-    lanes_f32 scale = LOAD(scales), zero = LOAD(zeros);
-    lanes_f64 limit = LOAD_F64(best), total = LOAD_F64(errors);
-    for (size_t first = 0; first < columns && any_below(total, limit);) {
-        size_t end = first + 4 <= columns ? first + 4 : first + 1;
-        lanes_f32 sums[4], squares = splat(0);
-        if (end == first + 4) gather_four(scratch, transposed, columns, first, sums);
-        else sums[0] = gather_one(scratch, transposed, columns, first);
-        for (size_t j = first; j < end; j++) {
-            const float *r = transposed + j * columns;
-            lanes_f32 x = LOAD(values + j * rows), sum = sums[j - first];
-            for (size_t i = first; i < j; i++) sum += LOAD(scratch + i * CLEAVE_LANES) * r[i];
-            lanes_f32 v = solved ? x + sum / r[j] : x;
-            lanes_f32 q = scale * (code_of(v, scale, zero, maxq) - zero);
-            if (kept) q = choose(kept_lanes(kept + j * rows), q, splat(0));
-            lanes_f32 z = solved ? (v - q) * r[j] : sum + (x - q) * r[j];
-            STORE(scratch + j * CLEAVE_LANES, x - q);
-            squares += z * z;
-        }
-        total += __builtin_convertvector(squares, lanes_f64);
-        first = end;
-    }
-    STORE_F64(errors, total);
-}
-
-CLEAVE_CLONES
-void cleave_rounded_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
-    const double *best, double *errors, float *scratch) {
-    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
-        block_error(
-            values + row, /* kept */ NULL, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 0);
-    }
-}
-
-CLEAVE_CLONES
-void cleave_solved_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
-    const double *best, double *errors, float *scratch) {
-    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
-        block_error(
-            values + row, /* kept */ NULL, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 1);
-    }
-}
-
-CLEAVE_CLONES
-void cleave_rounded_kept_error(
-    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
-    const double *best, double *errors, float *scratch) {
-    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
-        block_error(
-            values + row, kept + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 0);
-    }
-}
-
-CLEAVE_CLONES
-void cleave_solved_kept_error(
-    const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
-    const double *best, double *errors, float *scratch) {
-    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
-        block_error(
-            values + row, kept + row, columns, rows, transposed, scales + row, zeros + row, maxq, best + row, errors + row, scratch, /* solved */ 1);
     }
 }
 

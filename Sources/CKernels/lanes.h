@@ -35,6 +35,11 @@ CLEAVE_INLINE lanes_i32 kept_lanes(const uint8_t *kept) {
     return __builtin_convertvector(*(const lanes_u8 *)kept, lanes_i32) != 0;
 }
 
+/// Whether a is less than b in any lane.
+CLEAVE_INLINE int any_below(lanes_f64 a, lanes_f64 b) {
+    return __builtin_reduce_min(a - b) < 0;
+}
+
 /// The code of v on a grid, as a float: round half to even, then clamp to 0 ... maxq.
 CLEAVE_INLINE lanes_f32 code_of(lanes_f32 v, lanes_f32 scale, lanes_f32 zero, float maxq) {
     lanes_f32 code = __builtin_elementwise_rint(v / scale) + zero;

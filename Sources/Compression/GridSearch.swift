@@ -45,7 +45,7 @@ final class GridSearch {
         halves = Matrix(uninitialized: 1, rows)
         errors = Matrix(uninitialized: 1, rows)
         best = Matrix(uninitialized: 1, rows)
-        scratch = Matrix(uninitialized: columns, Int(cleave_lanes))
+        scratch = Matrix(uninitialized: columns, Int(cleave_searched_rows))
     }
 
     /// - Parameters:

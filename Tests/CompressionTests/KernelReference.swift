@@ -41,9 +41,9 @@ struct KernelInput {
         kept = (0..<columns * rows).map { _ in UInt8.random(in: 0..<3, using: &generator) > 0 ? 1 : 0 }
     }
 
-    func code(_ v: Float, _ scale: Float, _ zero: Float) -> Float {
-        min(max((v / scale).rounded(.toNearestOrEven) + zero, 0), maxCode)
-    }
+    func code(_ v: Float, _ scale: Float, _ zero: Float) -> Float { code(quotient: v / scale, zero) }
+
+    func code(quotient: Float, _ zero: Float) -> Float { min(max(quotient.rounded(.toNearestOrEven) + zero, 0), maxCode) }
 }
 
 enum KernelReference {
@@ -123,7 +123,7 @@ enum KernelReference {
         }
     }
 
-    /// ||(x - q) R||^2 of one row on the grid of column 0; solved: each column sees the errors of those before it.
+    /// ||(x - q) R||^2 of one row on the grid of column 0, with reciprocals in place of divisions; solved: each column sees the errors of those before it.
     /// - Parameter kept: where 0, q is 0.
     static func blockError(_ input: KernelInput, row: Int, solved: Bool, kept: [UInt8]? = nil) -> Double {
         let (scale, zero) = (input.scales[row], input.zeros[row])
@@ -132,8 +132,8 @@ enum KernelReference {
             let (x, diagonal) = (input.weights[j * input.rows + row], input.factor[j * input.columns + j])
             var sum: Float = 0
             for i in 0..<j { sum += errors[i] * input.factor[i * input.columns + j] }
-            let v = solved ? x + sum / diagonal : x
-            let q = kept?[j * input.rows + row] == 0 ? 0 : scale * (input.code(v, scale, zero) - zero)
+            let v = solved ? x + sum * (1 / diagonal) : x
+            let q = kept?[j * input.rows + row] == 0 ? 0 : scale * (input.code(quotient: v * (1 / scale), zero) - zero)
             errors.append(x - q)
             let z = solved ? (v - q) * diagonal : sum + (x - q) * diagonal
             return z * z

@@ -82,23 +82,24 @@ import Testing
         #expect(errors == expected.errors && values == expected.values && loss == expected.loss)
     }
 
+    // Rows that are summed at once, and a set of 32 that is left over.
     @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 16, 31, 100, 128], [false, true])
     func blockErrorsWithAMaskAreTheReferences(columns: Int, solved: Bool) {
-        let input = KernelInput(columns: columns, rows: 64, bits: 3)
-        let expected = (0..<64).map { KernelReference.blockError(input, row: $0, solved: solved, kept: input.kept) }
-        var (errors, scratch) = ([Double](repeating: 0, count: 64), [Float](repeating: 0, count: columns * Int(cleave_lanes)))
+        let input = KernelInput(columns: columns, rows: 96, bits: 3)
+        let expected = (0..<96).map { KernelReference.blockError(input, row: $0, solved: solved, kept: input.kept) }
+        var (errors, scratch) = ([Double](repeating: 0, count: 96), [Float](repeating: 0, count: columns * Int(cleave_searched_rows)))
         let kernel = solved ? cleave_solved_kept_error : cleave_rounded_kept_error
         kernel(
-            input.weights, input.kept, columns, 64, transposed(input), input.scales, input.zeros, input.maxCode, [Double](repeating: .infinity, count: 64),
+            input.weights, input.kept, columns, 96, transposed(input), input.scales, input.zeros, input.maxCode, [Double](repeating: .infinity, count: 96),
             &errors, &scratch)
         #expect(errors == expected)
     }
 
     @Test(arguments: [1, 2, 3, 4, 5, 7, 8, 16, 31, 100, 128], [false, true])
     func blockErrorsAreTheReferences(columns: Int, solved: Bool) {
-        let input = KernelInput(columns: columns, rows: 64, bits: 3)
-        let expected = (0..<64).map { KernelReference.blockError(input, row: $0, solved: solved) }
-        #expect(blockErrors(input, solved, best: [Double](repeating: .infinity, count: 64)) == expected)
+        let input = KernelInput(columns: columns, rows: 96, bits: 3)
+        let expected = (0..<96).map { KernelReference.blockError(input, row: $0, solved: solved) }
+        #expect(blockErrors(input, solved, best: [Double](repeating: .infinity, count: 96)) == expected)
         // A search that gives up early may leave an error unfinished, but never below the best.
         let best = expected.enumerated().map { $0 % 8 == 0 ? $1 * 2 : $1 / 2 }
         for (row, error) in blockErrors(input, solved, best: best).enumerated() {
@@ -151,7 +152,7 @@ import Testing
 
     private func blockErrors(_ input: KernelInput, _ solved: Bool, best: [Double]) -> [Double] {
         let (columns, rows) = (input.columns, input.rows)
-        var (errors, scratch) = ([Double](repeating: 0, count: rows), [Float](repeating: 0, count: columns * Int(cleave_lanes)))
+        var (errors, scratch) = ([Double](repeating: 0, count: rows), [Float](repeating: 0, count: columns * Int(cleave_searched_rows)))
         let kernel = solved ? cleave_solved_error : cleave_rounded_error
         kernel(
             input.weights, columns, rows, transposed(input), input.scales, input.zeros, input.maxCode, best, &errors, &scratch)

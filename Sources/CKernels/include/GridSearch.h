@@ -26,9 +26,12 @@ void cleave_weighted_error(
     const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors);
 
-/// errors += ||(x - q(x)) R||^2, all columns rounded at once. Rows are left unfinished as above.
+/// Rows whose output errors are summed at once.
+enum { cleave_searched_rows = 64 };
+
+/// errors += ||(x - q(x)) R||^2, all columns rounded at once. As many rows as are summed at once are left unfinished once none can come below `best`.
 ///
-/// transposed: R^T, [columns, columns], contiguous. scratch: [columns, 32].
+/// transposed: R^T, [columns, columns], contiguous. scratch: [columns, cleave_searched_rows].
 void cleave_rounded_error(
     const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch);

@@ -12,6 +12,8 @@ public enum ActivationPlace: String, Sendable, CaseIterable, Codable {
 
 /// The states of a rank's batches, by their number among them.
 protocol BatchStorage: AnyObject {
+    /// Whether the input of a norm's stage is kept from its first use to its last, as carried activations are; else it is made again each time.
+    var keepsInputs: Bool { get }
     func load(_ batch: Int) throws -> BatchState
     func store(_ state: BatchState, _ batch: Int) throws
 }
@@ -19,6 +21,7 @@ protocol BatchStorage: AnyObject {
 /// States in memory.
 final class ResidentBatches: BatchStorage {
     private var states: [BatchState?]
+    let keepsInputs = true
 
     init(count: Int) {
         states = Array(repeating: nil, count: count)
@@ -54,6 +57,8 @@ final class ScratchBatches: BatchStorage {
     /// The first token of each batch, and the end.
     private let starts: [Int]
     private var resting: [Resting?]
+    /// A norm is little beside reading and writing what it makes.
+    let keepsInputs = false
 
     /// - Parameters:
     ///   - tokens: of each batch.

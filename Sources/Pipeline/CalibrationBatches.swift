@@ -8,8 +8,8 @@ internal import Transformers
 
 /// Batches of whole sequences, taken through the model stage by stage.
 ///
-/// What a stage multiplies its weights with is derived from a batch's state whenever it is asked for (a norm, little beside the products), so at
-/// most one batch's input exists at a time.
+/// What a stage multiplies its weights with is derived from a batch's state when it is asked for, so where batches rest in a file at most one batch's
+/// input exists at a time.
 final class CalibrationBatches {
     private let forward: Forward
     private let clock: PhaseClock
@@ -54,7 +54,15 @@ final class CalibrationBatches {
 
     /// Runs `body` on the input of a stage, batch after batch.
     func forEachInput(of stage: Stage, _ body: (Activation) throws -> Void) throws {
-        for index in 0..<count { try body(forward.input(of: stage, current.load(index))) }
+        for index in 0..<count {
+            var state = try current.load(index)
+            let input = try forward.input(of: stage, state)
+            if current.keepsInputs {
+                state.carried = input
+                try current.store(state, index)
+            }
+            try body(input)
+        }
     }
 
     /// The blocks of X^T X that this rank sums for its group.

@@ -160,7 +160,7 @@ struct MemoryModel {
     func resting(_ stage: StagePlan, leaving: Bool = false) -> Int {
         var bytes = base + committing
         guard keepsActivations else { return bytes }
-        var columns = stage.stage.input == .carried ? stage.columns : 0
+        var columns = restsWithInput(stage) ? stage.columns : 0
         if leaving { columns = max(columns, stage.carriedColumns) }
         let streams = 1 + (plan.recipe.propagation == .block ? 1 : 0) + (holdsPending ? 1 : 0)
         bytes += rankTokens * (hidden * 4 * streams + columns * operand)
@@ -171,9 +171,11 @@ struct MemoryModel {
     func batchInput(_ stage: StagePlan) -> Int {
         let input = batchTokens * stage.columns * operand
         let state = keepsActivations ? 0 : batchTokens * hidden * 4 * (holdsPending ? 2 : 1)
-        // A carried input is part of the state.
-        return state + (stage.stage.input == .carried && keepsActivations ? 0 : input)
+        return state + (restsWithInput(stage) ? 0 : input)
     }
+
+    /// Whether a stage's input is part of the states in memory: it was carried there, or it is kept from the Hessian on.
+    private func restsWithInput(_ stage: StagePlan) -> Bool { keepsActivations && (stage.stage.input == .carried || stage.needsHessian) }
 
     /// The panels of a matrix in fp64 with the rank that has the most.
     private func ownPanels(_ columns: Int) -> Int {

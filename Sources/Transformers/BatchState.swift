@@ -8,7 +8,7 @@ public struct BatchState: Sendable {
     public let lengths: [Int]
     /// [tokens, hidden]
     public var residual: Matrix<Float>
-    /// Left by attention or activation for the stage after it: [tokens, columns]. Nil at a block's beginning and end.
+    /// The input of the next stage: [tokens, columns]. Attention and activations leave it; of a norm it may be kept once it was made. Nil at a block's end.
     public var carried: Activation?
     /// What the block will add to the residual stream at its end: [tokens, hidden].
     public var pending: Matrix<Float>?

@@ -27,12 +27,10 @@ public struct Forward: Sendable {
     ///
     /// - Throws: what the source throws, and `ForwardError` for a norm's tensor of another shape.
     public func input(of stage: Stage, _ state: BatchState) throws -> Activation {
+        if let carried = state.carried { return carried }
         switch stage.input {
-        case .norm(let norm):
-            return try vectors.weights(norm).apply(to: state.residual, compute: compute)
-        case .carried:
-            guard let carried = state.carried else { preconditionFailure("stage \(stage.name) before the one that leaves its input") }
-            return carried
+        case .norm(let norm): return try vectors.weights(norm).apply(to: state.residual, compute: compute)
+        case .carried: preconditionFailure("stage \(stage.name) before the one that leaves its input")
         }
     }
 

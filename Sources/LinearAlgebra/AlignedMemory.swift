@@ -10,8 +10,7 @@ final class AlignedMemory: @unchecked Sendable {
         case heap
         /// A large piece of so many bytes.
         case piece(Int)
-        /// Zeros, of which some bytes are used.
-        case zeros(Int, used: Int)
+        case triangle(MemoryPool.TriangleShape)
     }
 
     let base: UnsafeMutableRawPointer
@@ -27,13 +26,9 @@ final class AlignedMemory: @unchecked Sendable {
         }
     }
 
-    /// Zeros. Of a very large piece only the pages that are written to, or next to such, take memory.
-    /// - Parameter used: bytes that will be written to.
-    init(zeroedByteCount byteCount: Int, used: Int) {
-        if byteCount >= MemoryPool.leastZeroed {
-            base = MemoryPool.matrices.takeZeros(byteCount, used: used)
-            source = .zeros(byteCount, used: used)
-        } else if byteCount >= MemoryPool.leastPiece {
+    /// Zeros.
+    init(zeroedByteCount byteCount: Int) {
+        if byteCount >= MemoryPool.leastPiece {
             let (base, isZero) = MemoryPool.matrices.take(byteCount)
             if !isZero { memset(base, 0, byteCount) }
             self.base = base
@@ -43,6 +38,12 @@ final class AlignedMemory: @unchecked Sendable {
             source = .heap
             memset(base, 0, byteCount)
         }
+    }
+
+    /// A large triangle; `isZero` as the pool says it.
+    init(_ shape: MemoryPool.TriangleShape, isZero: inout Bool) {
+        (base, isZero) = MemoryPool.matrices.takeTriangle(shape)
+        source = .triangle(shape)
     }
 
     private static func heap(_ byteCount: Int) -> UnsafeMutableRawPointer {
@@ -56,7 +57,7 @@ final class AlignedMemory: @unchecked Sendable {
         switch source {
         case .heap: free(base)
         case .piece(let byteCount): MemoryPool.matrices.give(base, byteCount)
-        case .zeros(let byteCount, let used): MemoryPool.matrices.giveZeros(base, byteCount, used: used)
+        case .triangle(let shape): MemoryPool.matrices.giveTriangle(base, shape)
         }
     }
 }

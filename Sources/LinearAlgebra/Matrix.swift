@@ -1,5 +1,7 @@
 // A row-major matrix over memory that it shares with its windows.
 
+internal import Glibc
+
 /// A matrix [rows, columns] in row-major order.
 ///
 /// A matrix is a reference: copies and windows (`rows(_:)`, `columns(_:)`) see the same elements, and the memory lives as long as any of them.
@@ -37,16 +39,34 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
             memory: memory, base: memory.base.bindMemory(to: Element.self, capacity: rows * columns), rows: rows, columns: columns, stride: columns)
     }
 
-    /// A matrix of zeros (of bytes that are zero). Of a large one, only the parts that are written to take memory.
+    /// A matrix of zeros (of bytes that are zero).
     public init(zeros rows: Int, _ columns: Int) {
         precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")
-        let byteCount = rows * columns * MemoryLayout<Element>.stride
-        // The large square ones are sums of X^T X and factors R: their upper halves are written.
-        memory = AlignedMemory(zeroedByteCount: byteCount, used: rows == columns ? byteCount / 2 : byteCount)
+        memory = AlignedMemory(zeroedByteCount: rows * columns * MemoryLayout<Element>.stride)
         base = memory.base.bindMemory(to: Element.self, capacity: rows * columns)
         self.rows = rows
         self.columns = columns
         stride = columns
+    }
+
+    /// A square matrix of zeros for an upper triangle. A large one takes memory only where it is written.
+    /// - Parameter margin: columns before the diagonal that may be written as well; all before them stay zero.
+    public init(zerosForUpperTriangle order: Int, margin: Int = 0) {
+        let shape = MemoryPool.TriangleShape(order: order, margin: margin, elementByteCount: MemoryLayout<Element>.stride)
+        guard shape.byteCount >= MemoryPool.leastTriangle else {
+            self.init(zeros: order, order)
+            return
+        }
+        var isZero = false
+        let memory = AlignedMemory(shape, isZero: &isZero)
+        self.init(in: memory, order, order)
+        guard !isZero else { return }
+        // What an earlier triangle has written.
+        let matrix = self
+        parallelFor(order) { row in
+            let first = max(row - margin, 0)
+            memset(matrix.row(row) + first, 0, (order - first) * MemoryLayout<Element>.stride)
+        }
     }
 
     public init(repeating value: Element, _ rows: Int, _ columns: Int) {

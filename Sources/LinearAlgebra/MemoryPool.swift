@@ -15,14 +15,37 @@ public final class MemoryPool: Sendable {
     /// From this size on matrices are pieces; smaller ones come from the heap, which others of a few hundred KiB would tear, block after block, until
     /// what is free between them outweighs what is in use.
     static let leastPiece = 128 << 10
-    /// From this size on matrices of zeros come from the kernel and go back to it, so that what is never written takes no memory.
-    public static let leastZeroed = 64 << 20
+    /// From this size on triangles take memory only where they are written.
+    public static let leastTriangle = 64 << 20
 
     private struct State {
         /// Bytes that pieces and waiting memory may take.
         var limit: Int
         var used = 0
         var waiting = FreeRanges()
+        /// Triangles that wait, the longest first.
+        var triangles: [Triangle] = []
+
+        var waitingByteCount: Int { waiting.byteCount + triangles.reduce(0) { $0 + $1.shape.usedByteCount } }
+    }
+
+    /// The shape of a square matrix that is written on and above its diagonal, and some columns before it.
+    package struct TriangleShape: Equatable, Sendable {
+        let order: Int
+        let margin: Int
+        let elementByteCount: Int
+
+        package init(order: Int, margin: Int, elementByteCount: Int) {
+            (self.order, self.margin, self.elementByteCount) = (order, margin, elementByteCount)
+        }
+
+        var byteCount: Int { order * order * elementByteCount }
+        var usedByteCount: Int { byteCount / 2 }
+    }
+
+    private struct Triangle: @unchecked Sendable {
+        let base: UnsafeMutableRawPointer
+        let shape: TriangleShape
     }
 
     private let state: Mutex<State>
@@ -44,7 +67,7 @@ public final class MemoryPool: Sendable {
     }
 
     /// Bytes of pieces, and bytes that wait.
-    package var bytes: (used: Int, waiting: Int) { state.withLock { ($0.used, $0.waiting.byteCount) } }
+    package var bytes: (used: Int, waiting: Int) { state.withLock { ($0.used, $0.waitingByteCount) } }
 
     /// A piece of so many bytes, and whether it is known to hold zeros.
     package func take(_ byteCount: Int) -> (base: UnsafeMutableRawPointer, isZero: Bool) {
@@ -72,28 +95,32 @@ public final class MemoryPool: Sendable {
         }
     }
 
-    /// Zeros that take memory page by page as they are touched.
-    /// - Parameter used: bytes of it that will be.
-    package func takeZeros(_ byteCount: Int, used: Int) -> UnsafeMutableRawPointer {
+    /// Memory of a triangle, and whether it holds zeros; if not, only what triangles of its shape write holds anything else.
+    package func takeTriangle(_ shape: TriangleShape) -> (base: UnsafeMutableRawPointer, isZero: Bool) {
         state.withLock { state in
-            state.used += used
+            state.used += shape.usedByteCount
+            if let index = state.triangles.lastIndex(where: { $0.shape == shape }) { return (state.triangles.remove(at: index).base, false) }
+            Self.makeRoom(&state)
+            // A huge page would take memory for much that is never written.
+            return (Pages.mapped(shape.byteCount, isHuge: false), true)
+        }
+    }
+
+    package func giveTriangle(_ base: UnsafeMutableRawPointer, _ shape: TriangleShape) {
+        state.withLock { state in
+            state.used -= shape.usedByteCount
+            state.triangles.append(Triangle(base: base, shape: shape))
             Self.makeRoom(&state)
         }
-        // A huge page would take memory for much that is never written.
-        return Pages.mapped(byteCount, isHuge: false)
     }
 
-    package func giveZeros(_ base: UnsafeMutableRawPointer, _ byteCount: Int, used: Int) {
-        state.withLock { $0.used -= used }
-        Pages.unmap(UnsafeMutableRawBufferPointer(start: base, count: Pages.rounded(byteCount)))
-    }
-
-    /// Gives waiting memory back, no more than has to go.
+    /// Gives waiting memory back: of pieces no more than has to go, then whole triangles, which serve none but their like.
     private static func makeRoom(_ state: inout State) {
-        var excess = state.used + state.waiting.byteCount - state.limit
-        while excess > 0, let range = state.waiting.removeFromLargest(upTo: Pages.roundedHuge(excess)) {
-            Pages.unmap(range)
-            excess -= range.count
+        var excess: Int { state.used + state.waitingByteCount - state.limit }
+        while excess > 0, let range = state.waiting.removeFromLargest(upTo: Pages.roundedHuge(excess)) { Pages.unmap(range) }
+        while excess > 0, !state.triangles.isEmpty {
+            let triangle = state.triangles.removeFirst()
+            Pages.unmap(UnsafeMutableRawBufferPointer(start: triangle.base, count: Pages.rounded(triangle.shape.byteCount)))
         }
     }
 }

@@ -36,7 +36,7 @@ struct SharedFactor {
 
         init(columns: Int, isComplete: Bool) {
             diagonal = Array(repeating: 0, count: columns)
-            r = isComplete ? Matrix(zeros: columns, columns) : nil
+            r = isComplete ? Matrix(zerosForUpperTriangle: columns) : nil
         }
     }
 

@@ -55,14 +55,52 @@ import Testing
         #expect(pool.bytes.used == 11 * mebibyte && pool.bytes.waiting == 0)
         pool.give(bases[1], 4 * mebibyte)
         #expect(pool.bytes.used + pool.bytes.waiting <= 10 * mebibyte)
-        let zeros = pool.takeZeros(100 * mebibyte, used: 3 * mebibyte)
-        #expect(pool.bytes == (used: 10 * mebibyte, waiting: 0))
-        pool.giveZeros(zeros, 100 * mebibyte, used: 3 * mebibyte)
         pool.give(larger, 7 * mebibyte)
         pool.keep(upTo: 2 * mebibyte)
         #expect(pool.bytes.waiting <= 2 * mebibyte)
         pool.keep(upTo: 0)
         #expect(pool.bytes == (used: 0, waiting: 0))
+    }
+
+    /// Triangles wait for those of their shape, and go back after the pieces.
+    @Test func trianglesWaitForTheirLike() {
+        let pool = MemoryPool(limit: 10 * mebibyte)
+        let shape = MemoryPool.TriangleShape(order: 1024, margin: 0, elementByteCount: 8)
+        let (base, isZero) = pool.takeTriangle(shape)
+        #expect(isZero && pool.bytes == (used: 4 * mebibyte, waiting: 0))
+        pool.giveTriangle(base, shape)
+        #expect(pool.bytes == (used: 0, waiting: 4 * mebibyte))
+        let other = MemoryPool.TriangleShape(order: 1024, margin: 512, elementByteCount: 8)
+        let another = pool.takeTriangle(other).base
+        #expect(another != base && pool.bytes == (used: 4 * mebibyte, waiting: 4 * mebibyte))
+        let again = pool.takeTriangle(shape)
+        #expect(again.base == base && !again.isZero)
+        pool.giveTriangle(another, other)
+        pool.giveTriangle(base, shape)
+        let piece = pool.take(2 * mebibyte).base
+        pool.give(piece, 2 * mebibyte)
+        pool.keep(upTo: 8 * mebibyte)
+        #expect(pool.bytes.waiting == 8 * mebibyte && pool.takeTriangle(shape).base == base)
+        pool.giveTriangle(base, shape)
+        pool.keep(upTo: 7 * mebibyte)
+        #expect(pool.bytes.waiting == 4 * mebibyte && pool.takeTriangle(shape).base == base)
+        pool.giveTriangle(base, shape)
+        pool.keep(upTo: 0)
+        #expect(pool.bytes == (used: 0, waiting: 0))
+    }
+
+    /// A large triangle has zeros wherever an earlier one of its shape has written.
+    @Test(arguments: [0, 512]) func trianglesBeginAsZeros(margin: Int) {
+        let order = 4200  // 67 MiB
+        for _ in 0..<2 {
+            let matrix = Matrix<Float>(zerosForUpperTriangle: order, margin: margin)
+            for row in stride(from: 0, to: order, by: 7) {
+                let values = UnsafeBufferPointer(start: matrix.row(row), count: order)
+                #expect(values.allSatisfy { $0 == 0 })
+                let first = max(row - margin, 0)
+                (matrix.row(row) + first).update(repeating: 1, count: order - first)
+            }
+        }
     }
 
     /// The system's view of what the pool says: pages that wait are mapped, those given back are not.

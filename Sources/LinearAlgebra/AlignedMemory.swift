@@ -40,9 +40,9 @@ final class AlignedMemory: @unchecked Sendable {
         }
     }
 
-    /// A large triangle; `isZero` as the pool says it.
-    init(_ shape: MemoryPool.TriangleShape, isZero: inout Bool) {
-        (base, isZero) = MemoryPool.matrices.takeTriangle(shape)
+    /// A large triangle: zeros, but for what triangles of its shape write.
+    init(_ shape: MemoryPool.TriangleShape) {
+        base = MemoryPool.matrices.takeTriangle(shape)
         source = .triangle(shape)
     }
 

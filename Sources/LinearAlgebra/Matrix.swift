@@ -49,23 +49,19 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         stride = columns
     }
 
-    /// A square matrix of zeros for an upper triangle. A large one takes memory only where it is written.
-    /// - Parameter margin: columns before the diagonal that may be written as well; all before them stay zero.
-    public init(zerosForUpperTriangle order: Int, margin: Int = 0) {
-        let shape = MemoryPool.TriangleShape(order: order, margin: margin, elementByteCount: MemoryLayout<Element>.stride)
+    /// A square matrix of zeros of which only the blocks on and above the diagonal may be written, as `GramSum.blocks` cuts it. A large one takes no memory
+    /// elsewhere.
+    public init(zerosForUpperBlocks order: Int) {
+        let shape = MemoryPool.TriangleShape(order: order, elementByteCount: MemoryLayout<Element>.stride)
         guard shape.byteCount >= MemoryPool.leastTriangle else {
             self.init(zeros: order, order)
             return
         }
-        var isZero = false
-        let memory = AlignedMemory(shape, isZero: &isZero)
-        self.init(in: memory, order, order)
-        guard !isZero else { return }
-        // What an earlier triangle has written.
-        let matrix = self
-        parallelFor(order) { row in
-            let first = max(row - margin, 0)
-            memset(matrix.row(row) + first, 0, (order - first) * MemoryLayout<Element>.stride)
+        self.init(in: AlignedMemory(shape), order, order)
+        // An earlier triangle may have written there; and a page that is first read, as sums are, takes two faults.
+        for block in GramSum.blocks(of: order) {
+            let upper = rows(block).columns(block.lowerBound..<order)
+            parallelFor(upper.rows) { memset(upper.row($0), 0, upper.columns * MemoryLayout<Element>.stride) }
         }
     }
 

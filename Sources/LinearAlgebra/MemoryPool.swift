@@ -23,21 +23,18 @@ public final class MemoryPool: Sendable {
         var limit: Int
         var used = 0
         var waiting = FreeRanges()
-        /// Triangles that wait, the longest first.
+        /// Triangles that wait, the smallest first.
         var triangles: [Triangle] = []
 
         var waitingByteCount: Int { waiting.byteCount + triangles.reduce(0) { $0 + $1.shape.usedByteCount } }
     }
 
-    /// The shape of a square matrix that is written on and above its diagonal, and some columns before it.
+    /// The shape of a square matrix of which the blocks on and above the diagonal are written.
     package struct TriangleShape: Equatable, Sendable {
         let order: Int
-        let margin: Int
         let elementByteCount: Int
 
-        package init(order: Int, margin: Int, elementByteCount: Int) {
-            (self.order, self.margin, self.elementByteCount) = (order, margin, elementByteCount)
-        }
+        package init(order: Int, elementByteCount: Int) { (self.order, self.elementByteCount) = (order, elementByteCount) }
 
         var byteCount: Int { order * order * elementByteCount }
         var usedByteCount: Int { byteCount / 2 }
@@ -95,31 +92,32 @@ public final class MemoryPool: Sendable {
         }
     }
 
-    /// Memory of a triangle, and whether it holds zeros; if not, only what triangles of its shape write holds anything else.
-    package func takeTriangle(_ shape: TriangleShape) -> (base: UnsafeMutableRawPointer, isZero: Bool) {
+    /// Memory of a triangle: zeros, but for what triangles of its shape write.
+    package func takeTriangle(_ shape: TriangleShape) -> UnsafeMutableRawPointer {
         state.withLock { state in
             state.used += shape.usedByteCount
-            if let index = state.triangles.lastIndex(where: { $0.shape == shape }) { return (state.triangles.remove(at: index).base, false) }
+            if let index = state.triangles.lastIndex(where: { $0.shape == shape }) { return state.triangles.remove(at: index).base }
             Self.makeRoom(&state)
             // A huge page would take memory for much that is never written.
-            return (Pages.mapped(shape.byteCount, isHuge: false), true)
+            return Pages.mapped(shape.byteCount, isHuge: false)
         }
     }
 
     package func giveTriangle(_ base: UnsafeMutableRawPointer, _ shape: TriangleShape) {
         state.withLock { state in
             state.used -= shape.usedByteCount
-            state.triangles.append(Triangle(base: base, shape: shape))
+            let index = state.triangles.firstIndex { $0.shape.byteCount > shape.byteCount } ?? state.triangles.count
+            state.triangles.insert(Triangle(base: base, shape: shape), at: index)
             Self.makeRoom(&state)
         }
     }
 
-    /// Gives waiting memory back: of pieces no more than has to go, then whole triangles, which serve none but their like.
+    /// Gives waiting memory back: of pieces no more than has to go, then triangles, which serve none but their like: the smallest that is enough.
     private static func makeRoom(_ state: inout State) {
         var excess: Int { state.used + state.waitingByteCount - state.limit }
         while excess > 0, let range = state.waiting.removeFromLargest(upTo: Pages.roundedHuge(excess)) { Pages.unmap(range) }
         while excess > 0, !state.triangles.isEmpty {
-            let triangle = state.triangles.removeFirst()
+            let triangle = state.triangles.remove(at: state.triangles.firstIndex { $0.shape.usedByteCount >= excess } ?? state.triangles.count - 1)
             Pages.unmap(UnsafeMutableRawBufferPointer(start: triangle.base, count: Pages.rounded(triangle.shape.byteCount)))
         }
     }

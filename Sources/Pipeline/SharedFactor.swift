@@ -36,7 +36,7 @@ struct SharedFactor {
 
         init(columns: Int, isComplete: Bool) {
             diagonal = Array(repeating: 0, count: columns)
-            r = isComplete ? Matrix(zerosForUpperTriangle: columns) : nil
+            r = isComplete ? Matrix(zerosForUpperBlocks: columns) : nil
         }
     }
 

@@ -62,43 +62,42 @@ import Testing
         #expect(pool.bytes == (used: 0, waiting: 0))
     }
 
-    /// Triangles wait for those of their shape, and go back after the pieces.
+    /// Triangles wait for those of their shape, and go back after the pieces: the smallest that is enough.
     @Test func trianglesWaitForTheirLike() {
-        let pool = MemoryPool(limit: 10 * mebibyte)
-        let shape = MemoryPool.TriangleShape(order: 1024, margin: 0, elementByteCount: 8)
-        let (base, isZero) = pool.takeTriangle(shape)
-        #expect(isZero && pool.bytes == (used: 4 * mebibyte, waiting: 0))
-        pool.giveTriangle(base, shape)
+        let pool = MemoryPool(limit: 40 * mebibyte)
+        let small = MemoryPool.TriangleShape(order: 1024, elementByteCount: 8)
+        let other = MemoryPool.TriangleShape(order: 2048, elementByteCount: 2)
+        let large = MemoryPool.TriangleShape(order: 2048, elementByteCount: 8)
+        let base = pool.takeTriangle(small)
+        #expect(pool.bytes == (used: 4 * mebibyte, waiting: 0))
+        pool.giveTriangle(base, small)
         #expect(pool.bytes == (used: 0, waiting: 4 * mebibyte))
-        let other = MemoryPool.TriangleShape(order: 1024, margin: 512, elementByteCount: 8)
-        let another = pool.takeTriangle(other).base
-        #expect(another != base && pool.bytes == (used: 4 * mebibyte, waiting: 4 * mebibyte))
-        let again = pool.takeTriangle(shape)
-        #expect(again.base == base && !again.isZero)
-        pool.giveTriangle(another, other)
-        pool.giveTriangle(base, shape)
+        let bases = [other, large].map { pool.takeTriangle($0) }
+        #expect(!bases.contains(base) && pool.bytes == (used: 20 * mebibyte, waiting: 4 * mebibyte))
+        #expect(pool.takeTriangle(small) == base)
+        for (base, shape) in zip([base] + bases, [small, other, large]) { pool.giveTriangle(base, shape) }
         let piece = pool.take(2 * mebibyte).base
         pool.give(piece, 2 * mebibyte)
-        pool.keep(upTo: 8 * mebibyte)
-        #expect(pool.bytes.waiting == 8 * mebibyte && pool.takeTriangle(shape).base == base)
-        pool.giveTriangle(base, shape)
-        pool.keep(upTo: 7 * mebibyte)
-        #expect(pool.bytes.waiting == 4 * mebibyte && pool.takeTriangle(shape).base == base)
-        pool.giveTriangle(base, shape)
+        pool.keep(upTo: 24 * mebibyte)
+        #expect(pool.bytes == (used: 0, waiting: 24 * mebibyte))
+        pool.keep(upTo: 21 * mebibyte)
+        #expect(pool.bytes.waiting == 20 * mebibyte)
+        pool.keep(upTo: 15 * mebibyte)
+        #expect(pool.bytes.waiting == 4 * mebibyte)
         pool.keep(upTo: 0)
         #expect(pool.bytes == (used: 0, waiting: 0))
     }
 
     /// A large triangle has zeros wherever an earlier one of its shape has written.
-    @Test(arguments: [0, 512]) func trianglesBeginAsZeros(margin: Int) {
+    @Test func trianglesBeginAsZeros() {
         let order = 4200  // 67 MiB
         for _ in 0..<2 {
-            let matrix = Matrix<Float>(zerosForUpperTriangle: order, margin: margin)
-            for row in stride(from: 0, to: order, by: 7) {
-                let values = UnsafeBufferPointer(start: matrix.row(row), count: order)
-                #expect(values.allSatisfy { $0 == 0 })
-                let first = max(row - margin, 0)
-                (matrix.row(row) + first).update(repeating: 1, count: order - first)
+            let matrix = Matrix<Float>(zerosForUpperBlocks: order)
+            for block in GramSum.blocks(of: order) {
+                for row in block {
+                    #expect(UnsafeBufferPointer(start: matrix.row(row), count: order).allSatisfy { $0 == 0 })
+                    (matrix.row(row) + block.lowerBound).update(repeating: 1, count: order - block.lowerBound)
+                }
             }
         }
     }

@@ -12,13 +12,16 @@ import LinearAlgebra
 ///
 /// and the output error of a row is ||e R||^2 = sum over j of ((v_j - q_j) R_jj)^2. The sums are gathered by one product for each block of
 /// columns, then by smaller ones for the ranges inside it, and by a kernel for the last few columns. Ranges depend on column numbers alone.
-/// R is needed one outermost range of columns after the other (`FactorPanel`), so that the whole of it need not lie in one place.
+/// R is needed one outermost range of columns after the other (`FactorPanel`), so that the whole of it need not lie in one place. What an outermost range
+/// gathers is nearly all of the work in long rows: it is the sum of products that threads may share.
 ///
 /// With bf16 products the errors of earlier outermost ranges, and R with them, are rounded to bf16 when they are gathered: what a column sees of them is
 /// off by some thousandths, while its own code is still the best one for what it sees, and its error is taken in full.
 package struct ColumnLoop {
     /// Columns gathered by one product over everything before them: wide, since each such product packs all errors so far.
     static let panelColumns = 512
+    /// Columns over which one such product goes; the sums of several are added in order.
+    package static let gatheredColumns = 4096
     /// Columns gathered by one product over those before them in the panel.
     static let blockColumns = 128
     /// Columns left to a kernel.
@@ -73,10 +76,28 @@ package struct ColumnLoop {
     /// - Parameter width: of outermost ranges.
     private func gatherEarlier(into range: Range<Int>, width: Int) {
         guard range.lowerBound > 0 else { return }
-        guard let narrowed = r.narrowed, let narrowedErrors else { return gather(0..<range.lowerBound, into: range) }
         let last = range.lowerBound - width..<range.lowerBound
-        convert(errors.rows(last), into: narrowedErrors.rows(last))
-        narrowed.gather(narrowedErrors, before: range.lowerBound, for: range, into: errors)
+        if let narrowedErrors { convert(errors.rows(last), into: narrowedErrors.rows(last)) }
+        let parts = (0..<range.lowerBound).cut(every: Self.gatheredColumns)
+        let sums = parts.indices.map { $0 == 0 ? errors.rows(range) : Matrix<Float>(uninitialized: range.count, errors.columns) }
+        parallelFor(parts.count) { part in
+            if let narrowed = r.narrowed, let narrowedErrors {
+                narrowed.gather(narrowedErrors, parts[part], for: range, into: sums[part])
+            } else {
+                multiply(r.block(parts[part], range), errors.rows(parts[part]), transposeA: true, into: sums[part])
+            }
+        }
+        for part in sums.dropFirst() { cleave_add(errors.row(range.lowerBound), part.base, part.count) }
+    }
+
+    /// The numbers of products that outermost ranges gather; at least one.
+    package static func products(columns: Int) -> [Int] {
+        stride(from: panelColumns, to: max(columns, panelColumns + 1), by: panelColumns).map { ($0 + gatheredColumns - 1) / gatheredColumns }
+    }
+
+    /// Bytes of what is added to the sums of a tile of so many rows.
+    package static func partialBytes(columns: Int, lanes: Int) -> Int {
+        max((columns - 1) / gatheredColumns, 0) * panelColumns * lanes * MemoryLayout<Float>.stride
     }
 
     /// sums(to) += E(from) R(from, to)

@@ -31,14 +31,16 @@ public struct FactorPanel: @unchecked Sendable {
 
     /// Adds ||x R_J||^2 of each row of x, given transposed and in the order of quantization: [columns of R, lanes].
     func addSquaredNorms(_ x: Matrix<Float>, to sums: inout [Double]) {
-        let product = Matrix<Float>(uninitialized: min(ColumnLoop.blockColumns, columns.count), x.columns)
-        for block in columns.cut(every: ColumnLoop.blockColumns) {
-            let before = 0..<block.upperBound, part = product.rows(0..<block.count)
-            multiply(self.block(before, block), x.rows(before), transposeA: true, into: part)
-            for j in 0..<block.count {
-                let values = part.row(j)
-                for row in sums.indices { sums[row] += Double(values[row]) * Double(values[row]) }
+        let blocks = columns.cut(every: ColumnLoop.blockColumns), count = sums.count
+        let norms = parallelMap(blocks.count) { index in
+            let block = blocks[index], before = 0..<block.upperBound
+            let product = Matrix<Float>(uninitialized: block.count, x.columns)
+            multiply(self.block(before, block), x.rows(before), transposeA: true, into: product)
+            return (0..<block.count).reduce(into: [Double](repeating: 0, count: count)) { norms, j in
+                let values = product.row(j)
+                for row in norms.indices { norms[row] += Double(values[row]) * Double(values[row]) }
             }
         }
+        for block in norms { for row in sums.indices { sums[row] += block[row] } }
     }
 }

@@ -24,18 +24,17 @@ struct NarrowedColumns: Sendable {
         }
     }
 
-    /// sums = E(before) R(before, columns)
+    /// sums = E(from) R(from, columns)
     /// - Parameters:
     ///   - errors: [columns of R, lanes]
-    ///   - before: the first column that does not count.
-    ///   - sums: [columns of R, lanes], of which `columns` are written.
-    func gather(_ errors: Matrix<BFloat16>, before: Int, for columns: Range<Int>, into sums: Matrix<Float>) {
+    ///   - sums: [columns.count, lanes]
+    func gather(_ errors: Matrix<BFloat16>, _ from: Range<Int>, for columns: Range<Int>, into sums: Matrix<Float>) {
         for part in Self.cut(columns) {
             guard let piece = pieces.first(where: { $0.columns.lowerBound <= part.lowerBound && part.upperBound <= $0.columns.upperBound }) else {
                 preconditionFailure("columns \(part) of R are not narrowed")
             }
-            let r = piece.values.rows(part.lowerBound - piece.columns.lowerBound..<part.upperBound - piece.columns.lowerBound).columns(0..<before)
-            multiply(r, errors.rows(0..<before), into: sums.rows(part))
+            let r = piece.values.rows(part.lowerBound - piece.columns.lowerBound..<part.upperBound - piece.columns.lowerBound).columns(from)
+            multiply(r, errors.rows(from), into: sums.rows(part.lowerBound - columns.lowerBound..<part.upperBound - columns.lowerBound))
         }
     }
 

@@ -10,7 +10,7 @@ public enum Threads {
     private static let blasIsConfined: Void = openblas_set_num_threads(1)
 
     /// Whether the calling code is a unit of `parallelFor`, whose threads are all taken.
-    @TaskLocal static var areTaken = false
+    @TaskLocal package static var areTaken = false
 
     /// Cores that this process may run on: its affinity mask, which launchers set.
     public static var availableCores: Int { max(1, Int(omp_get_num_procs())) }
@@ -83,4 +83,16 @@ public func parallelMap<Value: Sendable, Failure: Error>(
         for result in results { if let result { values.append(try result.get()) } }
         return values
     }
+}
+
+/// As `parallelMap`, for long units that use threads themselves: a few that would leave most threads idle come last, one after the other.
+public func parallelMapOfLongUnits<Value: Sendable, Failure: Error>(
+    _ count: Int, _ body: @Sendable (Int) throws(Failure) -> Value
+) throws(Failure) -> [Value] {
+    let threads = Threads.areTaken ? 1 : Threads.count
+    let rest = count % threads
+    let together = rest * 2 <= threads ? count - rest : count
+    var values = try parallelMap(together, body)
+    for unit in together..<count { values.append(try body(unit)) }
+    return values
 }

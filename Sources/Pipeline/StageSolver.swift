@@ -49,7 +49,7 @@ struct StageSolver {
         let alone = owners.indices.filter { owners[$0] == world.rank && byPanels[$0] == nil && compared[$0] == nil }
         try world.together(exitCode: exitCode) {
             try clock.measure(.solve) { () throws in
-                _ = try parallelMap(alone.count) { position in
+                _ = try parallelMapOfLongUnits(alone.count) { position in
                     let tile = alone[position]
                     func read(_ tile: Int) throws -> EncodedTile { try committed.read(TileKey(block: block, stage: index, tile: tile)) }
                     guard isMissing[tile] else { return message.put(tile, try read(tile)) }
@@ -80,7 +80,7 @@ struct StageSolver {
             }
             for first in stride(from: 0, to: size, by: run.width) {
                 let panel = try panels.columns(first..<min(first + run.width, size), of: run.factor)
-                clock.measure(.solve) { parallelFor(tiles.count) { tiles[$0].take(panel) } }
+                clock.measure(.solve) { _ = parallelMapOfLongUnits(tiles.count) { tiles[$0].take(panel) } }
             }
             clock.measure(.solve) { parallelFor(tiles.count) { message.put(wave[$0], tileSolver.encode(wave[$0], tiles[$0].finish())) } }
         }

@@ -87,13 +87,14 @@ struct MemoryModel {
         let count = ownTiles(stage)
         // Weights twice in fp32 (as read, and transposed), errors, codes twice; what rounding to nearest keeps is about the same.
         let narrowed = isBFloat16 ? 2 : 0
-        let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1) + stage.transposedWeights * 4
+        let partial = stage.needsHessian ? ColumnLoop.partialBytes(columns: c, lanes: lanes) : 0
+        let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1) + partial + stage.transposedWeights * 4
         let tiles: Int
         if stage.prunes {
             // Values and masks besides; R where there is a Hessian.
             tiles =
                 (stage.needsHessian ? stage.factorCount * completeFactor(c) : 0) + count * c * lanes * (4 + 4 + 4 + 4 + narrowed + 1 + 1)
-                + stage.transposedWeights * 4
+                + min(threads, count) * partial + stage.transposedWeights * 4
         } else if !stage.needsHessian {
             tiles = min(threads, count) * atOnce
         } else if residency.completeFactor {

@@ -1,5 +1,6 @@
 // The seconds of one stage on a number of ranks, phase by phase.
 
+internal import Compression
 internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
@@ -91,20 +92,27 @@ struct Workload {
         prediction.reduce += count * Double(waves * stage.factorCount) * pieces * messages.broadcast(bytes: bytes)
     }
 
+    /// A rank's tiles: as many as it has threads at a time, and the last few one after the other, whose products threads share.
+    private func solveSeconds(tiles: [Int], _ columns: Double) -> Double {
+        guard !tiles.isEmpty else { return 0 }
+        let weights = Double(tiles.reduce(0, +)) / Double(tiles.count) * columns
+        // Of a tile by one thread.
+        let gathering = weights * columns * Double(threads) / (isBFloat16 ? rates.solveBFloat16 : rates.solveFloat)
+        let search = weights * Double(threads) / rates.search
+        let rest = tiles.count % threads
+        guard rest * 2 <= threads else { return Double(tiles.count / threads + 1) * (gathering + search) }
+        let products = ColumnLoop.products(columns: Int(columns))
+        let sharing = Double(products.reduce(0, +)) / Double(products.reduce(0) { $0 + ($1 + threads - 1) / threads })
+        return Double(tiles.count / threads) * (gathering + search) + Double(rest) * (gathering / sharing + search)
+    }
+
     private func addTiles(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {
         guard !stage.tiles.isEmpty else { return }
         let owners = stage.tileRows(ranks: ranks)
         let columns = Double(stage.columns)
         let mostRows = owners.map { $0.reduce(0, +) }.max() ?? 0
         if stage.needsHessian {
-            // A tile is solved by one thread: where tiles are few, threads idle, and ranks as well.
-            let rate = isBFloat16 ? rates.solveBFloat16 : rates.solveFloat
-            let seconds = owners.map { rows in
-                let rounds = (rows.count + threads - 1) / threads
-                let weights = Double(rows.reduce(0, +)) * columns
-                return (weights * columns / rate + weights / rates.search) * Double(rounds * threads) / Double(rows.count)
-            }
-            prediction.solve += count * (seconds.max() ?? 0)
+            prediction.solve += count * (owners.map { solveSeconds(tiles: $0, columns) }.max() ?? 0)
         }
         prediction.solve += count * Double(stage.selections) * messages.latency
         let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count })

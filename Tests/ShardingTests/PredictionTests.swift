@@ -118,6 +118,15 @@ import Transformers
         #expect(idle.solve > 7 * thousand.solve, "\(idle.solve) \(thousand.solve)")
     }
 
+    /// A tile of long rows is solved by several threads.
+    @Test func threadsShareTheProductsOfLongRows() throws {
+        let plan = try plan("", llama(hidden: 16384, intermediate: 53248))
+        let one = try #require(plan.prediction(ranks: 1000, files: files, on: connected()))
+        // The same rate of a rank: each thread has an eighth of it.
+        let eight = try #require(plan.prediction(ranks: 1000, files: files, on: connected(threads: 8)))
+        #expect(eight.solve > one.solve && eight.solve < 3 * one.solve, "\(eight.solve) \(one.solve)")
+    }
+
     @Test func profilesComeBackAndDamagedOnesAreRefused() throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("profile-\(UUID().uuidString).json").path
         defer { try? FileManager.default.removeItem(atPath: path) }

@@ -1,0 +1,77 @@
+// Rows so long that what a column sees of earlier errors is the sum of several products, which threads may share.
+
+import LinearAlgebra
+import SeededNumbers
+import Testing
+
+import Compression
+
+@Suite(.serialized) struct LongRowTests {
+    private static let (rows, columns) = (40, ColumnLoop.gatheredColumns + 700)
+    private static let weights = {
+        var generator = SeededGenerator(seed: 1)
+        return Matrix((0..<rows * columns).map { _ in Float.random(in: -1...1, using: &generator) }, rows, columns)
+    }()
+    private static let options = QuantizationOptions(group: 128, grid: .minmax)
+
+    /// A factor with small elements beside the diagonal, so that errors of all earlier columns count about alike.
+    private static let r = {
+        let r = Matrix<Float>(zerosForUpperBlocks: columns)
+        var generator = SeededGenerator(seed: 2)
+        for i in 0..<columns {
+            r[i, i] = Float.random(in: 1...2, using: &generator)
+            for j in i + 1..<columns { r[i, j] = Float(Int8.random(in: -128...127, using: &generator)) / 1024 }
+        }
+        return r
+    }()
+
+    private func factor(isNarrowed: Bool) throws -> Factor {
+        let plan = try FactorPlan(diagonal: [Double](repeating: 1, count: Self.columns), dampingFraction: 0, actOrder: false)
+        return Factor(outline: plan.outline(diagonalOfR: (0..<Self.columns).map { Self.r[$0, $0] }), r: Self.r, isNarrowed: isNarrowed)
+    }
+
+    /// In doubles, a late column's code is the nearest one to its weight with the errors of all columns before it.
+    @Test(arguments: [(false, 0.001), (true, 0.02)])
+    func lateColumnsSeeAllEarlierErrors(isNarrowed: Bool, tolerance: Double) throws {
+        let tile = try gptq(weights: Self.weights, factor: try factor(isNarrowed: isNarrowed), options: Self.options)
+        let decoded = Matrix<Float>(uninitialized: Self.rows, Self.columns)
+        tile.dequantize(into: decoded)
+        var moved = 0
+        for row in 0..<Self.rows {
+            for j in stride(from: Self.columns - 1, to: 0, by: -97) {
+                let sum = (0..<j).reduce(0.0) { $0 + Double(Self.weights[row, $1] - decoded[row, $1]) * Double(Self.r[$1, j]) }
+                let (weight, scale) = (Double(Self.weights[row, j]), Double(tile.scales[row, j / 128]))
+                let value = weight + sum / Double(Self.r[j, j])
+                moved += abs(value - weight) > scale ? 1 : 0
+                // At the end of the grid the nearest code may be far.
+                let code = min(max((value / scale).rounded(), -8), 7)
+                let distance = abs(Double(decoded[row, j]) / scale - value / scale)
+                #expect(distance <= abs(code - value / scale) + tolerance, "row \(row), column \(j)")
+            }
+        }
+        #expect(moved > 100)
+    }
+
+    @Test(arguments: [false, true]) func threadsInsideATileDoNotChangeBits(isNarrowed: Bool) throws {
+        let factor = try factor(isNarrowed: isNarrowed)
+        let before = Threads.count
+        defer { Threads.count = before }
+        let results = try [1, 2, 3].map { threads in
+            Threads.count = threads
+            return try gptq(weights: Self.weights, factor: factor, options: Self.options)
+        }
+        for tile in results.dropFirst() {
+            #expect(tile.codes.elements() == results[0].codes.elements())
+            #expect(tile.scales.elements() == results[0].scales.elements() && tile.loss == results[0].loss)
+        }
+    }
+
+    @Test func productsAreCounted() {
+        #expect(ColumnLoop.products(columns: 64) == [1])
+        #expect(ColumnLoop.products(columns: 4096) == [1, 1, 1, 1, 1, 1, 1])
+        #expect(ColumnLoop.products(columns: 4097) == [1, 1, 1, 1, 1, 1, 1, 1])
+        #expect(ColumnLoop.products(columns: 5632).suffix(3) == [1, 2, 2])
+        #expect(ColumnLoop.partialBytes(columns: 4096, lanes: 64) == 0)
+        #expect(ColumnLoop.partialBytes(columns: 8193, lanes: 64) == 2 * 512 * 64 * 4)
+    }
+}

@@ -90,9 +90,17 @@ package struct ColumnLoop {
         for part in sums.dropFirst() { cleave_add(errors.row(range.lowerBound), part.base, part.count) }
     }
 
-    /// The numbers of products that outermost ranges gather; at least one.
-    package static func products(columns: Int) -> [Int] {
-        stride(from: panelColumns, to: max(columns, panelColumns + 1), by: panelColumns).map { ($0 + gatheredColumns - 1) / gatheredColumns }
+    /// How much faster a tile's gathering is when threads share its products.
+    package static func gain(columns: Int, threads: Int) -> Double {
+        let products = stride(from: panelColumns, to: max(columns, panelColumns + 1), by: panelColumns).map { ($0 + gatheredColumns - 1) / gatheredColumns }
+        return Double(products.reduce(0, +)) / Double(products.reduce(0) { $0 + ($1 + threads - 1) / threads })
+    }
+
+    /// Of a rank's tiles, those that are left over when every thread has had as many, where they are faster one after the other than side by side.
+    package static func alone(tiles: Int, columns: Int, threads: Int) -> Int {
+        let rest = tiles % threads
+        // What is not gathered gains nothing.
+        return 1.25 * Double(rest) <= gain(columns: columns, threads: threads) ? rest : 0
     }
 
     /// Bytes of what is added to the sums of a tile of so many rows.

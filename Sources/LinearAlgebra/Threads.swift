@@ -85,14 +85,11 @@ public func parallelMap<Value: Sendable, Failure: Error>(
     }
 }
 
-/// As `parallelMap`, for long units that use threads themselves: a few that would leave most threads idle come last, one after the other.
-public func parallelMapOfLongUnits<Value: Sendable, Failure: Error>(
-    _ count: Int, _ body: @Sendable (Int) throws(Failure) -> Value
+/// As `parallelMap`, for units that use threads themselves: the last `alone` of them run one after the other.
+public func parallelMap<Value: Sendable, Failure: Error>(
+    _ count: Int, alone: Int, _ body: @Sendable (Int) throws(Failure) -> Value
 ) throws(Failure) -> [Value] {
-    let threads = Threads.areTaken ? 1 : Threads.count
-    let rest = count % threads
-    let together = rest * 2 <= threads ? count - rest : count
-    var values = try parallelMap(together, body)
-    for unit in together..<count { values.append(try body(unit)) }
+    var values = try parallelMap(count - alone, body)
+    for unit in count - alone..<count { values.append(try body(unit)) }
     return values
 }

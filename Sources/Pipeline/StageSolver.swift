@@ -49,7 +49,7 @@ struct StageSolver {
         let alone = owners.indices.filter { owners[$0] == world.rank && byPanels[$0] == nil && compared[$0] == nil }
         try world.together(exitCode: exitCode) {
             try clock.measure(.solve) { () throws in
-                _ = try parallelMapOfLongUnits(alone.count) { position in
+                _ = try parallelMap(alone.count, alone: stage.aloneTiles(alone.count)) { position in
                     let tile = alone[position]
                     func read(_ tile: Int) throws -> EncodedTile { try committed.read(TileKey(block: block, stage: index, tile: tile)) }
                     guard isMissing[tile] else { return message.put(tile, try read(tile)) }
@@ -58,7 +58,7 @@ struct StageSolver {
                 }
             }
         }
-        for run in PanelRun.runs(byPanels) { try solve(run, owners, tileSolver, tilesAtOnce: tilesAtOnce, into: message) }
+        for run in PanelRun.runs(byPanels) { try solve(stage, run, owners, tileSolver, tilesAtOnce: tilesAtOnce, into: message) }
 
         for tile in missing where [.gptq, .sparsegpt].contains(stage.linears[stage.tiles[tile].linear].treatment?.method) {
             clock.count(.solve, operations: Double(stage.tiles[tile].rows.count) * Double(stage.columns) * Double(stage.columns))
@@ -67,7 +67,7 @@ struct StageSolver {
     }
 
     /// Solves tiles whose factor lies over the ranks: some of each rank's tiles at a time, which take the panels of R together.
-    private func solve(_ run: PanelRun, _ owners: [Int], _ tileSolver: TileSolver, tilesAtOnce: Int?, into message: StageTiles) throws {
+    private func solve(_ stage: StagePlan, _ run: PanelRun, _ owners: [Int], _ tileSolver: TileSolver, tilesAtOnce: Int?, into message: StageTiles) throws {
         let counts = (0..<world.size).map { rank in run.tiles.count { owners[$0] == rank } }
         let atOnce = max(tilesAtOnce ?? .max, 1)
         let own = run.tiles.filter { owners[$0] == world.rank }
@@ -80,10 +80,17 @@ struct StageSolver {
             }
             for first in stride(from: 0, to: size, by: run.width) {
                 let panel = try panels.columns(first..<min(first + run.width, size), of: run.factor)
-                clock.measure(.solve) { _ = parallelMapOfLongUnits(tiles.count) { tiles[$0].take(panel) } }
+                clock.measure(.solve) { _ = parallelMap(tiles.count, alone: stage.aloneTiles(tiles.count)) { tiles[$0].take(panel) } }
             }
             clock.measure(.solve) { parallelFor(tiles.count) { message.put(wave[$0], tileSolver.encode(wave[$0], tiles[$0].finish())) } }
         }
+    }
+}
+
+extension StagePlan {
+    /// Of so many tiles of this rank, those that have all threads, each in turn.
+    fileprivate func aloneTiles(_ count: Int) -> Int {
+        linears.contains { $0.treatment?.method == .gptq } ? ColumnLoop.alone(tiles: count, columns: columns, threads: Threads.count) : 0
     }
 }
 

@@ -99,11 +99,9 @@ struct Workload {
         // Of a tile by one thread.
         let gathering = weights * columns * Double(threads) / (isBFloat16 ? rates.solveBFloat16 : rates.solveFloat)
         let search = weights * Double(threads) / rates.search
-        let rest = tiles.count % threads
-        guard rest * 2 <= threads else { return Double(tiles.count / threads + 1) * (gathering + search) }
-        let products = ColumnLoop.products(columns: Int(columns))
-        let sharing = Double(products.reduce(0, +)) / Double(products.reduce(0) { $0 + ($1 + threads - 1) / threads })
-        return Double(tiles.count / threads) * (gathering + search) + Double(rest) * (gathering / sharing + search)
+        let alone = ColumnLoop.alone(tiles: tiles.count, columns: Int(columns), threads: threads)
+        let rounds = (tiles.count - alone + threads - 1) / threads
+        return Double(rounds) * (gathering + search) + Double(alone) * (gathering / ColumnLoop.gain(columns: Int(columns), threads: threads) + search)
     }
 
     private func addTiles(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {

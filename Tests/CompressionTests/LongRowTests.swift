@@ -66,11 +66,16 @@ import Compression
         }
     }
 
-    @Test func productsAreCounted() {
-        #expect(ColumnLoop.products(columns: 64) == [1])
-        #expect(ColumnLoop.products(columns: 4096) == [1, 1, 1, 1, 1, 1, 1])
-        #expect(ColumnLoop.products(columns: 4097) == [1, 1, 1, 1, 1, 1, 1, 1])
-        #expect(ColumnLoop.products(columns: 5632).suffix(3) == [1, 2, 2])
+    /// Threads gain where there are as many products; a few tiles that gain more than their number have all threads in turn.
+    @Test func fewTilesHaveAllThreads() {
+        #expect(ColumnLoop.gain(columns: 4096, threads: 8) == 1 && ColumnLoop.gain(columns: 64, threads: 8) == 1)
+        // 512 to 4096 columns are gathered by one product each, 4608 to 8192 by two.
+        #expect(ColumnLoop.gain(columns: 8704, threads: 8) == 24.0 / 16)
+        #expect(ColumnLoop.gain(columns: 8704, threads: 1) == 1)
+        let counts = [0, 1, 4, 5, 8, 9, 12, 13]
+        #expect(counts.map { ColumnLoop.alone(tiles: $0, columns: 53248, threads: 8) } == [0, 1, 4, 0, 0, 1, 4, 0])
+        #expect(counts.allSatisfy { ColumnLoop.alone(tiles: $0, columns: 4096, threads: 8) == 0 })
+        #expect(counts.allSatisfy { ColumnLoop.alone(tiles: $0, columns: 53248, threads: 1) == 0 })
         #expect(ColumnLoop.partialBytes(columns: 4096, lanes: 64) == 0)
         #expect(ColumnLoop.partialBytes(columns: 8193, lanes: 64) == 2 * 512 * 64 * 4)
     }

@@ -23,16 +23,14 @@ import Testing
             parallelFor(count) { index in runs.withLock { $0[index] += 1 } }
             #expect(runs.withLock { $0 } == [Int](repeating: 1, count: count))
             #expect(try parallelMap(count) { $0 * $0 } == (0..<count).map { $0 * $0 })
-            #expect(try parallelMapOfLongUnits(count) { $0 * $0 } == (0..<count).map { $0 * $0 })
+            #expect(try parallelMap(count, alone: count / 3) { $0 * $0 } == (0..<count).map { $0 * $0 })
         }
     }
 
-    /// Of long units, few run alone and so with threads inside; more run side by side.
-    @Test(arguments: [(0, 0), (1, 1), (2, 2), (3, 0), (4, 0), (5, 1), (6, 2), (7, 0), (8, 0)])
-    func fewLongUnitsHaveAllThreads(count: Int, alone: Int) throws {
+    /// Units that run alone have the threads to themselves.
+    @Test func unitsAloneHaveAllThreads() throws {
         try withThreads(4) { () throws in
-            let areTaken = parallelMapOfLongUnits(count) { _ in Threads.areTaken }
-            #expect(areTaken == (0..<count).map { $0 < count - alone })
+            #expect(parallelMap(6, alone: 2) { _ in Threads.areTaken } == [true, true, true, true, false, false])
         }
     }
 

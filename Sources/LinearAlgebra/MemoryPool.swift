@@ -16,7 +16,7 @@ public final class MemoryPool: Sendable {
     /// what is free between them outweighs what is in use.
     static let leastPiece = 128 << 10
     /// From this size on triangles take memory only where they are written.
-    public static let leastTriangle = 64 << 20
+    static let leastTriangle = 64 << 20
 
     private struct State {
         /// Bytes that pieces and waiting memory may take.
@@ -34,10 +34,17 @@ public final class MemoryPool: Sendable {
         let order: Int
         let elementByteCount: Int
 
-        package init(order: Int, elementByteCount: Int) { (self.order, self.elementByteCount) = (order, elementByteCount) }
+        /// Bytes of the blocks, to whole pages in each row; all of them where the triangle is too small to be one.
+        package let usedByteCount: Int
+
+        package init(order: Int, elementByteCount: Int) {
+            (self.order, self.elementByteCount) = (order, elementByteCount)
+            let all = order * order * elementByteCount
+            let rows = GramSum.blocks(of: order).map { $0.count * Pages.rounded((order - $0.lowerBound) * elementByteCount + Pages.size) }
+            usedByteCount = all < MemoryPool.leastTriangle ? all : min(all, rows.reduce(0, +))
+        }
 
         var byteCount: Int { order * order * elementByteCount }
-        var usedByteCount: Int { byteCount / 2 }
     }
 
     private struct Triangle: @unchecked Sendable {

@@ -3,7 +3,7 @@
 internal import Glibc
 
 enum Pages {
-    private static let size = Int(getpagesize())
+    static let size = Int(getpagesize())
     private static let hugeSize = 2 << 20
 
     /// Bytes of the whole pages that hold so many.

@@ -194,9 +194,7 @@ struct MemoryModel {
 
     /// A square matrix of zeros of which the blocks on and above the diagonal are written, to whole pages in each row.
     private func upperBlocks(_ columns: Int, _ width: Int) -> Int {
-        let all = columns * columns * width
-        guard all >= MemoryPool.leastTriangle else { return all }
-        return min(all, GramSum.blocks(of: columns).reduce(0) { $0 + $1.count * ((columns - $1.lowerBound) * width + 4096) })
+        MemoryPool.TriangleShape(order: columns, elementByteCount: width).usedByteCount
     }
 
     private func diagonalBlocks(_ columns: Int) -> Int { min(GramSum.blockColumns, columns) * columns * 8 }

@@ -64,26 +64,29 @@ import Testing
 
     /// Triangles wait for those of their shape, and go back after the pieces: the smallest that is enough.
     @Test func trianglesWaitForTheirLike() {
-        let pool = MemoryPool(limit: 40 * mebibyte)
-        let small = MemoryPool.TriangleShape(order: 1024, elementByteCount: 8)
-        let other = MemoryPool.TriangleShape(order: 2048, elementByteCount: 2)
-        let large = MemoryPool.TriangleShape(order: 2048, elementByteCount: 8)
+        let small = MemoryPool.TriangleShape(order: 3072, elementByteCount: 8)  // 72 MiB
+        let other = MemoryPool.TriangleShape(order: 6144, elementByteCount: 2)
+        let large = MemoryPool.TriangleShape(order: 6144, elementByteCount: 8)
+        let sizes = [small, other, large].map(\.usedByteCount), all = sizes.reduce(0, +)
+        #expect(sizes[0] > 36 * mebibyte && sizes[0] < 72 * mebibyte && sizes[2] > 144 * mebibyte && sizes[2] < 200 * mebibyte)
+        let pool = MemoryPool(limit: 1024 * mebibyte)
         let base = pool.takeTriangle(small)
-        #expect(pool.bytes == (used: 4 * mebibyte, waiting: 0))
+        #expect(pool.bytes == (used: sizes[0], waiting: 0))
         pool.giveTriangle(base, small)
-        #expect(pool.bytes == (used: 0, waiting: 4 * mebibyte))
+        #expect(pool.bytes == (used: 0, waiting: sizes[0]))
         let bases = [other, large].map { pool.takeTriangle($0) }
-        #expect(!bases.contains(base) && pool.bytes == (used: 20 * mebibyte, waiting: 4 * mebibyte))
+        #expect(!bases.contains(base) && pool.bytes == (used: all - sizes[0], waiting: sizes[0]))
         #expect(pool.takeTriangle(small) == base)
         for (base, shape) in zip([base] + bases, [small, other, large]) { pool.giveTriangle(base, shape) }
         let piece = pool.take(2 * mebibyte).base
         pool.give(piece, 2 * mebibyte)
-        pool.keep(upTo: 24 * mebibyte)
-        #expect(pool.bytes == (used: 0, waiting: 24 * mebibyte))
-        pool.keep(upTo: 21 * mebibyte)
-        #expect(pool.bytes.waiting == 20 * mebibyte)
-        pool.keep(upTo: 15 * mebibyte)
-        #expect(pool.bytes.waiting == 4 * mebibyte)
+        #expect(pool.bytes == (used: 0, waiting: all + 2 * mebibyte))
+        pool.keep(upTo: all)
+        #expect(pool.bytes.waiting == all)
+        pool.keep(upTo: all - 1)
+        #expect(pool.bytes.waiting == all - sizes[0])
+        pool.keep(upTo: sizes[1])
+        #expect(pool.bytes.waiting == sizes[1])
         pool.keep(upTo: 0)
         #expect(pool.bytes == (used: 0, waiting: 0))
     }

@@ -35,12 +35,18 @@ public struct QuantizedTile: @unchecked Sendable {
     public func dequantize(into weights: Matrix<Float>) {
         precondition(weights.rows == codes.rows && weights.columns == codes.columns, "\(codes.rows) x \(codes.columns) into another shape")
         let width = group == -1 ? max(codes.columns, 1) : group
-        let groups = groupOfColumn ?? (0..<codes.columns).map { Int32($0 / width) }
         for row in 0..<codes.rows {
             let (code, scale, zero, target) = (codes.row(row), scales.row(row), zeros.row(row), weights.row(row))
-            for column in 0..<codes.columns {
-                let group = Int(groups[column])
-                target[column] = scale[group] * Float(Int(code[column]) - Int(zero[group]))
+            if let groupOfColumn {
+                for column in 0..<codes.columns {
+                    let group = Int(groupOfColumn[column])
+                    target[column] = scale[group] * Float(Int(code[column]) - Int(zero[group]))
+                }
+                continue
+            }
+            for (group, columns) in (0..<codes.columns).cut(every: width).enumerated() {
+                let (scale, zero) = (scale[group], Int32(zero[group]))
+                for column in columns { target[column] = scale * Float(Int32(code[column]) &- zero) }
             }
         }
     }

@@ -19,9 +19,8 @@ struct Tile {
     /// - Parameter original: [rows, columns]
     init(_ original: Matrix<Float>, permutation: [Int]?, deadColumns: [Int]) throws(CompressionError) {
         for row in 0..<original.rows {
+            guard !cleave_max_magnitude_f32(original.row(row), original.columns).isFinite else { continue }
             let values = UnsafeBufferPointer(start: original.row(row), count: original.columns)
-            // 0 x is NaN for every x that is not finite.
-            guard values.reduce(0, { $0 + 0 * $1 }) != 0 else { continue }
             throw .weightsNotFinite(row: row, column: values.firstIndex { !$0.isFinite } ?? 0)
         }
         rows = original.rows
@@ -29,19 +28,23 @@ struct Tile {
         let lanes = (rows + Int(cleave_lanes) - 1) / Int(cleave_lanes) * Int(cleave_lanes)
         weights = Matrix(repeating: 0, original.columns, lanes)
         positions = Self.positions(permutation, columns: original.columns)
-        let dead = Set(deadColumns)
-        forEachBlock { row, columns in
-            for column in columns where !dead.contains(column) {
-                weights.base[positions[column] * lanes + row] = original.base[row * original.stride + column]
+        positions.withUnsafeBufferPointer { positions in
+            forEachBlock { row, columns in
+                let values = original.row(row), target = weights.base + row
+                for column in columns { target[positions[column] * lanes] = values[column] }
             }
         }
+        for column in deadColumns { weights.row(positions[column]).update(repeating: 0, count: lanes) }
     }
 
     /// Codes or values of the real rows in the original order of columns: [columns, lanes] -> [rows, columns].
     func original<Element>(_ elements: Matrix<Element>) -> Matrix<Element> {
         let result = Matrix<Element>(uninitialized: rows, columns)
-        forEachBlock { row, columns in
-            for column in columns { result.base[row * result.stride + column] = elements.base[positions[column] * lanes + row] }
+        positions.withUnsafeBufferPointer { positions in
+            forEachBlock { row, columns in
+                let target = result.row(row), values = elements.base + row
+                for column in columns { target[column] = values[positions[column] * lanes] }
+            }
         }
         return result
     }

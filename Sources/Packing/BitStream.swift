@@ -11,6 +11,7 @@ public enum BitStream {
     ///   - codes: `count` codes, each below 2^bits; consecutive codes are `step` elements apart.
     ///   - words: `wordCount(count, bits: bits)` words.
     public static func pack(_ codes: UnsafePointer<UInt8>, step: Int = 1, count: Int, bits: Int, into words: UnsafeMutablePointer<UInt32>) {
+        if bits == 4, step == 1 { return packHalves(codes, count, into: words) }
         var (window, filled, word) = (UInt64(0), 0, 0)
         for index in 0..<count {
             window |= UInt64(codes[index * step]) << UInt64(filled)
@@ -27,6 +28,7 @@ public enum BitStream {
 
     /// The inverse of `pack`.
     public static func unpack(_ words: UnsafePointer<UInt32>, count: Int, bits: Int, into codes: UnsafeMutablePointer<UInt8>, step: Int = 1) {
+        if bits == 4, step == 1 { return unpackHalves(words, count, into: codes) }
         let mask = UInt64(1) << UInt64(bits) - 1
         var (window, filled, word) = (UInt64(0), 0, 0)
         for index in 0..<count {
@@ -38,6 +40,27 @@ public enum BitStream {
             codes[index * step] = UInt8(truncatingIfNeeded: window & mask)
             window >>= UInt64(bits)
             filled -= bits
+        }
+    }
+
+    // Of the usual width two codes are a byte, and a loop over bytes is one that the compiler turns into vectors.
+
+    private static func packHalves(_ codes: UnsafePointer<UInt8>, _ count: Int, into words: UnsafeMutablePointer<UInt32>) {
+        let size = wordCount(count, bits: 4) * 4
+        words.withMemoryRebound(to: UInt8.self, capacity: size) { bytes in
+            for index in 0..<count / 2 { bytes[index] = codes[2 * index] | codes[2 * index + 1] << 4 }
+            (bytes + count / 2).update(repeating: 0, count: size - count / 2)
+            if count % 2 == 1 { bytes[count / 2] = codes[count - 1] }
+        }
+    }
+
+    private static func unpackHalves(_ words: UnsafePointer<UInt32>, _ count: Int, into codes: UnsafeMutablePointer<UInt8>) {
+        words.withMemoryRebound(to: UInt8.self, capacity: wordCount(count, bits: 4) * 4) { bytes in
+            for index in 0..<count / 2 {
+                codes[2 * index] = bytes[index] & 15
+                codes[2 * index + 1] = bytes[index] >> 4
+            }
+            if count % 2 == 1 { codes[count - 1] = bytes[count / 2] & 15 }
         }
     }
 }

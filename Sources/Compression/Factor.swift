@@ -73,7 +73,11 @@ public struct Factor: @unchecked Sendable {
     }
 
     /// ||w R||^2 of a tile's first rows.
-    func energies(_ tile: Tile) -> [Double] { squaredNorms(tile.sampled, rows: tile.sampledRows) }
+    func energies(_ tile: Tile) -> [Double] {
+        var sums = [Double](repeating: 0, count: tile.sampledRows)
+        panel(0..<columns).addEnergies(tile.sampled, to: &sums)
+        return sums
+    }
 }
 
 /// Factors a Hessian that lies in one place; see `FactorPlan` for the steps.

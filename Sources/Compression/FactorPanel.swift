@@ -31,11 +31,26 @@ public struct FactorPanel: @unchecked Sendable {
 
     /// Adds ||x R_J||^2 of each row of x, given transposed and in the order of quantization: [columns of R, lanes].
     func addSquaredNorms(_ x: Matrix<Float>, to sums: inout [Double]) {
+        addSquaredNorms(lanes: x.columns, to: &sums) { before, block, product in
+            multiply(self.block(before, block), x.rows(before), transposeA: true, into: product)
+        }
+    }
+
+    /// The same in bf16 where R is narrowed: good to a thousandth, for a figure that is only reported.
+    func addEnergies(_ x: Matrix<Float>, to sums: inout [Double]) {
+        guard let narrowed else { return addSquaredNorms(x, to: &sums) }
+        let rounded = Matrix<BFloat16>(uninitialized: columns.upperBound, x.columns)
+        convert(x.rows(0..<columns.upperBound), into: rounded)
+        addSquaredNorms(lanes: x.columns, to: &sums) { narrowed.gather(rounded, $0, for: $1, into: $2) }
+    }
+
+    /// - Parameter multiply: makes x R of some columns, over the rows of R before their end: [columns, lanes]
+    private func addSquaredNorms(lanes: Int, to sums: inout [Double], _ multiply: @Sendable (Range<Int>, Range<Int>, Matrix<Float>) -> Void) {
         let blocks = columns.cut(every: ColumnLoop.blockColumns), count = sums.count
         let norms = parallelMap(blocks.count) { index in
-            let block = blocks[index], before = 0..<block.upperBound
-            let product = Matrix<Float>(uninitialized: block.count, x.columns)
-            multiply(self.block(before, block), x.rows(before), transposeA: true, into: product)
+            let block = blocks[index]
+            let product = Matrix<Float>(uninitialized: block.count, lanes)
+            multiply(0..<block.upperBound, block, product)
             return (0..<block.count).reduce(into: [Double](repeating: 0, count: count)) { norms, j in
                 let values = product.row(j)
                 for row in norms.indices { norms[row] += Double(values[row]) * Double(values[row]) }

@@ -48,7 +48,7 @@ public final class GPTQTile: TileInProgress, @unchecked Sendable {
     public func take(_ panel: FactorPanel) {
         if panel.narrowed != nil, narrowedErrors == nil { narrowedErrors = Matrix(uninitialized: tile.columns, tile.lanes) }
         ColumnLoop(r: panel, weights: tile.weights, errors: errors, narrowedErrors: narrowedErrors).run(method)
-        if measuringEnergy { panel.addSquaredNorms(tile.sampled, to: &energy) }
+        if measuringEnergy { panel.addEnergies(tile.sampled, to: &energy) }
     }
 
     public func finish() -> QuantizedTile {

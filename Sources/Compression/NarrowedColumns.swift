@@ -33,8 +33,10 @@ struct NarrowedColumns: Sendable {
             guard let piece = pieces.first(where: { $0.columns.lowerBound <= part.lowerBound && part.upperBound <= $0.columns.upperBound }) else {
                 preconditionFailure("columns \(part) of R are not narrowed")
             }
-            let r = piece.values.rows(part.lowerBound - piece.columns.lowerBound..<part.upperBound - piece.columns.lowerBound).columns(from)
-            multiply(r, errors.rows(from), into: sums.rows(part.lowerBound - columns.lowerBound..<part.upperBound - columns.lowerBound))
+            // Below the piece there are zeros.
+            let filled = from.clamped(to: 0..<piece.columns.upperBound)
+            let r = piece.values.rows(part.lowerBound - piece.columns.lowerBound..<part.upperBound - piece.columns.lowerBound).columns(filled)
+            multiply(r, errors.rows(filled), into: sums.rows(part.lowerBound - columns.lowerBound..<part.upperBound - columns.lowerBound))
         }
     }
 

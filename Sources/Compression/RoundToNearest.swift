@@ -56,7 +56,7 @@ public final class RoundedTile: TileInProgress, @unchecked Sendable {
     public func take(_ panel: FactorPanel) {
         guard let live else { return }
         panel.addSquaredNorms(errors, to: &loss)
-        panel.addSquaredNorms(live.sampled, to: &energy)
+        panel.addEnergies(live.sampled, to: &energy)
     }
 
     public func finish() -> QuantizedTile {

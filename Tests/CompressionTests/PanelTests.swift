@@ -56,6 +56,16 @@ import Compression
         try expectSame(rounded, RoundedTile(weights: layer.weights, factor: factor.outline, options: rounding), factor, isNarrowed: isNarrowed)
     }
 
+    /// Where R is narrowed energies are sums over products in bf16.
+    @Test func energiesInBFloat16AreNear() throws {
+        let layer = Layer(rows: 40, columns: 1100)
+        let options = QuantizationOptions(group: 128, grid: .minmax, actOrder: true, wholeGroups: true)
+        let exact = try gptq(weights: layer.weights, factor: layer.factor(options), options: options)
+        let near = try gptq(weights: layer.weights, factor: layer.factor(options, isNarrowed: true), options: options)
+        #expect(near.energy != exact.energy && near.energy.count == 32)
+        for (found, expected) in zip(near.energy, exact.energy) { #expect(abs(found - expected) < 1e-3 * expected) }
+    }
+
     private func expectSame(_ whole: QuantizedTile, _ tile: some TileInProgress, _ factor: Factor, isNarrowed: Bool) throws {
         for start in stride(from: 0, to: factor.columns, by: tile.panelColumns) {
             let columns = start..<min(start + tile.panelColumns, factor.columns)

@@ -26,7 +26,7 @@ struct Tile {
         rows = original.rows
         self.permutation = permutation
         let lanes = (rows + Int(cleave_lanes) - 1) / Int(cleave_lanes) * Int(cleave_lanes)
-        weights = Matrix(repeating: 0, original.columns, lanes)
+        weights = rows == lanes ? Matrix(uninitialized: original.columns, lanes) : Matrix(repeating: 0, original.columns, lanes)
         positions = Self.positions(permutation, columns: original.columns)
         positions.withUnsafeBufferPointer { positions in
             forEachBlock { row, columns in

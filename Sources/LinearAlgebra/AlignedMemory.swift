@@ -48,7 +48,12 @@ final class AlignedMemory: @unchecked Sendable {
 
     private static func heap(_ byteCount: Int) -> UnsafeMutableRawPointer {
         var address: UnsafeMutableRawPointer?
-        let status = posix_memalign(&address, alignment, max(byteCount, 1))
+        var status = posix_memalign(&address, alignment, max(byteCount, 1))
+        if status != 0 {
+            // What waits may be all that is missing.
+            MemoryPool.matrices.giveBack()
+            status = posix_memalign(&address, alignment, max(byteCount, 1))
+        }
         guard status == 0, let address else { Pages.refuse(byteCount, status) }
         return address
     }

@@ -70,6 +70,9 @@ public final class MemoryPool: Sendable {
         }
     }
 
+    /// Gives all that waits back.
+    func giveBack() { state.withLock { Self.makeRoom(&$0, limit: 0) } }
+
     /// Bytes of pieces, and bytes that wait.
     package var bytes: (used: Int, waiting: Int) { state.withLock { ($0.used, $0.waitingByteCount) } }
 
@@ -85,8 +88,7 @@ public final class MemoryPool: Sendable {
                 if let base = Pages.mapped(byteCount, around: largest) { return (base, false) }
                 state.waiting.insert(largest)
             }
-            Self.makeRoom(&state)
-            return (Pages.mapped(byteCount), true)
+            return (Self.mapped(byteCount, &state), true)
         }
     }
 
@@ -104,9 +106,8 @@ public final class MemoryPool: Sendable {
         state.withLock { state in
             state.used += shape.usedByteCount
             if let index = state.triangles.lastIndex(where: { $0.shape == shape }) { return state.triangles.remove(at: index).base }
-            Self.makeRoom(&state)
             // A huge page would take memory for much that is never written.
-            return Pages.mapped(shape.byteCount, isHuge: false)
+            return Self.mapped(shape.byteCount, isHuge: false, &state)
         }
     }
 
@@ -119,9 +120,19 @@ public final class MemoryPool: Sendable {
         }
     }
 
+    /// Fresh zeros, for which waiting memory makes room: below the limit, and all of it where the system has no more. Limits that the system sets count a
+    /// triangle's addresses, the plan only what is written.
+    private static func mapped(_ byteCount: Int, isHuge: Bool = true, _ state: inout State) -> UnsafeMutableRawPointer {
+        makeRoom(&state)
+        if let base = Pages.mapped(byteCount, isHuge: isHuge) { return base }
+        makeRoom(&state, limit: 0)
+        guard let base = Pages.mapped(byteCount, isHuge: isHuge) else { Pages.refuse(byteCount, errno) }
+        return base
+    }
+
     /// Gives waiting memory back: of pieces no more than has to go, then triangles, which serve none but their like: the smallest that is enough.
-    private static func makeRoom(_ state: inout State) {
-        var excess: Int { state.used + state.waitingByteCount - state.limit }
+    private static func makeRoom(_ state: inout State, limit: Int? = nil) {
+        var excess: Int { state.used + state.waitingByteCount - (limit ?? state.limit) }
         while excess > 0, let range = state.waiting.removeFromLargest(upTo: Pages.roundedHuge(excess)) { Pages.unmap(range) }
         while excess > 0, !state.triangles.isEmpty {
             let triangle = state.triangles.remove(at: state.triangles.firstIndex { $0.shape.usedByteCount >= excess } ?? state.triangles.count - 1)

@@ -11,10 +11,10 @@ enum Pages {
     /// Bytes of the whole huge pages that hold so many.
     static func roundedHuge(_ byteCount: Int) -> Int { (byteCount + hugeSize - 1) / hugeSize * hugeSize }
 
-    /// Fresh zeros.
+    /// Fresh zeros; nil where the system has no more.
     /// - Parameter isHuge: whether the system may put huge pages there, which products miss less often in the translation buffer.
-    static func mapped(_ byteCount: Int, isHuge: Bool = true) -> UnsafeMutableRawPointer {
-        guard let base = map(byteCount, at: nil) else { refuse(byteCount, errno) }
+    static func mapped(_ byteCount: Int, isHuge: Bool = true) -> UnsafeMutableRawPointer? {
+        guard let base = map(byteCount, at: nil) else { return nil }
         // Kernels without huge pages answer with an error, which changes nothing.
         madvise(base, byteCount, Int32(isHuge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
         return base

@@ -45,8 +45,7 @@ public final class GramSum: @unchecked Sendable {
         let ranges = Self.blocks(of: columns)
         precondition(
             part.isEmpty || ranges.contains { $0.lowerBound == part.lowerBound } && ranges.contains { $0.upperBound == part.upperBound }, "part \(part)")
-        let isWhole = part == 0..<columns
-        let sum = isWhole ? Matrix<Double>(zerosForUpperBlocks: columns) : Matrix<Double>(zeros: part.upperBound, part.count)
+        let sum = Matrix<Double>(zerosForUpperBlocks: columns, columns: part)
         var blocks: [Block] = []
         func add(_ rows: Range<Int>, _ columns: Range<Int>) {
             let target = sum.rows(rows).columns(columns.lowerBound - part.lowerBound..<columns.upperBound - part.lowerBound)

@@ -49,18 +49,20 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         stride = columns
     }
 
-    /// A square matrix of zeros of which only the blocks on and above the diagonal may be written, as `GramSum.blocks` cuts it. A large one takes no memory
-    /// elsewhere.
-    public init(zerosForUpperBlocks order: Int) {
-        let shape = MemoryPool.TriangleShape(order: order, elementByteCount: MemoryLayout<Element>.stride)
+    /// Zeros for some columns of a square matrix of which only the blocks on and above the diagonal may be written, as `GramSum.blocks` cuts it:
+    /// [columns.upperBound, columns.count]. Large ones take no memory elsewhere.
+    /// - Parameter columns: whole blocks; nil: all.
+    public init(zerosForUpperBlocks order: Int, columns: Range<Int>? = nil) {
+        let columns = columns ?? 0..<order
+        let shape = MemoryPool.TriangleShape(order: order, columns: columns, elementByteCount: MemoryLayout<Element>.stride)
         guard shape.byteCount >= MemoryPool.leastTriangle else {
-            self.init(zeros: order, order)
+            self.init(zeros: columns.upperBound, columns.count)
             return
         }
-        self.init(in: AlignedMemory(shape), order, order)
+        self.init(in: AlignedMemory(shape), columns.upperBound, columns.count)
         // An earlier triangle may have written there; and a page that is first read, as sums are, takes two faults.
-        for block in GramSum.blocks(of: order) {
-            let upper = rows(block).columns(block.lowerBound..<order)
+        for block in GramSum.blocks(of: order) where block.upperBound <= columns.upperBound {
+            let upper = rows(block).columns(max(block.lowerBound - columns.lowerBound, 0)..<columns.count)
             parallelFor(upper.rows) { memset(upper.row($0), 0, upper.columns * MemoryLayout<Element>.stride) }
         }
     }

@@ -29,22 +29,23 @@ public final class MemoryPool: Sendable {
         var waitingByteCount: Int { waiting.byteCount + triangles.reduce(0) { $0 + $1.shape.usedByteCount } }
     }
 
-    /// The shape of a square matrix of which the blocks on and above the diagonal are written.
+    /// The shape of some columns of a square matrix of which the blocks on and above the diagonal are written.
     package struct TriangleShape: Equatable, Sendable {
         let order: Int
+        let columns: Range<Int>
         let elementByteCount: Int
-
-        /// Bytes of the blocks, to whole pages in each row; all of them where the triangle is too small to be one.
+        /// The most bytes that it takes: of all columns the blocks, to whole pages in each row; of some, or where it is too small to be a triangle, everything.
         package let usedByteCount: Int
 
-        package init(order: Int, elementByteCount: Int) {
-            (self.order, self.elementByteCount) = (order, elementByteCount)
-            let all = order * order * elementByteCount
-            let rows = GramSum.blocks(of: order).map { $0.count * Pages.rounded((order - $0.lowerBound) * elementByteCount + Pages.size) }
-            usedByteCount = all < MemoryPool.leastTriangle ? all : min(all, rows.reduce(0, +))
+        /// - Parameter columns: nil: all.
+        package init(order: Int, columns: Range<Int>? = nil, elementByteCount: Int) {
+            (self.order, self.columns, self.elementByteCount) = (order, columns ?? 0..<order, elementByteCount)
+            let all = self.columns.upperBound * self.columns.count * elementByteCount
+            let blocks = GramSum.blocks(of: order).map { $0.count * Pages.rounded((order - $0.lowerBound) * elementByteCount + Pages.size) }
+            usedByteCount = all < MemoryPool.leastTriangle || self.columns.count < order ? all : min(all, blocks.reduce(0, +))
         }
 
-        var byteCount: Int { order * order * elementByteCount }
+        var byteCount: Int { columns.upperBound * columns.count * elementByteCount }
     }
 
     private struct Triangle: @unchecked Sendable {

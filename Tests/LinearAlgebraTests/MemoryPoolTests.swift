@@ -91,15 +91,19 @@ import Testing
         #expect(pool.bytes == (used: 0, waiting: 0))
     }
 
-    /// A large triangle has zeros wherever an earlier one of its shape has written.
+    /// A large triangle, or some columns of one, has zeros wherever an earlier one of its shape has written.
     @Test func trianglesBeginAsZeros() {
-        let order = 4200  // 67 MiB
-        for _ in 0..<2 {
-            let matrix = Matrix<Float>(zerosForUpperBlocks: order)
-            for block in GramSum.blocks(of: order) {
-                for row in block {
-                    #expect(UnsafeBufferPointer(start: matrix.row(row), count: order).allSatisfy { $0 == 0 })
-                    (matrix.row(row) + block.lowerBound).update(repeating: 1, count: order - block.lowerBound)
+        let order = 4200, blocks = GramSum.blocks(of: order)  // 67 MiB
+        for columns in [0..<order, blocks[2].lowerBound..<order] {
+            for _ in 0..<2 {
+                let matrix = Matrix<Double>(zerosForUpperBlocks: order, columns: columns)
+                #expect(matrix.rows == order && matrix.columns == columns.count)
+                for block in blocks {
+                    for row in block {
+                        let first = max(block.lowerBound - columns.lowerBound, 0)
+                        #expect(UnsafeBufferPointer(start: matrix.row(row), count: columns.count).allSatisfy { $0 == 0 })
+                        (matrix.row(row) + first).update(repeating: 1, count: columns.count - first)
+                    }
                 }
             }
         }

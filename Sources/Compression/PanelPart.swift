@@ -6,37 +6,63 @@ public import LinearAlgebra
 ///
 /// Order scatters the columns of a Hessian over the panels of the matrix. A Hessian that is summed a few columns at a time reaches its panels by these
 /// parts: each is a run of values in an order that follows from the plan alone, so that the runs of several ranks can be added.
+///
+/// The values come row by row of the Hessian and from left to right, so that its memory is read in order: first the rows of the panel's own columns,
+/// of which the panel takes all columns that it has a row for, then the rows of later columns, of which it takes its own columns.
 public struct PanelPart: Sendable {
     private let hessianColumns: Range<Int>
-    /// The Hessian's column of each of the panel's columns, and of each of its rows.
-    private let columns: [Int]
+    /// Columns of the panel.
+    private let width: Int
+    /// The Hessian's column of each of the panel's rows; those of its columns come first.
     private let rows: [Int]
-    /// The panel's columns that lie in the Hessian's, and those that do so or lie before them.
-    private let inside: [Int]
-    private let upTo: [Int]
+    /// What the Hessian's rows hold for the panel: all columns that it has a row for, and its own.
+    private let all: Ascending
+    private let own: Ascending
+    /// What is taken of each row, of `all` for a column of the panel and of `own` for others.
+    private let taken: [Range<Int>]
     /// Where the values of each row begin, and the end.
     private let starts: [Int]
+
+    /// Columns of the Hessian from left to right, and their rows in the panel.
+    private struct Ascending: Sendable {
+        var columns: [Int] = []
+        var rows: [Int] = []
+
+        /// Those that lie in a range of the Hessian's columns.
+        func indices(in range: Range<Int>) -> Range<Int> { first(from: range.lowerBound)..<first(from: range.upperBound) }
+
+        private func first(from column: Int) -> Int {
+            var (low, high) = (0, columns.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if columns[middle] < column { low = middle + 1 } else { high = middle }
+            }
+            return low
+        }
+    }
 
     /// - Parameters:
     ///   - panel: columns of the matrix.
     ///   - hessianColumns: columns of the Hessian.
     public init(_ plan: FactorPlan, panel: Range<Int>, hessianColumns: Range<Int>) {
-        self.hessianColumns = hessianColumns
-        columns = panel.map(plan.column)
-        rows = (panel.lowerBound..<plan.columns).map(plan.column)
-        inside = columns.indices.filter { [columns] in hessianColumns.contains(columns[$0]) }
-        upTo = columns.indices.filter { [columns] in columns[$0] < hessianColumns.upperBound }
-        let counts = rows.indices.map { [rows, inside, upTo] row in
-            let taken = Self.taken(rows[row], hessianColumns, inside, upTo)
-            // Nothing above the diagonal.
-            return row < panel.count ? taken.prefix { $0 <= row }.count : taken.count
+        let rows = (panel.lowerBound..<plan.columns).map(plan.column)
+        var rowOfColumn = [Int?](repeating: nil, count: plan.columns)
+        for (row, column) in rows.enumerated() { rowOfColumn[column] = row }
+        var (all, own) = (Ascending(), Ascending())
+        for (column, row) in rowOfColumn.enumerated() {
+            guard let row else { continue }
+            all.columns.append(column)
+            all.rows.append(row)
+            guard row < panel.count else { continue }
+            own.columns.append(column)
+            own.rows.append(row)
         }
-        starts = counts.reduce(into: [0]) { $0.append($0.last! + $1) }
-    }
-
-    /// The panel's columns whose element in a row lies in the Hessian's columns: the larger of the element's two numbers does.
-    private static func taken(_ row: Int, _ hessianColumns: Range<Int>, _ inside: [Int], _ upTo: [Int]) -> [Int] {
-        row >= hessianColumns.upperBound ? [] : row >= hessianColumns.lowerBound ? upTo : inside
+        taken = rows.enumerated().map { row, column in
+            let right = max(column, hessianColumns.lowerBound)..<max(column, hessianColumns.upperBound)
+            return (row < panel.count ? all : own).indices(in: right)
+        }
+        starts = taken.reduce(into: [0]) { $0.append($0.last! + $1.count) }
+        (self.hessianColumns, width, self.rows, self.all, self.own) = (hessianColumns, panel.count, rows, all, own)
     }
 
     /// The number of elements.
@@ -46,37 +72,47 @@ public struct PanelPart: Sendable {
     /// - Parameter sum: [hessianColumns.upperBound, hessianColumns.count], upper triangle.
     public func take(from sum: Matrix<Double>, into values: UnsafeMutableBufferPointer<Double>) {
         precondition(values.count == count && sum.columns == hessianColumns.count, "\(values.count) places for \(count) elements")
-        forEachRow(values) { row, places, target in
-            let a = rows[row], base = sum.base - hessianColumns.lowerBound
-            columns.withUnsafeBufferPointer { columns in
-                for (index, place) in places.enumerated() {
-                    let b = columns[place]
-                    target[index] = base[b < a ? b * sum.stride + a : a * sum.stride + b]
-                }
+        guard let base = values.baseAddress else { return }
+        let place = Place(base: base)
+        parallelFor(rows.count) { row in
+            guard !taken[row].isEmpty else { return }
+            let (source, target) = (sum.row(rows[row]) - hessianColumns.lowerBound, place.base + starts[row])
+            (row < width ? all : own).columns[taken[row]].withUnsafeBufferPointer { columns in
+                for (index, column) in columns.enumerated() { target[index] = source[column] }
             }
         }
     }
 
     /// Copies the elements to their places in the panel: [rows from the diagonal on, columns].
     public func put(_ values: UnsafeMutableBufferPointer<Double>, into panel: Matrix<Double>) {
-        precondition(values.count == count && panel.rows == rows.count && panel.columns == columns.count, "a panel of [\(panel.rows), \(panel.columns)]")
-        forEachRow(values) { row, places, source in
-            let target = panel.row(row)
-            for (index, place) in places.enumerated() { target[place] = source[index] }
+        precondition(values.count == count && panel.rows == rows.count && panel.columns == width, "a panel of [\(panel.rows), \(panel.columns)]")
+        guard let base = values.baseAddress else { return }
+        let place = Place(base: base)
+        // A cache line of a row of the panel is written at once.
+        let together = (0..<width).cut(every: 8)
+        parallelFor(together.count) { putColumns(together[$0], place, into: panel) }
+        parallelFor(rows.count - width) { index in
+            let row = width + index
+            guard !taken[row].isEmpty else { return }
+            let (source, target) = (place.base + starts[row], panel.row(row))
+            own.rows[taken[row]].withUnsafeBufferPointer { columns in
+                for (index, column) in columns.enumerated() { target[column] = source[index] }
+            }
         }
     }
 
-    /// Visits each row with the panel's columns that it takes, and where their values are.
-    private func forEachRow(
-        _ values: UnsafeMutableBufferPointer<Double>, _ body: @Sendable (Int, UnsafeBufferPointer<Int>, UnsafeMutablePointer<Double>) -> Void
-    ) {
-        guard let base = values.baseAddress else { return }
-        let place = Place(base: base)
-        parallelFor(rows.count) { row in
-            let count = starts[row + 1] - starts[row]
-            guard count > 0 else { return }
-            Self.taken(rows[row], hessianColumns, inside, upTo).withUnsafeBufferPointer {
-                body(row, UnsafeBufferPointer(rebasing: $0[..<count]), place.base + starts[row])
+    /// Puts what was taken of the rows of the Hessian that belong to some of the panel's columns.
+    private func putColumns(_ columns: Range<Int>, _ values: Place, into panel: Matrix<Double>) {
+        let sources = columns.filter { !taken[$0].isEmpty }.map { column in
+            (column: column, taken: taken[column], values: values.base + starts[column] - taken[column].lowerBound)
+        }
+        guard let first = sources.map(\.taken.lowerBound).min(), let last = sources.map(\.taken.upperBound).max() else { return }
+        all.rows.withUnsafeBufferPointer { others in
+            for index in first..<last {
+                let other = others[index]
+                for source in sources where source.taken.contains(index) {
+                    panel.base[max(source.column, other) * panel.stride + min(source.column, other)] = source.values[index]
+                }
             }
         }
     }

@@ -64,6 +64,9 @@ public final class MemoryPool: Sendable {
         matrices.keep(upTo: bytes)
     }
 
+    /// Gives back all that waits for large matrices.
+    public static func giveBackMatrices() { matrices.giveBack() }
+
     package func keep(upTo bytes: Int) {
         state.withLock { state in
             state.limit = bytes

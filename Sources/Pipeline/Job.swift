@@ -2,6 +2,7 @@
 
 internal import Compression
 internal import Foundation
+internal import LinearAlgebra
 public import MessagePassing
 public import Recipes
 public import Reporting
@@ -90,7 +91,11 @@ public final class Job {
                 rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
                 description: "\(tiles.count) of \(plan.tileCount) tiles are committed in \(work.output); run `cleave compress` again to finish them")
         }
-        return try clock.measure(.merge) { () throws in try Merge(self, tiles: tiles).run() }
+        return try clock.measure(.merge) { () throws in
+            // Files take pages, matrices do not; those that are given back now come first, and a virtual machine has not yet lost them to its host.
+            MemoryPool.giveBackMatrices()
+            return try Merge(self, tiles: tiles).run()
+        }
     }
 
     private func runIdentity() throws -> RunIdentity {

@@ -54,6 +54,12 @@ public final class MemoryPool: Sendable {
     }
 
     private let state: Mutex<State>
+    private static let ending = Mutex<@Sendable (String) -> Never>({ fatalError($0) })
+
+    /// Says how the process ends where the system has no more memory for a matrix.
+    public static func whenRefused(_ end: @escaping @Sendable (_ reason: String) -> Never) { ending.withLock { $0 = end } }
+
+    static func end(_ reason: String) -> Never { ending.withLock { $0 }(reason) }
 
     package init(limit: Int) { state = Mutex(State(limit: limit)) }
 

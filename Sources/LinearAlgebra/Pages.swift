@@ -32,8 +32,9 @@ enum Pages {
 
     static func unmap(_ range: UnsafeMutableRawBufferPointer) { munmap(range.baseAddress, range.count) }
 
+    /// Ends the process: nothing can be computed without the memory, and what is committed is on disk.
     static func refuse(_ byteCount: Int, _ code: Int32) -> Never {
-        fatalError("cannot allocate \(byteCount) bytes of memory: \(String(cString: strerror(code)))")
+        MemoryPool.end("cannot allocate \(byteCount) bytes of memory: \(String(cString: strerror(code)))")
     }
 
     /// - Parameter address: where the pages have to lie, if anything.

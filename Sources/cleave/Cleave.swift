@@ -1,6 +1,7 @@
 // The command: parses its arguments on every rank, runs a verb inside MPI, and ends all ranks with one exit code.
 
 import ArgumentParser
+import Glibc
 import LinearAlgebra
 import MessagePassing
 import Pipeline
@@ -14,7 +15,7 @@ struct Cleave: ParsableCommand {
         discussion: """
             Run it under mpirun or srun, or through run_mpi.sh; without a launcher it runs on one rank.
 
-            Exit codes: 0 done, 64 usage, 65 bad input data, 66 missing input, 70 internal error, 73 cannot write, 74 I/O error, 75 stopped in good \
+            Exit codes: 0 done, 64 usage, 65 bad input data, 66 missing input, 70 internal error, 71 the system refused (memory, MPI), 73 cannot write, 74 I/O error, 75 stopped in good \
             order (run again to resume), 78 a launcher that does not speak to this MPI library.
             """,
         version: cleaveVersion,
@@ -52,6 +53,12 @@ struct Cleave: ParsableCommand {
             if Launcher.current.rank == 0 || Launcher.current.source == "PMIX_RANK" { Console.error("cleave: \(error)\n") }
             quit(error.exitCode)
         }
+        MemoryPool.whenRefused { reason in
+            let remedy =
+                "a limit of the system (ulimit, batch job) is lower than what the plan counts on; give it with --memory-per-rank, or take more ranks"
+            Console.error("cleave: \(place(of: world))\(reason): \(remedy)\n")
+            end(world, EX_OSERR)
+        }
         do {
             Threads.count = try verb.threads(world)
             try verb.run(world)
@@ -61,12 +68,15 @@ struct Cleave: ParsableCommand {
             Session.finish()
             quit(failure.exitCode)
         } catch {
-            // The other ranks do not know: they are ended, so that none waits for this one.
-            let place = world.size > 1 ? "rank \(world.rank) on \(Session.hostName): " : ""
-            Console.error("cleave: \(place)\(error)\n")
-            world.size > 1 ? Session.abort(code: Pipeline.exitCode(for: error)) : quit(Pipeline.exitCode(for: error))
+            Console.error("cleave: \(place(of: world))\(error)\n")
+            end(world, Pipeline.exitCode(for: error))
         }
     }
+
+    private static func place(of world: Communicator) -> String { world.size > 1 ? "rank \(world.rank) on \(Session.hostName): " : "" }
+
+    /// Ends the other ranks, too, which do not know: none waits for this one.
+    private static func end(_ world: Communicator, _ code: Int32) -> Never { world.size > 1 ? Session.abort(code: code) : quit(code) }
 }
 
 /// A subcommand that runs on all ranks.

@@ -4,7 +4,7 @@ import Foundation
 
 /// One system call that is to fail.
 struct Fault: CustomStringConvertible {
-    enum Call: String { case open, write, fsync, rename, header }
+    enum Call: String { case open, write, fsync, rename, header, memory }
 
     enum Action {
         case error(Int32)

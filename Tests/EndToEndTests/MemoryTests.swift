@@ -54,6 +54,22 @@ import Testing
         return try #require(Int(words.prefix { $0.isNumber })) << 20
     }
 
+    /// Memory that the system refuses ends all ranks with words, and the same command goes on later.
+    @Test func aRefusalOfTheSystem() throws {
+        let directory = try TemporaryDirectory()
+        let library = try Fault.buildLibrary(in: directory)
+        let whole = try SmallRun.compress(directory.path + "/whole", ranks: 1)
+        try #require(whole.exitCode == 0, "\(whole.errors)")
+        let output = directory.path + "/refused"
+        let fault = Fault(call: .memory, path: "anonymous", number: 4, action: .error(ENOMEM), rank: 1)
+        let refused = try SmallRun.compress(output, ranks: 2, environment: fault.environment(library))
+        #expect(refused.exitCode == 71, "\(refused.errors)")
+        #expect(refused.errors.contains("cleave: rank 1 on ") && refused.errors.contains(" bytes of memory: Cannot allocate memory"), "\(refused.errors)")
+        let resumed = try SmallRun.compress(output, ranks: 2)
+        #expect(resumed.exitCode == 0, "\(resumed.errors)")
+        try SmallRun.expectEqual(output, try SmallRun.files(directory.path + "/whole"), "after a refusal")
+    }
+
     /// A run that was stopped goes on under another limit.
     @Test func resumingUnderAnotherLimit() throws {
         let model = try WideModel(columns: 1152, blocks: 2)

@@ -1,7 +1,8 @@
 // Makes a chosen system call of a process fail, or kills the process there: preloaded into ranks by the tests.
 //
 // CLEAVE_FAULT=CALL:PART:NUMBER:ACTION   the NUMBERth CALL (open, write, fsync, rename, from 1) on a file whose path holds PART;
-//                                        header is a read of the 8 bytes that begin a safetensors file; ACTION is a number for errno, or kill (a write is then half done)
+//                                        header is a read of the 8 bytes that begin a safetensors file; memory is a mapping of no file, and all later
+//                                        ones fail as well (PART is "anonymous"); ACTION is a number for errno, or kill (a write is then half done)
 // CLEAVE_FAULT_RANK=R                    only in that rank; in every rank if unset
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static char call[16], part[PATH_MAX], action[16];
@@ -67,6 +69,14 @@ ssize_t pread(int descriptor, void *bytes, size_t count, off_t offset) {
     int fault = count == 8 && offset == 0 ? failsOn("header", descriptor) : 0;
     if (fault == 2) kill(getpid(), SIGKILL);
     return fault ? -1 : REAL(pread)(descriptor, bytes, count, offset);
+}
+
+void *mmap(void *address, size_t length, int protection, int flags, int descriptor, off_t offset) {
+    if (flags & MAP_ANONYMOUS && !strcmp(call, "memory") && atomic_fetch_add(&seen, 1) + 1 >= number) {
+        errno = atoi(action);
+        return MAP_FAILED;
+    }
+    return REAL(mmap)(address, length, protection, flags, descriptor, offset);
 }
 
 int fsync(int descriptor) {

@@ -14,7 +14,8 @@ public struct NotPositiveDefinite: Error, CustomStringConvertible {
     public var description: String { "the matrix is not positive definite: its leading minor of order \(index + 1) is not positive" }
 }
 
-/// What updates with a factored panel are computed in. What they are subtracted from is in fp64 either way.
+/// What all but the tiles on the diagonal is computed in: those below them, and updates with a factored panel. What updates are subtracted from is in fp64
+/// either way.
 public enum UpdatePrecision: Sendable {
     case fp32, fp64
 }
@@ -37,7 +38,7 @@ public func choleskyLower(_ a: Matrix<Double>, precision: UpdatePrecision = .fp6
     let panels = choleskyPanels(order: a.rows)
     for (k, pivot) in panels.enumerated() {
         let panel = a.rows(pivot.lowerBound..<a.rows).columns(pivot)
-        try factorPanel(panel, at: pivot.lowerBound)
+        try factorPanel(panel, at: pivot.lowerBound, precision: precision)
         let later = panels[(k + 1)...].map { (a.rows($0.lowerBound..<a.rows).columns($0), $0.lowerBound - pivot.lowerBound) }
         switch precision {
         case .fp64: updatePanels(later, with: panel)
@@ -50,12 +51,18 @@ public func choleskyLower(_ a: Matrix<Double>, precision: UpdatePrecision = .fp6
 /// - Parameters:
 ///   - panel: [rows from the diagonal on, columns of the panel].
 ///   - offset: the first of its columns in the whole matrix, for the error.
-public func factorPanel(_ panel: Matrix<Double>, at offset: Int) throws(NotPositiveDefinite) {
+///   - precision: of the tiles below the one on the diagonal.
+public func factorPanel(_ panel: Matrix<Double>, at offset: Int, precision: UpdatePrecision) throws(NotPositiveDefinite) {
     let diagonal = panel.rows(0..<panel.columns)
     try factorTile(diagonal, at: offset)
     // A(i, k) = A(i, k) L(k, k)^-T
     let below = tiles(of: panel, from: panel.columns)
-    parallelFor(below.count) { solveTile(panel.rows(below[$0]), diagonal) }
+    switch precision {
+    case .fp64: parallelFor(below.count) { solveTile(panel.rows(below[$0]), diagonal) }
+    case .fp32:
+        let diagonal = rounded(diagonal)
+        parallelFor(below.count) { solveTile(panel.rows(below[$0]), diagonal) }
+    }
 }
 
 /// A(i, j) -= A(i, k) A(j, k)^T for the tiles of later panels j.
@@ -93,11 +100,15 @@ private func forEachTile(
 /// A panel in fp32.
 public func rounded(_ panel: Matrix<Double>) -> Matrix<Float> {
     let result = Matrix<Float>(uninitialized: panel.rows, panel.columns)
-    parallelFor(panel.rows) { row in
-        let (source, target) = (panel.row(row), result.row(row))
-        for column in 0..<panel.columns { target[column] = Float(source[column]) }
-    }
+    parallelFor(panel.rows) { round(panel.rows($0..<$0 + 1), into: result.rows($0..<$0 + 1)) }
     return result
+}
+
+private func round(_ matrix: Matrix<Double>, into result: Matrix<Float>) {
+    for row in 0..<matrix.rows {
+        let (source, target) = (matrix.row(row), result.row(row))
+        for column in 0..<matrix.columns { target[column] = Float(source[column]) }
+    }
 }
 
 private func subtract(_ product: Matrix<Float>, from target: Matrix<Double>) {
@@ -119,6 +130,22 @@ private func factorTile(_ tile: Matrix<Double>, at offset: Int) throws(NotPositi
     dpotrf_("U", &order, tile.base, &leading, &info)
     precondition(info >= 0, "dpotrf refused argument \(-info)")
     guard info == 0 else { throw NotPositiveDefinite(index: offset + Int(info) - 1) }
+}
+
+/// tile = tile L^-T in fp32
+private func solveTile(_ tile: Matrix<Double>, _ lower: Matrix<Float>) {
+    ScratchPool.withScratch(byteCount: tile.count * MemoryLayout<Float>.stride) { scratch in
+        let values = Matrix<Float>(in: scratch, tile.rows, tile.columns)
+        round(tile, into: values)
+        Threads.confineLibraries()
+        cblas_strsm(
+            CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, blasInt(tile.rows), blasInt(tile.columns), 1,
+            lower.base, blasInt(lower.stride), values.base, blasInt(values.stride))
+        for row in 0..<tile.rows {
+            let (source, target) = (values.row(row), tile.row(row))
+            for column in 0..<tile.columns { target[column] = Double(source[column]) }
+        }
+    }
 }
 
 /// tile = tile L^-T

@@ -93,7 +93,7 @@ struct SharedFactor {
             if let panel = own[index] {
                 clock.measure(.factor) {
                     do throws(NotPositiveDefinite) {
-                        try factorPanel(panel, at: range.lowerBound)
+                        try factorPanel(panel, at: range.lowerBound, precision: plan.precision)
                         try plan.checkPivots(range, panel)
                     } catch {
                         failure[0] = error.index

@@ -54,7 +54,7 @@ final class AlignedMemory: @unchecked Sendable {
             MemoryPool.matrices.giveBack()
             status = posix_memalign(&address, alignment, max(byteCount, 1))
         }
-        guard status == 0, let address else { Pages.refuse(byteCount, status) }
+        guard status == 0, let address else { MemoryPool.refuse(byteCount, status) }
         return address
     }
 

@@ -59,7 +59,10 @@ public final class MemoryPool: Sendable {
     /// Says how the process ends where the system has no more memory for a matrix.
     public static func whenRefused(_ end: @escaping @Sendable (_ reason: String) -> Never) { ending.withLock { $0 = end } }
 
-    static func end(_ reason: String) -> Never { ending.withLock { $0 }(reason) }
+    /// Ends the process: nothing can be computed without the memory, and what is committed is on disk.
+    static func refuse(_ byteCount: Int, _ code: Int32) -> Never {
+        ending.withLock { $0 }("cannot allocate \(byteCount) bytes of memory: \(String(cString: strerror(code)))")
+    }
 
     package init(limit: Int) { state = Mutex(State(limit: limit)) }
 
@@ -136,7 +139,7 @@ public final class MemoryPool: Sendable {
         makeRoom(&state)
         if let base = Pages.mapped(byteCount, isHuge: isHuge) { return base }
         makeRoom(&state, limit: 0)
-        guard let base = Pages.mapped(byteCount, isHuge: isHuge) else { Pages.refuse(byteCount, errno) }
+        guard let base = Pages.mapped(byteCount, isHuge: isHuge) else { MemoryPool.refuse(byteCount, errno) }
         return base
     }
 

@@ -32,11 +32,6 @@ enum Pages {
 
     static func unmap(_ range: UnsafeMutableRawBufferPointer) { munmap(range.baseAddress, range.count) }
 
-    /// Ends the process: nothing can be computed without the memory, and what is committed is on disk.
-    static func refuse(_ byteCount: Int, _ code: Int32) -> Never {
-        MemoryPool.end("cannot allocate \(byteCount) bytes of memory: \(String(cString: strerror(code)))")
-    }
-
     /// - Parameter address: where the pages have to lie, if anything.
     private static func map(_ byteCount: Int, at address: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
         let place = address == nil ? 0 : MAP_FIXED_NOREPLACE

@@ -15,8 +15,8 @@ struct Cleave: ParsableCommand {
         discussion: """
             Run it under mpirun or srun, or through run_mpi.sh; without a launcher it runs on one rank.
 
-            Exit codes: 0 done, 64 usage, 65 bad input data, 66 missing input, 70 internal error, 71 the system refused (memory, MPI), 73 cannot write, 74 I/O error, 75 stopped in good \
-            order (run again to resume), 78 a launcher that does not speak to this MPI library.
+            Exit codes: 0 done, 64 usage, 65 bad input data, 66 missing input, 70 internal error, 71 the system refused (memory, MPI), \
+            73 cannot write, 74 I/O error, 75 stopped in good order (run again to resume), 78 a launcher that does not speak to this MPI library.
             """,
         version: cleaveVersion,
         subcommands: [

@@ -53,9 +53,7 @@ struct SharedPass {
         for tokens in forward.tokenRanges(of: stage, state.lengths) {
             let input = input.rows(tokens)
             if !others.isEmpty { try input.withBytes { try group.ranks.broadcast($0, from: group.ranks.rank) } }
-            for (piece, weights) in zip(own, weights) {
-                forward.compute(piece, weights: weights, norms, input, into: result, tokens: tokens)
-            }
+            forward.compute(own, weights: weights, norms, input, into: result, tokens: tokens)
             for member in others {
                 guard let columns = columns(of: group.pieces(stage, of: member)) else { continue }
                 let values = forward.output(of: stage, tokens: tokens.count, columns: columns.count)
@@ -76,10 +74,7 @@ struct SharedPass {
             try input.withBytes { try group.ranks.broadcast($0, from: owner) }
             guard let columns = columns(of: own) else { continue }
             let values = forward.output(of: stage, tokens: tokens.count, columns: columns.count)
-            for (piece, weights) in zip(own, weights) {
-                let place = piece.columns.lowerBound - columns.lowerBound..<piece.columns.upperBound - columns.lowerBound
-                forward.compute(piece, weights: weights, norms, input, into: values.columns(place))
-            }
+            forward.compute(own, weights: weights, norms, input, into: values)
             try values.withBytes { try group.ranks.send($0, to: owner) }
         }
     }

@@ -36,12 +36,16 @@ extension MemoryModel {
         return tokensAtOnce(stage.stage.effect) * (stage.columns * operand + columns * resultBytes(stage.stage.effect))
     }
 
-    /// The outputs of a piece.
+    /// The outputs of a piece; where there is no attention, each thread has some of its own.
     private func temporaries(_ piece: Piece) -> Int {
-        let tokens = tokensAtOnce(piece.effect)
-        guard case .attention = piece.effect else { return tokens * piece.rows * 4 }
+        guard case .attention = piece.effect else { return threads * outputs(rows: piece.rows, tokens: batchTokens) }
         let rounded = isBFloat16 ? 2 : 0
-        return tokens * piece.rows * (4 + rounded) + threads * min(128, length) * length * (4 + rounded)
+        return length * piece.rows * (4 + rounded) + threads * min(128, length) * length * (4 + rounded)
+    }
+
+    /// What one thread makes of a piece before its effect, of so many tokens or of as many as it takes at once.
+    func outputs(rows: Int, tokens: Int) -> Int {
+        min(LinearWeights.mostTokensAtOnce, tokens) * rows * 4
     }
 
     private func tokensAtOnce(_ effect: StageEffect) -> Int {

@@ -142,7 +142,8 @@ struct MemoryModel {
         func weights(_ rows: Int, _ columns: Int) -> Int { rows * columns * operand + (isBFloat16 ? min(1024, rows) * columns * 4 : 0) }
         let passes = stages.map { stage in
             let rows = stage.linears.reduce(0) { $0 + $1.linear.rows }
-            let outputs = (stage.stage.attention == nil ? min(1024, length) : length) * (stage.stage.pieces.map(\.rows).max() ?? 0) * (4 + operand)
+            let pieceRows = stage.stage.pieces.map(\.rows).max() ?? 0
+            let outputs = stage.stage.attention == nil ? threads * outputs(rows: pieceRows, tokens: length) : length * pieceRows * (4 + operand)
             return weights(rows, stage.columns) + stage.transposedWeights * 4 + outputs + length * (stage.columns + stage.carriedColumns) * operand
         }
         let head = plan.architecture.head.linear

@@ -21,7 +21,7 @@ extension Forward {
     func attend(_ attention: Attention, _ weights: [LinearWeights], _ norms: HeadNorms, _ input: Operand, into target: Operand) {
         let rotation = attention.rotary.map { rotations.table($0, positions: input.rows) }
         let heads = AttentionHeads(
-            attention, outputs: weights.map { $0.apply(to: input) }, queryNorm: norms.query, keyNorm: norms.key, rotation: rotation, compute: compute)
+            attention, outputs: weights.outputs(of: input), queryNorm: norms.query, keyNorm: norms.key, rotation: rotation, compute: compute)
         heads.attend(into: target)
     }
 }

@@ -50,26 +50,58 @@ extension Forward {
         }
     }
 
-    /// Computes a piece for some tokens where its result belongs.
+    /// Computes pieces for some tokens where their results belong.
     ///
     /// - Parameters:
-    ///   - weights: of each of the piece's parts.
+    ///   - weights: of each piece those of its parts.
     ///   - norms: of the stage.
     ///   - input: of the tokens: [tokens, stage.columns].
     ///   - tokens: one of `tokenRanges(of:_:)`.
-    public func compute(_ piece: Piece, weights: [LinearWeights], _ norms: HeadNorms, _ input: Operand, into result: StageResult, tokens: Range<Int>) {
-        switch result {
-        case .carried(let whole):
-            compute(piece, weights: weights, norms, input, into: whole.rows(tokens).columns(piece.columns))
-        case .added(let stream):
-            add(weights[0].apply(to: input), to: stream.rows(tokens).columns(piece.columns))
+    public func compute(_ pieces: [Piece], weights: [[LinearWeights]], _ norms: HeadNorms, _ input: Operand, into result: StageResult, tokens: Range<Int>) {
+        forEachUnit(pieces, weights, input) { piece, weights, input, rows in
+            let tokens = tokens.lowerBound + rows.lowerBound..<tokens.lowerBound + rows.upperBound
+            switch result {
+            case .carried(let whole): compute(piece, weights, norms, input, into: whole.rows(tokens).columns(piece.columns))
+            case .added(let stream): add(weights[0].apply(to: input), to: stream.rows(tokens).columns(piece.columns))
+            }
         }
     }
 
-    /// Computes a piece for some tokens.
+    /// Computes consecutive pieces for some tokens.
     ///
-    /// - Parameter target: a window of `output(of:tokens:columns:)`: [tokens, columns of the piece].
-    public func compute(_ piece: Piece, weights: [LinearWeights], _ norms: HeadNorms, _ input: Operand, into target: Operand) {
+    /// - Parameter target: what `output(of:tokens:columns:)` gave: [tokens, columns of the pieces].
+    public func compute(_ pieces: [Piece], weights: [[LinearWeights]], _ norms: HeadNorms, _ input: Operand, into target: Operand) {
+        let first = pieces.first?.columns.lowerBound ?? 0
+        forEachUnit(pieces, weights, input) { piece, weights, input, rows in
+            let columns = piece.columns.lowerBound - first..<piece.columns.upperBound - first
+            compute(piece, weights, norms, input, into: target.rows(rows).columns(columns))
+        }
+    }
+
+    /// Runs `body` on what can be computed by itself, over the rank's threads: a piece for as many tokens as pass its weights at once, or a piece that sees
+    /// all tokens.
+    private func forEachUnit(
+        _ pieces: [Piece], _ weights: [[LinearWeights]], _ input: Operand,
+        _ body: @Sendable (_ piece: Piece, _ weights: [LinearWeights], _ input: Operand, _ rows: Range<Int>) -> Void
+    ) {
+        let units = zip(pieces, weights).flatMap { piece, weights in
+            let count = piece.seesAllTokens ? input.rows : weights[0].tokensAtOnce
+            return stride(from: 0, to: input.rows, by: count).map { (piece, weights, $0..<min($0 + count, input.rows)) }
+        }
+        @Sendable func run(_ unit: Int) {
+            let (piece, weights, rows) = units[unit]
+            body(piece, weights, input.rows(rows), rows)
+        }
+        if pieces.contains(where: \.seesAllTokens) {
+            // One by one: the threads share what there is to do in each.
+            units.indices.forEach(run)
+        } else {
+            parallelFor(units.count, run)
+        }
+    }
+
+    /// - Parameter target: [tokens, columns of the piece].
+    private func compute(_ piece: Piece, _ weights: [LinearWeights], _ norms: HeadNorms, _ input: Operand, into target: Operand) {
         switch piece.effect {
         case .attention(let attention): attend(attention, weights, norms, input, into: target)
         case .gatedActivation(let function): activate(input, weights[0], function, up: weights[1], into: target)
@@ -90,5 +122,12 @@ extension Forward {
             }
             target.rows(rows).store(values.rows(rows))
         }
+    }
+}
+
+extension Piece {
+    /// Whether a token's result depends on other tokens.
+    fileprivate var seesAllTokens: Bool {
+        if case .attention = effect { true } else { false }
     }
 }

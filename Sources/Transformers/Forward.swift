@@ -49,9 +49,7 @@ public struct Forward: Sendable {
         let parts = pieces.map { $0.parts.map { weights[$0.linear].rows($0.rows) } }
         let result = begin(stage, &state)
         for tokens in tokenRanges(of: stage, state.lengths) {
-            for (piece, weights) in zip(pieces, parts) {
-                compute(piece, weights: weights, norms, input.rows(tokens), into: result, tokens: tokens)
-            }
+            compute(pieces, weights: parts, norms, input.rows(tokens), into: result, tokens: tokens)
         }
     }
 

@@ -4,9 +4,12 @@ internal import LinearAlgebra
 
 /// Weight and bias of one linear, or of some of its rows.
 public struct LinearWeights: Sendable {
-    /// Tokens of a unit of products with packed weights: few, for many threads; oneDNN is as fast with them as with a thousand.
-    private static let tokensOfPacked = 64
-    /// Of products that lay out their operands each time; in bf16 a unit has all rows, since oneDNN is fast where its result has no gaps.
+    /// Tokens that pass packed weights at once: few for many threads, more where the weights would not stay in cache from one unit of tokens to the next.
+    private static let (tokensOfSmall, tokensOfLarge) = (64, 256)
+    /// Of weights that are small in this sense: a core's second level of cache, about.
+    private static let smallBytes = 2 << 20
+    /// Tokens, and rows in fp32, that pass weights at once which each product lays out anew. In bf16 all rows do, since oneDNN is slow where its result
+    /// has gaps.
     private static let (tokensOfPlain, rowsOfPlain) = (512, 1024)
 
     private enum Weight {
@@ -47,28 +50,59 @@ public struct LinearWeights: Sendable {
         return LinearWeights(weight: weight.rows(range), bias: bias.map { Array($0[range]) })
     }
 
-    /// y = x W^T + b, x: [tokens, columns], y: [tokens, rows].
-    func apply(to input: Operand) -> Matrix<Float> {
-        let output = product(input)
-        if let bias { addToEachRow(of: output, bias) }
-        return output
+    /// Tokens that pass these weights at once. It follows from shape and type, never from the number of threads: a product's shape decides its bits.
+    var tokensAtOnce: Int {
+        guard case .packed(let weight) = weight else { return Self.tokensOfPlain }
+        return weight.rows * weight.columns * MemoryLayout<BFloat16>.stride <= Self.smallBytes ? Self.tokensOfSmall : Self.tokensOfLarge
     }
 
-    /// x W^T, in units whose shapes do not follow from the number of threads: a product's shape decides its bits.
-    private func product(_ input: Operand) -> Matrix<Float> {
-        let result = Matrix<Float>(uninitialized: input.rows, shape.rows)
-        switch (weight, input) {
-        case (.packed(let weight), .bf16(let input)):
-            parallelFor(input.rows, inUnitsOf: Self.tokensOfPacked) { multiply(input.rows($0), transposed: weight, into: result.rows($0)) }
-        case (.plain(.bf16(let weight)), .bf16(let input)):
-            parallelFor(input.rows, inUnitsOf: Self.tokensOfPlain) { multiply(input.rows($0), weight, transposeB: true, into: result.rows($0)) }
-        case (.plain(.f32(let weight)), .f32(let input)):
-            parallelFor(input.rows, weight.rows, inUnitsOf: (Self.tokensOfPlain, Self.rowsOfPlain)) { tokens, rows in
-                multiply(input.rows(tokens), weight.rows(rows), transposeB: true, into: result.rows(tokens).columns(rows))
+    /// The most tokens that pass any weights at once.
+    public static let mostTokensAtOnce = tokensOfPlain
+
+    /// y = x W^T + b, x: [tokens, columns], y: [tokens, rows].
+    func apply(to input: Operand) -> Matrix<Float> {
+        [self].outputs(of: input)[0]
+    }
+
+    fileprivate struct Unit {
+        var tokens: Range<Int>
+        var rows: Range<Int>
+    }
+
+    /// Products that together are x W^T.
+    fileprivate func units(_ tokens: Int) -> [Unit] {
+        var height = max(shape.rows, 1)
+        if case .plain(.f32) = weight { height = Self.rowsOfPlain }
+        return stride(from: 0, to: tokens, by: tokensAtOnce).flatMap { token in
+            stride(from: 0, to: shape.rows, by: height).map { row in
+                Unit(tokens: token..<min(token + tokensAtOnce, tokens), rows: row..<min(row + height, shape.rows))
             }
-        default:
-            preconditionFailure("activations and weights of different types")
         }
-        return result
+    }
+
+    fileprivate func multiply(_ input: Operand, _ unit: Unit, into result: Matrix<Float>) {
+        let result = result.rows(unit.tokens).columns(unit.rows)
+        switch (weight, input.rows(unit.tokens)) {
+        case (.packed(let weight), .bf16(let input)): LinearAlgebra.multiply(input, transposed: weight, into: result)
+        case (.plain(.bf16(let weight)), .bf16(let input)): LinearAlgebra.multiply(input, weight, transposeB: true, into: result)
+        case (.plain(.f32(let weight)), .f32(let input)): LinearAlgebra.multiply(input, weight.rows(unit.rows), transposeB: true, into: result)
+        default: preconditionFailure("activations and weights of different types")
+        }
+    }
+}
+
+extension [LinearWeights] {
+    /// Several linears of one input, whose units the rank's threads share: of each y = x W^T + b, x: [tokens, columns], y: [tokens, rows].
+    func outputs(of input: Operand) -> [Matrix<Float>] {
+        let outputs = map { Matrix<Float>(uninitialized: input.rows, $0.shape.rows) }
+        let units = indices.flatMap { linear in self[linear].units(input.rows).map { (linear, $0) } }
+        parallelFor(units.count) { index in
+            let (linear, unit) = units[index]
+            self[linear].multiply(input, unit, into: outputs[linear])
+        }
+        for (linear, output) in zip(self, outputs) {
+            if let bias = linear.bias { addToEachRow(of: output, bias) }
+        }
+        return outputs
     }
 }

@@ -13,7 +13,7 @@ public struct Piece: Sendable, Equatable {
     }
 
     /// Rows that the widest part of a piece has at the least, where a stage has more than one piece: narrower products would lose speed.
-    static let leastRows = 1024
+    static let leastRows = 512
 
     /// What is multiplied with the stage's input, in the order that `effect` expects.
     public let parts: [Part]

@@ -16,7 +16,7 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
 }
 
 @Suite struct PieceTests {
-    @Test(arguments: variants, [1, 3, 8, 1024])
+    @Test(arguments: variants, [1, 3, 8, 512])
     func everyRowAndColumnOnce(variant: String, leastRows: Int) throws {
         for stage in try Fixture(variant).architecture().block(0).stages {
             let pieces = stage.pieces(leastRows: leastRows)
@@ -34,7 +34,7 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
         for stage in try llama(hidden: hidden, intermediate: intermediate, heads: heads, keyValueHeads: keyValueHeads).block(0).stages {
             let pieces = stage.pieces
             #expect(pieces.count % 8 == 0, "\(stage.name): \(pieces.count)")
-            #expect(pieces.allSatisfy { piece in piece.parts.contains { $0.rows.count >= 1024 } })
+            #expect(pieces.allSatisfy { piece in piece.parts.contains { $0.rows.count >= 512 } })
             // None has much more to do than another.
             let rows = pieces.map(\.rows)
             #expect(Double(rows.max() ?? 0) <= 1.1 * Double(rows.min() ?? 0), "\(stage.name): \(rows)")
@@ -42,7 +42,7 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
     }
 
     @Test func smallModelsAreWhole() throws {
-        let stages = try llama(hidden: 576, intermediate: 1536, heads: 9, keyValueHeads: 3).block(0).stages
+        let stages = try llama(hidden: 576, intermediate: 768, heads: 9, keyValueHeads: 3).block(0).stages
         #expect(stages.map(\.pieces.count) == [1, 1, 1, 1])
         #expect(stages.map { $0.pieces[0].parts.map(\.rows.count) } == stages.map { $0.linears.map(\.rows) })
     }
@@ -96,7 +96,7 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
                         return LinearWeights(weight: weight, bias: try forward.bias(of: linear).map { Array($0[part.rows]) })
                     }
                     let sent = forward.output(of: stage, tokens: tokens.count, columns: piece.columns.count)
-                    forward.compute(piece, weights: parts, try forward.headNorms(of: stage), input.rows(tokens), into: sent)
+                    forward.compute([piece], weights: [parts], try forward.headNorms(of: stage), input.rows(tokens), into: sent)
                     result.take(sent, tokens: tokens, columns: piece.columns)
                 }
             }

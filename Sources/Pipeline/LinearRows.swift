@@ -1,6 +1,7 @@
 // The rows of a linear's weight that a rank holds for its pieces.
 
 internal import LinearAlgebra
+internal import Packing
 internal import Transformers
 
 /// Some rows of a weight, in runs without gaps.
@@ -39,6 +40,18 @@ struct LinearRows: Sendable {
             let common = run.rows.clamped(to: rows)
             guard !common.isEmpty, let place = window(common) else { return nil }
             return (common.lowerBound - rows.lowerBound..<common.upperBound - rows.lowerBound, place)
+        }
+    }
+
+    /// Takes in what tiles hold of the rows that are here, over the rank's threads; tile by tile, so that no fp32 copy of all exists where products take bf16.
+    func decode(_ tiles: [(tile: EncodedTile, rows: Range<Int>)]) {
+        let needed = tiles.filter { !overlaps($0.rows).isEmpty }
+        parallelFor(needed.count) { position in
+            let (tile, range) = needed[position]
+            if case .f32(let weight)? = window(range) { return tile.dequantize(into: weight) }
+            let values = Matrix<Float>(uninitialized: range.count, tile.layout.columns)
+            tile.dequantize(into: values)
+            for (within, place) in overlaps(range) { place.store(values.rows(within)) }
         }
     }
 }

@@ -42,18 +42,28 @@ struct StageWeights {
         let weights = try plan.linears.indices.map { index -> [Range<Int>: LinearWeights] in
             let linear = plan.linears[index].linear
             let parts = pieces.flatMap(\.parts).filter { $0.linear == index }.map(\.rows)
-            var rows = LinearRows(parts, columns: linear.columns, compute: forward.compute)
             let own = tiles == nil ? [] : plan.tiles.indices.filter { plan.tiles[$0].linear == index }
+            let loaded: [LinearWeights]
             if let tiles, !own.isEmpty {
-                _ = try together(!parts.isEmpty) { decode(own.compactMap { index in tiles[index].map { ($0, plan.tiles[index].rows) } }, into: rows) }
+                let (bias, compute) = (try bias(of: linear, isNeeded: !parts.isEmpty), forward.compute)
+                let encoded = own.compactMap { index in tiles[index].map { ($0, plan.tiles[index].rows) } }
+                // Part by part, the plain weights are few, and still in cache when they are packed.
+                loaded = try measured {
+                    parallelMap(parts.count) { index in
+                        var rows = LinearRows([parts[index]], columns: linear.columns, compute: compute)
+                        rows.decode(encoded)
+                        rows.bias = bias
+                        return rows.weights(parts[index]).packed()
+                    }
+                }
             } else {
+                var rows = LinearRows(parts, columns: linear.columns, compute: forward.compute)
                 try read(linear, into: rows)
+                rows.bias = try bias(of: linear, isNeeded: !parts.isEmpty)
+                let plain = parts.map(rows.weights)
+                loaded = try measured { parallelMap(parts.count) { plain[$0].packed() } }
             }
-            rows.bias = try together(!parts.isEmpty) { try forward.bias(of: linear) } ?? nil
-            // The batches all pass these.
-            let plain = parts.map(rows.weights)
-            let packed = try measured { try parallelMap(parts.count) { plain[$0].packed() } }
-            return Dictionary(uniqueKeysWithValues: zip(parts, packed))
+            return Dictionary(uniqueKeysWithValues: zip(parts, loaded))
         }
         return pieces.map { piece in piece.parts.map { part in weights[part.linear][part.rows]! } }
     }
@@ -62,7 +72,7 @@ struct StageWeights {
     func load(_ linear: Linear, isNeeded: Bool) throws -> LinearWeights? {
         var rows = LinearRows(isNeeded ? [0..<linear.rows] : [], columns: linear.columns, compute: forward.compute)
         try read(linear, into: rows)
-        rows.bias = try together(isNeeded) { try forward.bias(of: linear) } ?? nil
+        rows.bias = try bias(of: linear, isNeeded: isNeeded)
         return isNeeded ? rows.weights(0..<linear.rows) : nil
     }
 
@@ -86,16 +96,8 @@ struct StageWeights {
         }
     }
 
-    /// Decodes tile by tile, so that no fp32 copy of the whole exists where products take bf16.
-    private func decode(_ tiles: [(tile: EncodedTile, rows: Range<Int>)], into rows: LinearRows) {
-        let needed = tiles.filter { !rows.overlaps($0.rows).isEmpty }
-        parallelFor(needed.count) { position in
-            let (tile, range) = needed[position]
-            if case .f32(let weight)? = rows.window(range) { return tile.dequantize(into: weight) }
-            let values = Matrix<Float>(uninitialized: range.count, tile.layout.columns)
-            tile.dequantize(into: values)
-            for (within, place) in rows.overlaps(range) { place.store(values.rows(within)) }
-        }
+    private func bias(of linear: Linear, isNeeded: Bool) throws -> [Float]? {
+        try together(isNeeded) { try forward.bias(of: linear) } ?? nil
     }
 
     private func together<Value>(_ isNeeded: Bool, _ body: () throws -> Value) throws -> Value? {

@@ -9,14 +9,17 @@ extension MemoryModel {
         let pieces = stage.stage.pieces
         let shares = (0..<assignment.groupSize).map { pieces[assignment.pieces(stage.stage, of: $0)] }
         let weights = (shares.map { $0.reduce(0) { $0 + $1.rows } }.max() ?? 0) * stage.columns * operand
-        let rows = stage.linears.map(\.linear.rows).max() ?? 0
-        // Tiles being decoded, and rows of a linear that keeps its weights: as read, and as they are sent.
+        // Compressed linears: tiles being decoded, and the parts of pieces to which they belong before these are packed.
+        let part = pieces.flatMap(\.parts).map(\.rows.count).max() ?? 0
         let decoded = min(threads, stage.tiles.count) * stage.tileRows * stage.columns * (4 + 2)
+        let unpacked = isBFloat16 ? min(threads, pieces.count) * part * stage.columns * operand : 0
+        // Linears with the weights of the checkpoint: rows as read and as they are sent; then the whole, plain and packed side by side for a moment.
+        let isDense = plan.recipe.propagation != .stage
+        let rows = stage.linears.filter { isDense || $0.treatment == nil }.map(\.linear.rows).max() ?? 0
         let kept = min(1024, rows) * stage.columns * ((isBFloat16 ? 4 : 0) + (assignment.groupSize > 1 ? operand : 0))
-        // The weights of a linear lie plain and packed side by side for a moment.
         let packing = isBFloat16 ? rows * stage.columns * operand : 0
         // A linear that is stored transposed is whole in fp32 for a moment, before and after.
-        let loading = max(decoded, kept, packing, stage.transposedWeights * 8)
+        let loading = max(decoded + unpacked, kept, packing, stage.transposedWeights * 8)
         let columns = shares.map { $0.reduce(0) { $0 + $1.columns.count } }.max() ?? 0
         let running = (pieces.map { temporaries($0) }.max() ?? 0) + max(own(stage, columns), help(stage, columns))
         return resting(stage, leaving: true) + neededTiles(stage) + weights + max(loading, running)

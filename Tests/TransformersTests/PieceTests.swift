@@ -106,6 +106,37 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
         }
     }
 
+    /// Packed weights that stay in cache take 64 tokens at once, larger ones 256; against doubles, at the ends of such units and of pieces.
+    @Test(arguments: [(512, 8), (2048, 8), (2048, 600)])
+    func everyTokenPassesEveryPiece(hidden: Int, tokens: Int) throws {
+        let architecture = try llama(hidden: hidden, intermediate: 1056, heads: 8, keyValueHeads: 8)
+        let stage = try #require(architecture.block(0).stages.first { if case .gatedActivation = $0.effect { true } else { false } })
+        let forward = Forward(architecture: architecture, compute: .bf16, source: try Fixture("llama-tied-grouped").source)
+        #expect(stage.pieces.count == 2)
+        func random(_ rows: Int, _ scale: Float) -> Matrix<BFloat16> {
+            let narrowed = Matrix<BFloat16>(uninitialized: rows, hidden)
+            convert(Matrix((0..<rows * hidden).map { _ in Float.random(in: -scale...scale) }, rows, hidden), into: narrowed)
+            return narrowed
+        }
+        let (input, gate, up) = (random(tokens, 1), random(1056, 0.1), random(1056, 0.1))
+        let weights = stage.pieces.map { piece in
+            zip([gate, up], piece.parts).map { LinearWeights(weight: .bf16($0.rows($1.rows)), bias: nil).packed() }
+        }
+        let target = forward.output(of: stage, tokens: tokens, columns: 1056)
+        forward.compute(stage.pieces, weights: weights, try forward.headNorms(of: stage), .bf16(input), into: target)
+        guard case .bf16(let target) = target else { throw Fixture.Problem(description: "a result in fp32") }
+        for token in [0, 1, 63, 64, 255, 256, 511, 512, 599] where token < tokens {
+            for column in [0, 527, 528, 1055] {
+                func product(_ weight: Matrix<BFloat16>) -> Double {
+                    (0..<hidden).reduce(0) { $0 + Double(input[token, $1].float) * Double(weight[column, $1].float) }
+                }
+                let (a, b) = (product(gate), product(up))
+                let expected = a / (1 + exp(-a)) * b
+                #expect(abs(Double(target[token, column].float) - expected) <= 0.005 * abs(expected) + 1e-4, "token \(token), column \(column)")
+            }
+        }
+    }
+
     private func bits(_ operand: Operand?) -> [UInt32]? {
         switch operand {
         case .f32(let matrix)?: matrix.elements().map(\.bitPattern)

@@ -46,14 +46,14 @@ struct StageWeights {
             let loaded: [LinearWeights]
             if let tiles, !own.isEmpty {
                 let (bias, compute) = (try bias(of: linear, isNeeded: !parts.isEmpty), forward.compute)
-                let encoded = own.compactMap { index in tiles[index].map { ($0, plan.tiles[index].rows) } }
+                let encoded = own.compactMap { tile in tiles[tile].map { ($0, plan.tiles[tile].rows) } }
                 // Part by part, the plain weights are few, and still in cache when they are packed.
                 loaded = try measured {
-                    parallelMap(parts.count) { index in
-                        var rows = LinearRows([parts[index]], columns: linear.columns, compute: compute)
+                    parallelMap(parts.count) { part in
+                        var rows = LinearRows([parts[part]], columns: linear.columns, compute: compute)
                         rows.decode(encoded)
                         rows.bias = bias
-                        return rows.weights(parts[index]).packed()
+                        return rows.weights(parts[part]).packed()
                     }
                 }
             } else {

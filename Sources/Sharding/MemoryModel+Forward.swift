@@ -41,9 +41,12 @@ extension MemoryModel {
 
     /// The outputs of a piece; where there is no attention, each thread has some of its own.
     private func temporaries(_ piece: Piece) -> Int {
-        guard case .attention = piece.effect else { return threads * outputs(rows: piece.rows, tokens: batchTokens) }
         let rounded = isBFloat16 ? 2 : 0
-        return length * piece.rows * (4 + rounded) + threads * min(128, length) * length * (4 + rounded)
+        switch piece.effect {
+        case .attention: return length * piece.rows * (4 + rounded) + threads * min(128, length) * length * (4 + rounded)
+        case .planned: return batchTokens * piece.rows * 4
+        case .gatedActivation, .activation, .addToResidual, .addToPending: return threads * outputs(rows: piece.rows, tokens: batchTokens)
+        }
     }
 
     /// What one thread makes of a piece before its effect, of so many tokens or of as many as it takes at once.

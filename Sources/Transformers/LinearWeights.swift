@@ -64,6 +64,7 @@ public struct LinearWeights: Sendable {
         [self].outputs(of: input)[0]
     }
 
+    /// One product: some tokens with some rows of the weight.
     fileprivate struct Unit {
         var tokens: Range<Int>
         var rows: Range<Int>

@@ -116,7 +116,7 @@ public func factor(
             try plan.prepareRetry(after: error)
         }
     }
-    let r = Matrix<Float>(zerosForUpperBlocks: columns)
+    let r = Matrix<Float>(uninitializedUpperTriangle: columns)
     var diagonal = [Float](repeating: 0, count: columns)
     for range in panels {
         try plan.storeDiagonal(range, panel(range), into: &diagonal)

@@ -138,7 +138,7 @@ public struct FactorPlan: Sendable {
     /// - Parameter r: the columns `columnsOfR(range)` of R, down to the diagonal: [columns.upperBound, columns.count]
     @specialized(where Element == Double)
     @specialized(where Element == Float)
-    public func store<Element: BinaryFloatingPoint>(_ range: Range<Int>, _ panel: Matrix<Element>, into r: Matrix<Float>) {
+    public func store<Element: BinaryFloatingPoint & SendableMetatype>(_ range: Range<Int>, _ panel: Matrix<Element>, into r: Matrix<Float>) {
         precondition(r.rows == panel.rows && r.columns == range.count, "[\(r.rows), \(r.columns)] for a panel of [\(panel.rows), \(range.count)]")
         parallelFor(panel.rows) { i in
             let (source, target) = (panel.row(i), r.row(panel.rows - 1 - i))

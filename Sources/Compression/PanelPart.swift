@@ -69,16 +69,21 @@ public struct PanelPart: Sendable {
     public var count: Int { starts.last ?? 0 }
 
     /// Copies the elements out of a Hessian's columns.
-    /// - Parameter sum: [hessianColumns.upperBound, hessianColumns.count], upper triangle.
-    public func take(from sum: Matrix<Double>, into values: UnsafeMutableBufferPointer<Double>) {
-        precondition(values.count == count && sum.columns == hessianColumns.count, "\(values.count) places for \(count) elements")
+    /// - Parameter sums: those of `hessianColumns` from left to right, each from the first row on.
+    public func take(from sums: [GramSum.Panel], into values: UnsafeMutableBufferPointer<Double>) {
+        precondition(values.count == count && sums.reduce(0) { $0 + $1.columns.count } == hessianColumns.count, "\(values.count) places for \(count) elements")
         guard let base = values.baseAddress else { return }
         let place = Place(base: base)
         parallelFor(rows.count) { row in
-            guard !taken[row].isEmpty else { return }
-            let (source, target) = (sum.row(rows[row]) - hessianColumns.lowerBound, place.base + starts[row])
-            (row < width ? all : own).columns[taken[row]].withUnsafeBufferPointer { columns in
-                for (index, column) in columns.enumerated() { target[index] = source[column] }
+            var (index, target) = (taken[row].lowerBound, place.base + starts[row])
+            (row < width ? all : own).columns.withUnsafeBufferPointer { columns in
+                for sum in sums where index < taken[row].upperBound && columns[index] < sum.columns.upperBound {
+                    let source = sum.values.row(rows[row]) - sum.columns.lowerBound
+                    while index < taken[row].upperBound, columns[index] < sum.columns.upperBound {
+                        target.pointee = source[columns[index]]
+                        (index, target) = (index + 1, target + 1)
+                    }
+                }
             }
         }
     }

@@ -40,7 +40,7 @@ final class AlignedMemory: @unchecked Sendable {
         }
     }
 
-    /// A large triangle: zeros, but for what triangles of its shape write.
+    /// A large triangle: zeros below its diagonal.
     init(_ shape: MemoryPool.TriangleShape) {
         base = MemoryPool.matrices.takeTriangle(shape)
         source = .triangle(shape)

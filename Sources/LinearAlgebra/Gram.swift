@@ -6,24 +6,38 @@ internal import CKernels
 ///
 /// Every batch's product is computed in fp32, rounded to a multiple of one power of two (the quantum), and added in fp64. The quantum is large
 /// enough that all partial sums are integer multiples of it below 2^53, so no addition rounds. Only the blocks on and above the diagonal are
-/// computed and kept up to date; the rest of the matrix is zero. The sum may be of some columns only: its blocks have the same bits.
+/// computed and kept (`GramBlocks.swift`). The sum may be of some columns only: its blocks have the same bits.
 public final class GramSum: @unchecked Sendable {
-    /// The most columns of a block of the upper triangle. A fixed number, since the shape of a product decides its bits.
-    public static let blockColumns = 512
-    /// Bytes of a block's product, of which each thread has one.
-    public static let blockBytes = blockColumns * blockColumns * MemoryLayout<Float>.stride
-    /// Blocks on the diagonal are cut down to so many columns: half of what they compute lies below it.
-    package static let diagonalColumns = 128
-
     /// The columns of X^T X that are here.
     public let part: Range<Int>
-    /// The sum: [part.upperBound, part.count], upper blocks; of the diagonal blocks alone [block, columns], side by side.
-    public let sum: Matrix<Double>
+    /// Their sums from left to right, one panel for each of `blocks(of:)`.
+    public let panels: [Panel]
     private let blocks: [Block]
     private let quantum: Double
 
+    /// Some columns of the sum, which have memory of their own.
+    public struct Panel: Sendable {
+        /// Of X^T X: from the first row, or that of the block on the diagonal, to the last that is not below the diagonal.
+        public let rows: Range<Int>
+        public let columns: Range<Int>
+        /// [rows.count, columns.count], zeros below the blocks on the diagonal.
+        public let values: Matrix<Double>
+
+        /// - Parameter values: [rows.count, columns.count]
+        package init(rows: Range<Int>, columns: Range<Int>, values: Matrix<Double>) {
+            precondition(values.rows == rows.count && values.columns == columns.count, "[\(values.rows), \(values.columns)] for \(rows), \(columns)")
+            (self.rows, self.columns, self.values) = (rows, columns, values)
+        }
+
+        /// A window; rows and columns as X^T X counts them.
+        package func block(_ rows: Range<Int>, _ columns: Range<Int>) -> Matrix<Double> {
+            values.rows(rows.lowerBound - self.rows.lowerBound..<rows.upperBound - self.rows.lowerBound)
+                .columns(columns.lowerBound - self.columns.lowerBound..<columns.upperBound - self.columns.lowerBound)
+        }
+    }
+
     /// Rows and columns of X^T X, and where they are summed.
-    private struct Block {
+    struct Block {
         var rows: Range<Int>
         var columns: Range<Int>
         var target: Matrix<Double>
@@ -41,84 +55,40 @@ public final class GramSum: @unchecked Sendable {
     public init(
         columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitude: Float, diagonal: GramSum? = nil, share: (index: Int, count: Int) = (0, 1)
     ) {
-        let part = part ?? 0..<columns
-        let ranges = Self.blocks(of: columns)
-        precondition(
-            part.isEmpty || ranges.contains { $0.lowerBound == part.lowerBound } && ranges.contains { $0.upperBound == part.upperBound }, "part \(part)")
-        let sum = Matrix<Double>(zerosForUpperBlocks: columns, columns: part)
+        let part = part ?? 0..<columns, all = Self.blocks(of: columns)
+        let ranges = all.filter { part.contains($0.lowerBound) }
+        precondition(part.isEmpty || ranges.first?.lowerBound == part.lowerBound && ranges.last?.upperBound == part.upperBound, "part \(part)")
+        panels = Self.zeros(ranges.map { (0..<$0.upperBound, $0) })
         var blocks: [Block] = []
-        func add(_ rows: Range<Int>, _ columns: Range<Int>) {
-            let target = sum.rows(rows).columns(columns.lowerBound - part.lowerBound..<columns.upperBound - part.lowerBound)
-            blocks.append(Block(rows: rows, columns: columns, target: target))
-        }
-        for columns in ranges where part.contains(columns.lowerBound) {
-            for rows in ranges where rows.upperBound <= columns.lowerBound { add(rows, columns) }
-            if let diagonal {
-                let target = columns.lowerBound - part.lowerBound..<columns.upperBound - part.lowerBound
-                sum.rows(columns).columns(target).assign(diagonal.sum.rows(0..<columns.count).columns(columns))
+        for panel in panels {
+            func add(_ rows: Range<Int>, _ columns: Range<Int>) { blocks.append(Block(rows: rows, columns: columns, target: panel.block(rows, columns))) }
+            for rows in all where rows.upperBound <= panel.columns.lowerBound { add(rows, panel.columns) }
+            if let known = diagonal?.panels.first(where: { $0.columns == panel.columns }) {
+                panel.block(panel.columns, panel.columns).assign(known.block(panel.columns, panel.columns))
             } else {
-                Self.forEachBlock(onDiagonal: columns, add)
+                Self.forEachBlock(onDiagonal: panel.columns, add)
             }
         }
-        (self.part, self.sum, self.blocks) = (part, sum, Self.share(blocks, share))
+        (self.part, self.blocks) = (part, Self.share(blocks, share))
         quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
     }
 
     /// The sum of the blocks on the diagonal alone.
     public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float, share: (index: Int, count: Int) = (0, 1)) {
-        let ranges = Self.blocks(of: columns)
-        let sum = Matrix<Double>(zeros: ranges.map(\.count).max() ?? 0, columns)
+        panels = Self.zeros(Self.blocks(of: columns).map { ($0, $0) })
         var blocks: [Block] = []
-        for range in ranges {
-            Self.forEachBlock(onDiagonal: range) { rows, columns in
-                let target = sum.rows(rows.lowerBound - range.lowerBound..<rows.upperBound - range.lowerBound).columns(columns)
-                blocks.append(Block(rows: rows, columns: columns, target: target))
-            }
+        for panel in panels {
+            Self.forEachBlock(onDiagonal: panel.columns) { blocks.append(Block(rows: $0, columns: $1, target: panel.block($0, $1))) }
         }
-        (part, self.sum, self.blocks) = (0..<columns, sum, Self.share(blocks, share))
+        (part, self.blocks) = (0..<columns, Self.share(blocks, share))
         quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
     }
 
-    /// Blocks in shares of about the same work: the largest first, each to the share that has the least so far.
-    private static func share(_ blocks: [Block], _ share: (index: Int, count: Int)) -> [Block] {
-        guard share.count > 1 else { return blocks }
-        var work = [Int](repeating: 0, count: share.count)
-        return blocks.indices.sorted { (blocks[$1].elements, $0) < (blocks[$0].elements, $1) }.compactMap { index in
-            guard let least = work.indices.min(by: { (work[$0], $0) < (work[$1], $1) }) else { return nil }
-            work[least] += blocks[index].elements
-            return least == share.index ? blocks[index] : nil
+    private static func zeros(_ shapes: [(rows: Range<Int>, columns: Range<Int>)]) -> [Panel] {
+        parallelMap(shapes.count) { index in
+            let (rows, columns) = shapes[index]
+            return Panel(rows: rows, columns: columns, values: Matrix(zeros: rows.count, columns.count))
         }
-    }
-
-    /// The columns of X^T X in blocks of nearly equal width, in whole cache lines; they follow from the number of columns alone.
-    public static func blocks(of columns: Int) -> [Range<Int>] {
-        let count = max((columns + blockColumns - 1) / blockColumns, 1)
-        let width = max((columns + count * 32 - 1) / (count * 32) * 32, 1)
-        return stride(from: 0, to: columns, by: width).map { $0..<min($0 + width, columns) }
-    }
-
-    /// The columns of X^T X in parts of so many blocks.
-    public static func parts(of columns: Int, blocks count: Int) -> [Range<Int>] {
-        let blocks = blocks(of: columns)
-        return stride(from: 0, to: blocks.count, by: count).map { blocks[$0].lowerBound..<blocks[min($0 + count, blocks.count) - 1].upperBound }
-    }
-
-    /// Visits blocks that together cover the upper triangle, in an order and of sizes that follow from the number of columns alone.
-    package static func forEachBlock(of size: Int, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
-        let blocks = blocks(of: size)
-        for (index, rows) in blocks.enumerated() {
-            forEachBlock(onDiagonal: rows, body)
-            for columns in blocks[(index + 1)...] { body(rows, columns) }
-        }
-    }
-
-    private static func forEachBlock(onDiagonal range: Range<Int>, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void) {
-        let half = (range.count / 2 + 31) / 32 * 32
-        guard range.count > diagonalColumns, half < range.count else { return body(range, range) }
-        let (first, second) = (range.lowerBound..<range.lowerBound + half, range.lowerBound + half..<range.upperBound)
-        forEachBlock(onDiagonal: first, body)
-        body(first, second)
-        forEachBlock(onDiagonal: second, body)
     }
 
     /// The power of two at or above n m^2 / 2^52: no entry of the sum exceeds n m^2 in exact arithmetic, and fp32's rounding cannot double it.
@@ -133,9 +103,16 @@ public final class GramSum: @unchecked Sendable {
 
     /// The diagonal of X^T X: of the part's columns.
     public func diagonal() -> [Double] {
-        // Blocks on the diagonal alone lie side by side; elsewhere rows have the numbers of X^T X.
-        guard sum.rows != part.upperBound else { return part.map { sum[$0, $0 - part.lowerBound] } }
-        return Self.blocks(of: part.upperBound).flatMap { block in block.map { sum[$0 - block.lowerBound, $0] } }
+        panels.flatMap { panel in panel.columns.map { panel.values[$0 - panel.rows.lowerBound, $0 - panel.columns.lowerBound] } }
+    }
+
+    /// A copy in one matrix, zeros elsewhere: [part.upperBound, part.count].
+    package func matrix() -> Matrix<Double> {
+        let result = Matrix<Double>(zeros: part.upperBound, part.count)
+        for panel in panels {
+            result.rows(panel.rows).columns(panel.columns.lowerBound - part.lowerBound..<panel.columns.upperBound - part.lowerBound).assign(panel.values)
+        }
+        return result
     }
 
     /// Adds X^T X of one batch, x: [tokens, columns].
@@ -169,6 +146,13 @@ public final class GramSum: @unchecked Sendable {
     /// - Parameter part: the columns that are summed at a time, of `columns`.
     public static func operandBytes(columns: Int, part: Int, tokens: Int) -> Int {
         packs(columns: columns) ? (columns + part) * tokens * MemoryLayout<BFloat16>.stride : 0
+    }
+
+    /// Bytes of the sums of some columns, each from the first row to its block on the diagonal.
+    public static func byteCount(columns: Int, part: Range<Int>? = nil) -> Int {
+        blocks(of: columns).reduce(0) { bytes, block in
+            part?.contains(block.lowerBound) ?? true ? bytes + Pages.rounded(block.upperBound * block.count * MemoryLayout<Double>.stride) : bytes
+        }
     }
 
     /// - Parameter multiply: makes the block of X^T X of some rows and columns.

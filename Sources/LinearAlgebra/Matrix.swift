@@ -1,7 +1,5 @@
 // A row-major matrix over memory that it shares with its windows.
 
-internal import Glibc
-
 /// A matrix [rows, columns] in row-major order.
 ///
 /// A matrix is a reference: copies and windows (`rows(_:)`, `columns(_:)`) see the same elements, and the memory lives as long as any of them.
@@ -49,21 +47,14 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         stride = columns
     }
 
-    /// Zeros for some columns of a square matrix of which only the blocks on and above the diagonal may be written, as `GramSum.blocks` cuts it:
-    /// [columns.upperBound, columns.count]. Large ones take no memory elsewhere.
-    /// - Parameter columns: whole blocks; nil: all.
-    public init(zerosForUpperBlocks order: Int, columns: Range<Int>? = nil) {
-        let columns = columns ?? 0..<order
-        let shape = MemoryPool.TriangleShape(order: order, columns: columns, elementByteCount: MemoryLayout<Element>.stride)
-        guard shape.byteCount >= MemoryPool.leastTriangle else {
-            self.init(zeros: columns.upperBound, columns.count)
-            return
-        }
-        self.init(in: AlignedMemory(shape), columns.upperBound, columns.count)
-        // An earlier triangle may have written there; and a page that is first read, as sums are, takes two faults.
-        for block in GramSum.blocks(of: order) where block.upperBound <= columns.upperBound {
-            let upper = rows(block).columns(max(block.lowerBound - columns.lowerBound, 0)..<columns.count)
-            parallelFor(upper.rows) { memset(upper.row($0), 0, upper.columns * MemoryLayout<Element>.stride) }
+    /// A square matrix of which only elements on and above the diagonal may be written: those below are zeros, the others not yet initialised. A large one
+    /// takes memory only where it is written.
+    public init(uninitializedUpperTriangle order: Int) {
+        let shape = MemoryPool.TriangleShape(order: order, elementByteCount: MemoryLayout<Element>.stride)
+        if shape.byteCount >= MemoryPool.leastTriangle {
+            self.init(in: AlignedMemory(shape), order, order)
+        } else {
+            self.init(zeros: order, order)
         }
     }
 

@@ -29,23 +29,21 @@ public final class MemoryPool: Sendable {
         var waitingByteCount: Int { waiting.byteCount + triangles.reduce(0) { $0 + $1.shape.usedByteCount } }
     }
 
-    /// The shape of some columns of a square matrix of which the blocks on and above the diagonal are written.
+    /// The shape of a square matrix of which elements on and above the diagonal are written.
     package struct TriangleShape: Equatable, Sendable {
         let order: Int
-        let columns: Range<Int>
         let elementByteCount: Int
-        /// The most bytes that it takes: of all columns the blocks, to whole pages in each row; of some, or where it is too small to be a triangle, everything.
+        /// The most bytes that it takes: from the diagonal on, to whole pages in each row; where it is too small to be a triangle, everything.
         package let usedByteCount: Int
 
-        /// - Parameter columns: nil: all.
-        package init(order: Int, columns: Range<Int>? = nil, elementByteCount: Int) {
-            (self.order, self.columns, self.elementByteCount) = (order, columns ?? 0..<order, elementByteCount)
-            let all = self.columns.upperBound * self.columns.count * elementByteCount
-            let blocks = GramSum.blocks(of: order).map { $0.count * Pages.rounded((order - $0.lowerBound) * elementByteCount + Pages.size) }
-            usedByteCount = all < MemoryPool.leastTriangle || self.columns.count < order ? all : min(all, blocks.reduce(0, +))
+        package init(order: Int, elementByteCount: Int) {
+            (self.order, self.elementByteCount) = (order, elementByteCount)
+            let all = order * order * elementByteCount
+            let rows = order * (order + 1) / 2 * elementByteCount + order * Pages.size
+            usedByteCount = all < MemoryPool.leastTriangle ? all : min(all, rows)
         }
 
-        var byteCount: Int { columns.upperBound * columns.count * elementByteCount }
+        var byteCount: Int { order * order * elementByteCount }
     }
 
     private struct Triangle: @unchecked Sendable {
@@ -114,7 +112,7 @@ public final class MemoryPool: Sendable {
         }
     }
 
-    /// Memory of a triangle: zeros, but for what triangles of its shape write.
+    /// Memory of a triangle: zeros, but for what triangles of its shape write, which is never below the diagonal.
     package func takeTriangle(_ shape: TriangleShape) -> UnsafeMutableRawPointer {
         state.withLock { state in
             state.used += shape.usedByteCount

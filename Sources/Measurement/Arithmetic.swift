@@ -53,26 +53,27 @@ extension Measurement {
         let columns = Self.columns
         let gram = hessian(columns)
         let options = QuantizationOptions(bits: 4, group: 128, symmetric: true, grid: .solved, actOrder: true, wholeGroups: true)
-        let factored = try factor(gram.sum, .f32)
-        let (short, wide) = (try solveSeconds(try factor(hessian(columns / 4).sum, .f32).factor, options), try solveSeconds(factored.factor, options))
+        let factored = try factor(gram, .f32)
+        let (short, wide) = (try solveSeconds(try factor(hessian(columns / 4), .f32).factor, options), try solveSeconds(factored.factor, options))
         // Seconds of a weight grow with the columns, from what the search for ranges takes.
         let slope = max(wide - short, 0.1 * wide) / Double(columns - columns / 4)
         let search = max(wide - slope * Double(columns), 1e-3 * wide)
         (rates.factorFloat, rates.solveFloat, rates.search) = (factored.rate, 1 / slope, 1 / search)
         (rates.factorBFloat16, rates.solveBFloat16) = (rates.factorFloat, rates.solveFloat)
         if BFloat16.isAccelerated {
-            let factored = try factor(gram.sum, .bf16)
+            let factored = try factor(gram, .bf16)
             let seconds = try solveSeconds(factored.factor, options)
             (rates.factorBFloat16, rates.solveBFloat16) = (factored.rate, Double(columns) / max(seconds - search, 0.1 * seconds))
         }
         let weights = random(256, columns)
-        rates.permute = 4 * Double(columns) * Double(columns) / (try permuteSeconds(gram.sum))
+        rates.permute = 4 * Double(columns) * Double(columns) / (try permuteSeconds(gram))
         let tile = EncodedTile(try gptq(weights: weights, factor: factored.factor, options: options), options: options)
         rates.dequantize = Double(columns) * Double(columns) / (try dequantizeSeconds(tile))
     }
 
     /// A factor as runs make it that compute in a type, and its rate.
-    private func factor(_ hessian: Matrix<Double>, _ compute: Compute) throws -> (factor: Factor, rate: Double) {
+    private func factor(_ gram: GramSum, _ compute: Compute) throws -> (factor: Factor, rate: Double) {
+        let hessian = gram.matrix()
         var result: Factor?
         let seconds = try watch.seconds {
             result = try Compression.factor(
@@ -98,14 +99,13 @@ extension Measurement {
     }
 
     /// The panels of a Hessian in a factor's order, as they are sent to be summed.
-    private func permuteSeconds(_ hessian: Matrix<Double>) throws -> Double {
-        let diagonal = (0..<hessian.columns).map { hessian[$0, $0] }
-        let plan = try FactorPlan(diagonal: diagonal, dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
+    private func permuteSeconds(_ gram: GramSum) throws -> Double {
+        let plan = try FactorPlan(diagonal: gram.diagonal(), dampingFraction: 0.01, actOrder: true, wholeGroups: 128)
         return try watch.seconds {
-            for range in choleskyPanels(order: hessian.columns) {
-                let elements = PanelPart(plan, panel: range, hessianColumns: 0..<hessian.columns)
+            for range in choleskyPanels(order: gram.part.count) {
+                let elements = PanelPart(plan, panel: range, hessianColumns: gram.part)
                 let message = Matrix<Double>(uninitialized: 1, elements.count)
-                elements.take(from: hessian, into: UnsafeMutableBufferPointer(start: message.base, count: message.count))
+                elements.take(from: gram.panels, into: UnsafeMutableBufferPointer(start: message.base, count: message.count))
             }
         }
     }

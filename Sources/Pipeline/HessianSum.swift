@@ -37,10 +37,11 @@ final class HessianSum {
         self.world = world
         self.clock = clock
         self.blocks = blocks
-        kept =
+        kept = clock.measure(.hessian) {
             blocks == nil
-            ? GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
-            : GramSum(diagonalOf: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
+                ? GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
+                : GramSum(diagonalOf: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
+        }
         try Self.add(batches, stage, to: kept, world, clock)
         diagonal = kept.diagonal()
     }
@@ -49,7 +50,9 @@ final class HessianSum {
     func forEachPart(_ body: (GramSum) throws -> Void) throws {
         guard let blocks else { return try body(kept) }
         for columns in GramSum.parts(of: stage.columns, blocks: blocks) {
-            let part = GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share)
+            let part = clock.measure(.hessian) {
+                GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share)
+            }
             try Self.add(batches, stage, to: part, world, clock)
             try body(part)
         }

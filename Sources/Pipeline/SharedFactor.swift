@@ -36,7 +36,7 @@ struct SharedFactor {
 
         init(columns: Int, isComplete: Bool) {
             diagonal = Array(repeating: 0, count: columns)
-            r = isComplete ? Matrix(zerosForUpperBlocks: columns) : nil
+            r = isComplete ? Matrix(uninitializedUpperTriangle: columns) : nil
         }
     }
 
@@ -73,7 +73,7 @@ struct SharedFactor {
                     let elements = PanelPart(plan, panel: range, hessianColumns: part.part)
                     let message = Matrix<Double>(uninitialized: 1, elements.count)
                     let values = UnsafeMutableBufferPointer(start: message.base, count: message.count)
-                    elements.take(from: part.sum, into: values)
+                    elements.take(from: part.panels, into: values)
                     try world.reduceSum(values, to: assignment.panelOwner(index))
                     if let panel = own[index] { elements.put(values, into: panel) }
                 }
@@ -132,7 +132,9 @@ struct SharedFactor {
         return panel
     }
 
-    private func store(_ panel: Matrix<some BinaryFloatingPoint>, _ index: Int, _ range: Range<Int>, _ plan: FactorPlan, into result: Result) throws {
+    private func store(_ panel: Matrix<some BinaryFloatingPoint & SendableMetatype>, _ index: Int, _ range: Range<Int>, _ plan: FactorPlan, into result: Result)
+        throws
+    {
         try plan.storeDiagonal(range, panel, into: &result.diagonal)
         if let r = result.r {
             plan.store(range, panel, into: r.rows(0..<panel.rows).columns(plan.columnsOfR(range)))

@@ -60,8 +60,8 @@ struct SharedMasks {
     /// Finds the thresholds of one comparison of each member, and prunes with them.
     private func compare(_ members: [Member]) throws -> [Float] {
         let work = members.indices.flatMap { member in members[member].tiles.map { (member: member, tile: $0) } }
-        let scores = try clock.measure(.solve) { () throws in
-            try parallelMap(work.count) { work[$0].tile.scores(members[work[$0].member].columns) }
+        let scores = clock.measure(.solve) {
+            parallelMap(work.count) { work[$0].tile.scores(members[work[$0].member].columns) }
         }
         var selections = members.map { member in
             let linear = stage.linears[member.linear]
@@ -71,8 +71,8 @@ struct SharedMasks {
         let bins = RankSelection.binCount
         while selections.contains(where: { $0.result == nil }) {
             let digits = selections
-            let parts = try clock.measure(.solve) { () throws in
-                try parallelMap(work.count) { index in
+            let parts = clock.measure(.solve) {
+                parallelMap(work.count) { index in
                     var counts = [Int](repeating: 0, count: bins)
                     counts.withUnsafeMutableBufferPointer { digits[work[index].member].count(scores[index], into: $0.baseAddress!) }
                     return counts

@@ -56,11 +56,10 @@ struct MemoryModel {
         let product = threads * GramSum.blockBytes
         func operands(_ part: Int) -> Int { isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0 }
         guard let blocks = residency.hessianBlocks else {
-            return resting(stage) + product + upperBlocks(c, 8) + max(input + operands(c), ownPanels(c) + panel(c, 8))
+            return resting(stage) + product + GramSum.byteCount(columns: c) + max(input + operands(c), ownPanels(c) + panel(c, 8))
         }
-        // A part reaches from the first row to its diagonal.
         let parts = GramSum.parts(of: c, blocks: blocks), width = parts.map(\.count).max() ?? 0
-        let part = parts.map { $0.upperBound * $0.count * 8 }.max() ?? 0
+        let part = parts.map { GramSum.byteCount(columns: c, part: $0) }.max() ?? 0
         return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), panel(c, 8))
     }
 
@@ -70,13 +69,13 @@ struct MemoryModel {
         let c = stage.columns, settings = stage.factorCount
         // In fp64, and where products are in fp32, in fp32.
         let panelInHand = panel(c, isBFloat16 ? 12 : 8)
-        let sum = residency.hessianBlocks == nil ? upperBlocks(c, 8) : diagonalBlocks(c)
+        let sum = residency.hessianBlocks == nil ? GramSum.byteCount(columns: c) : diagonalBlocks(c)
         guard residency.completeFactor else {
             // A panel's own part of R exists before its fp64 goes.
             return resting(stage) + sum + (settings - 1) * ownPanels(c) / 2 + panel(c, 4) + ownPanels(c) + panelInHand
         }
-        let r = (settings - 1) * completeFactor(c) + upperBlocks(c, 4)
-        return resting(stage) + sum + r + max(ownPanels(c) + panelInHand, completeFactor(c) - upperBlocks(c, 4))
+        let r = (settings - 1) * completeFactor(c) + upperTriangle(c)
+        return resting(stage) + sum + r + max(ownPanels(c) + panelInHand, completeFactor(c) - upperTriangle(c))
     }
 
     /// Solving a rank's tiles of a stage, and gathering those of all ranks.
@@ -191,12 +190,10 @@ struct MemoryModel {
     private func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
 
     /// R in fp32, and in bf16 where products are.
-    private func completeFactor(_ columns: Int) -> Int { upperBlocks(columns, 4) + (isBFloat16 ? Factor.narrowedBytes(columns: columns) : 0) }
+    private func completeFactor(_ columns: Int) -> Int { upperTriangle(columns) + (isBFloat16 ? Factor.narrowedBytes(columns: columns) : 0) }
 
-    /// A square matrix of zeros of which the blocks on and above the diagonal are written, to whole pages in each row.
-    private func upperBlocks(_ columns: Int, _ width: Int) -> Int {
-        MemoryPool.TriangleShape(order: columns, elementByteCount: width).usedByteCount
-    }
+    /// R in fp32, of which elements on and above the diagonal are written, to whole pages in each row.
+    private func upperTriangle(_ columns: Int) -> Int { MemoryPool.TriangleShape(order: columns, elementByteCount: 4).usedByteCount }
 
     private func diagonalBlocks(_ columns: Int) -> Int { min(GramSum.blockColumns, columns) * columns * 8 }
 }

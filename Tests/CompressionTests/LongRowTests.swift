@@ -16,7 +16,7 @@ import Compression
 
     /// A factor with small elements beside the diagonal, so that errors of all earlier columns count about alike.
     private static let r = {
-        let r = Matrix<Float>(zerosForUpperBlocks: columns)
+        let r = Matrix<Float>(uninitializedUpperTriangle: columns)
         var generator = SeededGenerator(seed: 2)
         for i in 0..<columns {
             r[i, i] = Float.random(in: 1...2, using: &generator)

@@ -23,9 +23,13 @@ import Compression
             var count = 0
             for (start, end) in zip(cuts, cuts.dropFirst()) {
                 let part = PanelPart(plan, panel: range, hessianColumns: start..<end)
+                let middle = (start + end) / 2
+                let sums = [start..<middle, middle..<end].map { columns in
+                    GramSum.Panel(rows: 0..<columns.upperBound, columns: columns, values: layer.hessian.rows(0..<columns.upperBound).columns(columns))
+                }
                 var values = [Double](repeating: 0, count: part.count)
                 values.withUnsafeMutableBufferPointer { values in
-                    part.take(from: layer.hessian.rows(0..<end).columns(start..<end), into: values)
+                    part.take(from: sums, into: values)
                     part.put(values, into: found)
                 }
                 count += part.count

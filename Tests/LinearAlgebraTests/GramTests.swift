@@ -18,7 +18,7 @@ import Testing
         let largest = maxMagnitude ?? batches.map { LinearAlgebra.maxMagnitude($0) }.max() ?? 0
         let gram = GramSum(columns: batches[0].columns, tokens: batches.reduce(0) { $0 + $1.rows }, maxMagnitude: largest)
         for batch in batches { gram.add(batch) }
-        return gram.sum
+        return gram.matrix()
     }
 
     @Test(arguments: columns)
@@ -37,7 +37,7 @@ import Testing
         let parts = [[0, 3], [1], [], [4, 2]].map { part in
             let gram = GramSum(columns: columns, tokens: tokens, maxMagnitude: largest)
             for index in part { gram.add(batches[index]) }
-            return gram.sum.elements()
+            return gram.matrix().elements()
         }
         for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
             let total = order.map { parts[$0] }.reduce([Double](repeating: 0, count: columns * columns)) { zip($0, $1).map { $0 + $1 } }
@@ -71,16 +71,16 @@ import Testing
         let largest = batches.map { maxMagnitude($0) }.max() ?? 0
         let gram = GramSum(columns: columns, tokens: 17, maxMagnitude: largest)
         for batch in batches { gram.add(batch) }
-        let expected = sum(batches.map { $0.map(\.float) })
+        let (found, expected) = (gram.matrix(), sum(batches.map { $0.map(\.float) }))
         for i in 0..<columns {
-            #expect((i..<columns).allSatisfy { abs(gram.sum[i, $0] - expected[i, $0]) <= 1e-5 * (expected[i, i] * expected[$0, $0]).squareRoot() }, "row \(i)")
+            #expect((i..<columns).allSatisfy { abs(found[i, $0] - expected[i, $0]) <= 1e-5 * (expected[i, i] * expected[$0, $0]).squareRoot() }, "row \(i)")
         }
         let diagonal = GramSum(diagonalOf: columns, tokens: 17, maxMagnitude: largest)
         for batch in batches { diagonal.add(batch) }
         for columns in GramSum.parts(of: columns, blocks: 2) {
-            let part = GramSum(columns: gram.sum.columns, part: columns, tokens: 17, maxMagnitude: largest, diagonal: diagonal)
+            let part = GramSum(columns: gram.part.count, part: columns, tokens: 17, maxMagnitude: largest, diagonal: diagonal)
             for batch in batches { part.add(batch) }
-            #expect(part.sum.elements() == gram.sum.rows(0..<part.part.upperBound).columns(part.part).elements())
+            #expect(part.matrix().elements() == found.rows(0..<part.part.upperBound).columns(part.part).elements())
         }
     }
 
@@ -127,10 +127,10 @@ import Testing
         #expect(GramSum.parts(of: columns, blocks: blocks).count == (blocks == 1 ? 3 : 2))
         for columns in GramSum.parts(of: columns, blocks: blocks) {
             let part = GramSum(
-                columns: whole.sum.columns, part: columns, tokens: tokens, maxMagnitude: largest, diagonal: diagonalFirst ? diagonal : nil)
+                columns: whole.part.count, part: columns, tokens: tokens, maxMagnitude: largest, diagonal: diagonalFirst ? diagonal : nil)
             for batch in batches { part.add(batch) }
             operations += part.operations(tokens: 10)
-            #expect(part.sum.elements() == whole.sum.rows(0..<part.part.upperBound).columns(part.part).elements())
+            #expect(part.matrix().elements() == whole.matrix().rows(0..<part.part.upperBound).columns(part.part).elements())
             #expect(part.diagonal() == Array(whole.diagonal()[part.part]))
         }
         #expect(operations == whole.operations(tokens: 10) && operations == 10 * Double(columns * columns))
@@ -149,8 +149,8 @@ import Testing
             whole.add(batch)
             for sum in shares + diagonals { sum.add(batch) }
         }
-        let elements = shares.map { $0.sum.elements() }
-        for (index, expected) in whole.sum.elements().enumerated() where expected != 0 {
+        let elements = shares.map { $0.matrix().elements() }
+        for (index, expected) in whole.matrix().elements().enumerated() where expected != 0 {
             guard elements.map({ $0[index] }).filter({ $0 != 0 }) == [expected] else {
                 Issue.record("element \(index)")
                 return
@@ -179,7 +179,7 @@ import Testing
         let gram = GramSum(columns: 6, tokens: 4, maxMagnitude: maxMagnitude(x))
         if scale < 1 {
             gram.add(x)
-            #expect(gram.sum.elements().allSatisfy { $0.isFinite })
+            #expect(gram.matrix().elements().allSatisfy { $0.isFinite })
         }
     }
 }

@@ -22,8 +22,8 @@ import Testing
             let runs = Mutex([Int](repeating: 0, count: count))
             parallelFor(count) { index in runs.withLock { $0[index] += 1 } }
             #expect(runs.withLock { $0 } == [Int](repeating: 1, count: count))
-            #expect(try parallelMap(count) { $0 * $0 } == (0..<count).map { $0 * $0 })
-            #expect(try parallelMap(count, alone: count / 3) { $0 * $0 } == (0..<count).map { $0 * $0 })
+            #expect(parallelMap(count) { $0 * $0 } == (0..<count).map { $0 * $0 })
+            #expect(parallelMap(count, alone: count / 3) { $0 * $0 } == (0..<count).map { $0 * $0 })
         }
     }
 
@@ -37,7 +37,7 @@ import Testing
     @Test(arguments: [1, 3])
     func resultsMayBeNil(threads: Int) throws {
         try withThreads(threads) { () throws in
-            #expect(try parallelMap(3) { $0 == 1 ? nil : Optional($0) } == [0, nil, 2])
+            #expect(parallelMap(3) { $0 == 1 ? nil : Optional($0) } == [0, nil, 2])
         }
     }
 

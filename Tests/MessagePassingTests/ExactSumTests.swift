@@ -45,12 +45,14 @@ extension RankTests {
                 return owner == world.rank
             }
             let gram = sum(way == 2 ? own.reversed() : own)
-            let expected = sum(Array(0..<batches)).sum.elements()
+            let expected = sum(Array(0..<batches)).panels
             for root in Set([0, world.size - 1]).sorted() {
-                let message = gram.sum.copy()
-                try world.reduceSum(UnsafeMutableBufferPointer(start: message.base, count: message.count), to: root)
-                guard world.rank == root else { continue }
-                #expect(message.elements().map(\.bitPattern) == expected.map(\.bitPattern))
+                for (panel, expected) in zip(gram.panels, expected) {
+                    let message = panel.values.copy()
+                    try world.reduceSum(UnsafeMutableBufferPointer(start: message.base, count: message.count), to: root)
+                    guard world.rank == root else { continue }
+                    #expect(message.elements().map(\.bitPattern) == expected.values.elements().map(\.bitPattern))
+                }
             }
         }
     }

@@ -38,7 +38,7 @@ import Transformers
                 refusal = error
             }
         }
-        #expect(picks > 5 && limit < whole / 4)
+        #expect(picks > 5 && limit < whole / 3)
         let shortage = try #require(refusal)
         #expect(shortage.remedies.first?.hasPrefix("memory_per_rank: ") == true)
         // The least limit that the refusal names is enough, and less is not.

@@ -1,4 +1,4 @@
-# Build and test Cleave. `make test` sets everything up on a fresh Debian machine.
+# Build and test Cleave. `make test` installs what is missing on a fresh Debian or Ubuntu machine, as `make setup` does; other targets install nothing.
 
 # `MPI=mpich make build` or `... test-mpi`: with MPICH instead of Open MPI, in a build folder of its own.
 MPI ?= openmpi
@@ -6,28 +6,37 @@ ifeq ($(MPI),mpich)
 MPIRUN = MPIEXEC_TIMEOUT=600 mpirun.mpich -bind-to none
 FOLDER = .build-mpich
 else
-MPIRUN = mpirun --quiet --oversubscribe --bind-to none --allow-run-as-root --timeout 600
+MPIRUN = mpirun --map-by slot:OVERSUBSCRIBE --bind-to none --allow-run-as-root --timeout 600
 FOLDER = .build
 endif
 export CLEAVE_MPI = $(MPI)
-OPTIONS = -c release --scratch-path $(FOLDER)
+# What Cluster/setup.sh has found to tell SwiftPM of the libraries.
+OPTIONS = -c release --scratch-path $(FOLDER) $$(cat $(FOLDER)/libraries/flags)
 BUILD = $(FOLDER)/release
 RANKS = 1 2 3 4
 
 # For each fuzz target.
 SECONDS ?= 5
+# Which of the end-to-end tests.
+FILTER ?= EndToEndTests
+# For test-platform: a release of Debian or Ubuntu.
+RELEASE ?= trixie
 
-.PHONY: setup build test test-unit test-mpi test-end-to-end test-compat fuzz lint clean
+.PHONY: setup libraries build test test-unit test-mpi test-end-to-end test-platform test-compat fuzz lint clean
 
 setup:
-	@MPI=$(MPI) Cluster/setup.sh
+	@MPI=$(MPI) Cluster/setup.sh --install $(FOLDER)
 
-build: setup
+libraries:
+	@MPI=$(MPI) Cluster/setup.sh $(FOLDER)
+
+build: libraries
 	swift build $(OPTIONS) --product cleave
 
-test: test-unit test-mpi test-end-to-end
+test: setup
+	@$(MAKE) test-unit test-mpi test-end-to-end
 
-build-tests: setup
+build-tests: libraries
 	swift build $(OPTIONS) --build-tests
 
 # One test after the other: the number of threads is a setting of the whole process, and some tests change it.
@@ -41,12 +50,15 @@ test-mpi: build-tests
 	done
 
 test-end-to-end: build build-tests
-	swift test $(OPTIONS) --skip-build --no-parallel --filter EndToEndTests
+	swift test $(OPTIONS) --skip-build --no-parallel --filter '$(FILTER)'
+
+test-platform:
+	Tests/Platforms/run.sh $(RELEASE)
 
 test-compat: build
 	Tests/Compatibility/run.sh
 
-fuzz: setup
+fuzz:
 	Tests/Fuzzing/run.sh $(SECONDS) $(TARGETS)
 
 lint:

@@ -29,7 +29,7 @@ let fuzzing: [Target] =
     : [
         .executableTarget(
             name: "Fuzzing",
-            dependencies: ["Compression", "LinearAlgebra", "Packing", "Pipeline", "Recipes", "Safetensors", "Sharding", "Tokenizers", "Transformers"],
+            dependencies: ["Compression", "JSON", "LinearAlgebra", "Packing", "Pipeline", "Recipes", "Safetensors", "Sharding", "Tokenizers", "Transformers"],
             path: "Tests/Fuzzing", exclude: ["Corpus", "Dictionaries", "Regressions", "run.sh"], swiftSettings: swiftSettings)
     ]
 
@@ -49,11 +49,13 @@ let package = Package(
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
         .systemLibrary(name: "CMalloc"),
+        .systemLibrary(name: "CAffinity"),
+        .target(name: "CAddressSpace"),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
 
         // MARK: - Foundations
-        room("MessagePassing", ["CMPI"]),
-        room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CMalloc", "CKernels"]),
+        room("MessagePassing", ["CAffinity", "CMPI"]),
+        room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CMalloc", "CKernels", "CAddressSpace"]),
         room("JSON"),
         room("Safetensors", ["CXXHash", "JSON"]),
         room("RegularExpressions", ["COniguruma"]),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compress a model on ranks that are each confined to a limit, and compare their resident memory with the bound that the plan printed.
 
-    Benchmarks/make_llama.py models/8b --blocks 32 --intermediate 14336 --kv-heads 8 --vocab 128256    # 16 GB
+    Benchmarks/make_model.py models/8b --blocks 32 --intermediate 14336 --kv-heads 8 --vocab 128256    # 16 GB
     Benchmarks/memory.py models/8b --limit 1.5GiB [--ranks 4] [--sequences 8] [--length 512] [--output out/memory] [--keep] [-- more of cleave compress]
 
 The limit is given to the plan (--memory-per-rank) and to each rank: as RLIMIT_DATA, beyond which the kernel gives no private memory. That counts what is
@@ -87,7 +87,7 @@ with tempfile.TemporaryDirectory() as scratch:
             (group / "memory.limit_in_bytes").write_text(str(limit))
         confine = f"echo $$ > {arguments.cgroup}/cleave-rank-$OMPI_COMM_WORLD_RANK/cgroup.procs && "
     shell = f'{confine}echo $$ > {scratch}/rank.$OMPI_COMM_WORLD_RANK && exec "$@"'
-    command = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "-n", str(arguments.ranks), "sh", "-c", shell, "sh",
+    command = ["mpirun", "--map-by", "slot:OVERSUBSCRIBE", "--bind-to", "none", "--allow-run-as-root", "-n", str(arguments.ranks), "sh", "-c", shell, "sh",
                binary, "compress", str(recipe), *(["--memory-per-rank", str(limit)] if limit else []), *more]
     start = time.monotonic()
     process = subprocess.Popen(command, env=dict(os.environ, OMP_NUM_THREADS="1"))

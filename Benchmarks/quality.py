@@ -21,6 +21,8 @@ PUBLISHED = {"act_order": "true", "static_groups": "true"}
 SETTINGS = {
     "W8 g64": {"bits": 8},
     "W4 g64": {},
+    "W4 g64, scales positive": {"scales": "positive"},
+    "W3 g64 (dense), scales positive": {"bits": 3, "format": "dense", "scales": "positive"},
     "W4 g64 asymmetric": {"symmetric": "false"},
     "W4 g128 (dense)": {"group": 128, "format": "dense"},
     "W3 g64 (dense)": {"bits": 3, "format": "dense"},
@@ -67,7 +69,7 @@ def recipe(arguments, settings, slice_number):
 
 
 def cleave(arguments, *command):
-    launcher = ["mpirun", "--quiet", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.ranks), "-x", "OMP_NUM_THREADS=1"]
+    launcher = ["mpirun", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.ranks), "-x", "OMP_NUM_THREADS=1"]
     done = subprocess.run([*launcher, arguments.binary, *command], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")

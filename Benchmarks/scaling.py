@@ -4,7 +4,7 @@
     Benchmarks/scaling.py [--model DIR --ids FILE] [--sequences 8] [--bandwidth 200mbit] [--only 1 2 lab] [--output scaling.json]
 
 For each of them `cleave bench` measures the machine as the run will use it, `cleave plan --machine` predicts, `cleave compress` runs, and its report is
-held against the prediction. Without --model a Llama-shaped model with random weights is made (Benchmarks/make_llama.py, which needs torch: --python names an
+held against the prediction. Without --model a Llama-shaped model with random weights is made (Benchmarks/make_model.py, which needs torch: --python names an
 interpreter that has it). The lab needs root. Run it on a machine that does nothing else: rates and run must see the same machine.
 
 Exit code 1 when a total is off by more than --tolerance.
@@ -85,7 +85,7 @@ def main():
         model, ids = arguments.model, arguments.ids
         if model is None:
             model, ids = folder / "model", folder / "model/ids.npy"
-            run([arguments.python, "Benchmarks/make_llama.py", model, *"--hidden 2048 --intermediate 5632 --heads 16 --kv-heads 16 --blocks 4".split()])
+            run([arguments.python, "Benchmarks/make_model.py", model, *"--hidden 2048 --intermediate 5632 --heads 16 --kv-heads 16 --blocks 4".split()])
         path = recipe(pathlib.Path(model).resolve(), pathlib.Path(ids).resolve(), folder)
         for place in arguments.only:
             results.append(measure(place, path, folder))

@@ -1,6 +1,34 @@
 # For run_mpi.sh: what an Open MPI hostfile says, and which of its hosts answer. Sourced, not run.
 # shellcheck shell=bash
 
+# clean_hostfile HOSTFILE NEW-HOSTFILE: a copy without what editors of other systems write (carriage returns, a byte order mark), whose counts are
+# numbers; names the line that is wrong.
+clean_hostfile() {
+    local wrong
+    tr -d '\r' <"$1" | sed $'1s/^\xef\xbb\xbf//' >"$2"
+    wrong=$(sed -E 's/#.*//; s/[[:space:]]*=[[:space:]]*/=/g' "$2" | awk '{
+        for (i = 2; i <= NF; i++) if ($i ~ /^(slots|max[-_]?slots|cpus?|count)=/ && $i !~ /=[0-9]+$/) {
+            print "line " NR ": `" $i "` is no whole number (write `" $1 " slots=4`)"
+            exit
+        }
+    }')
+    [ -z "$wrong" ] || refuse 64 "the hostfile $1, $wrong"
+    [ -n "$(host_lines "$2")" ] || refuse 64 "the hostfile $1 names no host"
+    # Versions of mpirun read a host that is listed several times in different ways; it means a slot a line, or the sum.
+    if [ -n "$(host_lines "$2" | cut -d ' ' -f 1 | sort | uniq --repeated)" ]; then
+        host_lines "$2" | awk '
+            !($1 in lines) { order[++count] = $1 }
+            { lines[$1]++; slots[$1] += $2; written[$1] = written[$1] || $2 != "" }
+            END {
+                for (i = 1; i <= count; i++) {
+                    host = order[i]
+                    print host (written[host] ? " slots=" slots[host] : lines[host] > 1 ? " slots=" lines[host] : "")
+                }
+            }' >"$2.merged"
+        mv "$2.merged" "$2"
+    fi
+}
+
 # The lines of a hostfile without comments as HOST SLOTS; SLOTS is left out where the line does not say.
 host_lines() {
     sed -E 's/#.*//; s/[[:space:]]*=[[:space:]]*/=/g' "$1" | awk 'NF {
@@ -8,13 +36,6 @@ host_lines() {
         for (i = 2; i <= NF; i++) if ($i ~ /^slots=/ || (slots == "" && $i ~ /^max[-_]slots=/)) slots = substr($i, index($i, "=") + 1)
         print $1, slots
     }'
-}
-
-# What mpirun is told to reach hosts with, by its flags or its variable; nothing if it is left to choose ssh.
-chosen_agent() {
-    local agent
-    agent=$(sed -nE 's/.*-mca +plm_rsh_agent +([^ ]+).*/\1/p' <<<"${MPIRUN_FLAGS:-}")
-    echo "${agent:-${OMPI_MCA_plm_rsh_agent:-}}"
 }
 
 # mpirun needs no agent for the host on which it runs.
@@ -39,7 +60,8 @@ hosts_that_answer() {
 
 # Cores, not hardware threads, are what mpirun counts.
 ask() {
-    local cores question="lscpu -p=CORE,SOCKET | grep -v '^#' | sort -u | wc -l"
+    local cores question
+    question="n=\$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l); [ \$n -gt 0 ] || n=\$(nproc); echo \$n"
     if is_this_host "$1"; then
         cores=$(bash -c "$question")
     else

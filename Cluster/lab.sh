@@ -3,11 +3,16 @@
 set -euo pipefail
 
 self=$(realpath "${BASH_SOURCE[0]}")
+# shellcheck source=Cluster/cores.sh
+. "$(dirname "$self")/cores.sh"
+# shellcheck source=Cluster/connect.sh
+. "$(dirname "$self")/connect.sh"
 
 usage() {
     cat <<'TEXT'
 usage: lab.sh N [--slots S] [--bandwidth RATE] [--latency TIME] -- COMMAND...
        lab.sh cut|mend|kill HOST
+       lab.sh enter HOST COMMAND...
 
 Makes the hosts host1 ... hostN on this machine, each with its own name, address and link to a common switch, runs COMMAND on host1, exits with its
 exit code and leaves nothing behind. COMMAND finds an Open MPI hostfile in $LAB_HOSTFILE, and mpirun is set up to reach the hosts:
@@ -22,6 +27,7 @@ exit code and leaves nothing behind. COMMAND finds an Open MPI hostfile in $LAB_
 While COMMAND runs, COMMAND itself or (with LAB_DIR set to the directory that is printed at the start) another terminal may say
   lab.sh cut HOST   its packets are lost from now on, without a word to anybody
   lab.sh mend HOST  its link works again
+  lab.sh enter HOST COMMAND...  runs COMMAND there (inside the lab only)
   lab.sh kill HOST  as if it lost power: the link is cut, then its processes are gone; it does not come back
 
 Needs root, iproute2, util-linux and a kernel with network namespaces; --bandwidth needs its tbf, --latency its netem. File systems are shared by the hosts.
@@ -34,6 +40,15 @@ fail() {
     exit 64
 }
 
+# What is mounted in the lab must not be seen outside. unshare sees to it where `/` is a mount point; in a chroot the mount that holds it has to be reached
+# first, by the root that its namespace has.
+private=() propagation=()
+if ! mountpoint -q /; then
+    # shellcheck disable=SC2016  # for the shell inside
+    private=(unshare --mount --propagation unchanged sh -c 'nsenter --mount=/proc/self/ns/mnt mount --make-rprivate / && exec "$@"' sh)
+    propagation=(--propagation unchanged)
+fi
+
 # Outside: the lab's processes live in a PID namespace, so that all of them end with it, whatever happens.
 
 start() {
@@ -43,7 +58,7 @@ start() {
     export LAB_DIR
     trap 'rm -rf "$LAB_DIR"' EXIT
     echo "lab: $hosts hosts with $slots slots each, LAB_DIR=$LAB_DIR" >&2
-    setpriv --pdeathsig KILL unshare --net --mount --pid --mount-proc --fork --kill-child \
+    setpriv --pdeathsig KILL "${private[@]}" unshare --net --mount "${propagation[@]}" --pid --mount-proc --fork --kill-child \
         "$self" inside "$hosts" "$slots" "$bandwidth" "$latency" "$@" <&0 &
     command=$!
     children=/proc/$command/task/$command/children
@@ -87,6 +102,7 @@ inside() {
         echo "$(address "$k") host$k" >>"$LAB_DIR/hosts"
         echo "host$k slots=$slots" >>"$LAB_DIR/hostfile"
     done
+    share_cores "$hosts" "$slots" "$LAB_DIR"
     mount --bind "$LAB_DIR/hosts" /etc/hosts
     printf '#!/bin/sh\nLAB_DIR="%s" exec "%s" connect "$@"\n' "$LAB_DIR" "$self" >"$LAB_DIR/agent"
     chmod +x "$LAB_DIR/agent"
@@ -95,7 +111,7 @@ inside() {
     ip link set switch up
     for ((k = 1; k <= hosts; k++)); do
         name=host$k
-        unshare --net --uts --mount "$self" host "$name" "$(address "$k")" "$bandwidth" "$latency" </dev/null &
+        unshare --net --uts --mount "${propagation[@]}" "$self" host "$name" "$(address "$k")" "$bandwidth" "$latency" </dev/null &
         holder=$!
         disown "$holder" # no word of it when the host is killed
         until [ -e "$LAB_DIR/$name.pid" ]; do
@@ -105,7 +121,8 @@ inside() {
         [ -z "$bandwidth" ] || limit_bandwidth "$name" "$bandwidth"
         ip link set "$name" master switch up
     done
-    export LAB_HOSTFILE=$LAB_DIR/hostfile TMPDIR=$LAB_DIR/tmp OMPI_MCA_plm_rsh_agent=$LAB_DIR/agent
+    export LAB_HOSTFILE=$LAB_DIR/hostfile TMPDIR=$LAB_DIR/tmp
+    export OMPI_MCA_plm_rsh_agent=$LAB_DIR/agent PRTE_MCA_plm_ssh_agent=$LAB_DIR/agent
     enter host1 "$@" <&0 &
     pass_signals_to $!
     exit_with $!
@@ -138,50 +155,11 @@ host() {
 
 # enter HOST COMMAND...
 enter() {
-    local pid
+    local pid bound=()
     pid=$(cat "$LAB_DIR/$1.pid")
+    [ ! -e "$LAB_DIR/$1.cpus" ] || bound=(taskset --cpu-list "$(cat "$LAB_DIR/$1.cpus")")
     shift
-    exec nsenter --target "$pid" --net --uts --mount --wdns="$PWD" -- "$@"
-}
-
-# connect HOST COMMAND...: what ssh is elsewhere, with `ServerAliveInterval=5`. It passes no environment on, starts at home and needs the link: without
-# it a connection does not begin; one that has begun hears nothing of its command, cannot end it, and gives up after 15 s.
-connect() {
-    local host=$1 code=0 command heard=$SECONDS
-    shift
-    [ -e "$LAB_DIR/$host.pid" ] || refuse "no host $host"
-    reaches "$host" || refuse "$host: no route to host"
-    cd "$HOME"
-    enter "$host" env -i HOME="$HOME" PATH="$PATH" TMPDIR="$LAB_DIR/tmp" bash -c "$*" <&0 &
-    command=$!
-    while kill -0 "$command" 2>/dev/null; do
-        ((SECONDS - heard < 5)) || hear || true
-        sleep 0.5
-    done
-    wait "$command" || code=$?
-    while ! hear; do sleep 1; done
-    exit "$code"
-}
-
-# Asks a host that a connection is open to.
-hear() {
-    if reaches "$host"; then
-        heard=$SECONDS
-    else
-        ((SECONDS - heard < 15)) || refuse "$host does not answer any more"
-        return 1
-    fi
-}
-
-# Nobody listens on this port, so a host that can be reached refuses at once.
-reaches() {
-    local answer
-    answer=$(LC_ALL=C timeout 5 bash -c "exec 3<>/dev/tcp/$1/22" 2>&1) || [[ $answer == *"Connection refused"* ]]
-}
-
-refuse() {
-    echo "lab: $*" >&2
-    exit 255
+    exec nsenter --target "$pid" --net --uts --mount --root --wdns="$PWD" -- "${bound[@]}" "$@"
 }
 
 control() {
@@ -189,7 +167,7 @@ control() {
     [ -n "${LAB_DIR:-}" ] || fail "set LAB_DIR to the directory that lab.sh printed when it started"
     [ -e "$LAB_DIR/$host.pid" ] || fail "no host $host in the lab $LAB_DIR"
     if [ "$(readlink /proc/self/ns/pid)" != "$(cat "$LAB_DIR/namespace")" ]; then
-        exec nsenter --target "$(cat "$LAB_DIR/pid")" --pid --mount -- "$self" "$verb" "$host"
+        exec nsenter --target "$(cat "$LAB_DIR/pid")" --pid --mount --root -- "$self" "$verb" "$host"
     fi
     case $verb in
         cut) switch ip link set "$host" nomaster ;;
@@ -216,6 +194,7 @@ processes_of() {
 
 case ${1:-} in
     --help | -h) usage && exit 0 ;;
+    enter) (($# > 2)) && shift && enter "$@" ;;
     cut | mend | kill)
         (($# == 2)) || fail "lab.sh $1 needs the name of one host"
         control "$@"

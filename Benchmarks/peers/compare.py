@@ -58,14 +58,14 @@ def cleave(arguments, output):
     recipe.write_text(
         f"calibration: {{ source: {arguments.ids}, sequences: {arguments.sequences}, length: {arguments.length}, sampling: consecutive }}\n"
         f"compress: {{ {method} }}\nignore: [lm_head]\n")
-    launcher = ["mpirun", "--quiet", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.threads)]
+    launcher = ["mpirun", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.threads)]
     command = [*launcher, arguments.binary, "compress", str(recipe), "--model", arguments.model, "--output", str(output)]
     seconds, _ = run(command, {"OMP_NUM_THREADS": "1"})
     return seconds
 
 
 def perplexity(arguments, output):
-    command = ["mpirun", "--quiet", "--allow-run-as-root", "-n", str(arguments.threads), arguments.binary, "eval", str(output)]
+    command = ["mpirun", "--allow-run-as-root", "-n", str(arguments.threads), arguments.binary, "eval", str(output)]
     _, text = run([*command, "--data", arguments.evaluation, "--sequences", "20", "--json"], {"OMP_NUM_THREADS": "1"})
     return json.loads(text)["perplexity"]
 

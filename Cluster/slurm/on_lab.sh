@@ -13,13 +13,6 @@ for program in munged slurmctld slurmd; do
     command -v $program >/dev/null || fail "$program is missing: apt-get install munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins"
 done
 
-on_host() {
-    local pid
-    pid=$(cat "$LAB_DIR/$1.pid")
-    shift
-    nsenter --target "$pid" --net --uts --mount --wdns="$PWD" -- "$@"
-}
-
 directory=$LAB_DIR/slurm
 mkdir -p "$directory/state" "$directory/munge"
 chmod 755 "$LAB_DIR" "$directory" "$directory/munge"
@@ -60,7 +53,7 @@ munged --force --key-file="$directory/munge/key" --socket="$directory/munge/sock
 slurmctld
 for host in ${hosts//,/ }; do
     mkdir "$directory/$host"
-    on_host "$host" slurmd -N "$host"
+    "$(dirname "$0")/../lab.sh" enter "$host" slurmd -N "$host"
 done
 for ((tries = 0; $(sinfo -h -t idle -o %D 2>/dev/null || echo 0) < $(wc -l <"$LAB_DIR/hostfile"); tries++)); do
     ((tries < 100)) || { tail -n 5 "$directory"/*.log >&2 && fail "Slurm does not come up"; }

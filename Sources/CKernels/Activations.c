@@ -49,6 +49,30 @@ void cleave_gelu_tanh(float *restrict values, size_t count) {
     }
 }
 
+// Near zero by the series, since the difference of the exponentials would cancel.
+static inline float tanh_of(float x) {
+    float y = x < -9.0f ? -9.0f : x > 9.0f ? 9.0f : x;
+    float square = y * y;
+    float series = y * (1.0f + square * (-0.333333333f + square * (0.133333333f + square * (-0.0539682540f + square * 0.0218694885f))));
+    float e = cleave_exp(2.0f * y);
+    return square < 0.04f ? series : (e - 1.0f) / (e + 1.0f);
+}
+
+CLEAVE_CLONES
+void cleave_softcap(float *restrict values, size_t count, float factor, float cap) {
+    for (size_t i = 0; i < count; i++) values[i] = cap * tanh_of(factor * values[i]);
+}
+
+CLEAVE_CLONES
+void cleave_scale(float *restrict values, size_t count, float factor) {
+    for (size_t i = 0; i < count; i++) values[i] *= factor;
+}
+
+CLEAVE_CLONES
+void cleave_scale_and_add(float *restrict values, const float *restrict addend, size_t count, float factor) {
+    for (size_t i = 0; i < count; i++) values[i] = factor * values[i] + addend[i];
+}
+
 CLEAVE_CLONES
 void cleave_add(float *restrict values, const float *restrict addend, size_t count) {
     for (size_t i = 0; i < count; i++) values[i] += addend[i];

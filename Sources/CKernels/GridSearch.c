@@ -5,17 +5,13 @@
 #include "lanes.h"
 
 CLEAVE_CLONES
-void cleave_range(const float *values, size_t columns, size_t rows, int symmetric, float *low, float *high) {
+void cleave_range(const float *values, size_t columns, size_t rows, float *low, float *high) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         lanes_f32 least = splat(0), most = splat(0);
         for (size_t j = 0; j < columns; j++) {
             lanes_f32 x = LOAD(values + j * rows + row);
             least = __builtin_elementwise_min(least, x);
             most = __builtin_elementwise_max(most, x);
-        }
-        if (symmetric) {
-            most = __builtin_elementwise_max(most, -least);
-            least = -most;
         }
         lanes_i32 empty = (least == 0) & (most == 0);
         STORE(low + row, choose(empty, splat(-1), least));
@@ -32,7 +28,9 @@ CLEAVE_CLONES
 void cleave_zeros(
     const float *low, const float *shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
-        lanes_f32 scale = __builtin_elementwise_min(__builtin_elementwise_max(LOAD(scales + row), splat(least)), splat(most));
+        lanes_i32 bits = (lanes_i32)LOAD(scales + row), magnitude = bits & 0x7fffffff;
+        lanes_f32 clamped = __builtin_elementwise_min(__builtin_elementwise_max((lanes_f32)magnitude, splat(least)), splat(most));
+        lanes_f32 scale = (lanes_f32)((lanes_i32)clamped | (bits ^ magnitude));
         lanes_f32 zero = __builtin_elementwise_rint(-LOAD(shrink + row) * LOAD(low + row) / scale);
         zero = __builtin_elementwise_min(__builtin_elementwise_max(zero, splat(0)), splat(maxq));
         STORE(scales + row, scale);

@@ -58,6 +58,15 @@ void cleave_rotate(float *restrict values, const float *restrict cosines, const 
     }
 }
 
+CLEAVE_CLONES
+void cleave_rotate_interleaved(float *restrict values, const float *restrict cosines, const float *restrict sines, size_t half) {
+    for (size_t i = 0; i < half; i++) {
+        float first = values[2 * i], second = values[2 * i + 1];
+        values[2 * i] = first * cosines[i] - second * sines[i];
+        values[2 * i + 1] = second * cosines[i] + first * sines[i];
+    }
+}
+
 static inline __attribute__((always_inline)) float largest_of(const float *values, size_t count) {
     sixteen_f32 lanes = (sixteen_f32){0} - INFINITY;
     size_t whole = count / LANES * LANES;

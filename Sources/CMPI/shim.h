@@ -15,6 +15,7 @@ static inline MPI_Op CMPI_SUM(void) { return MPI_SUM; }
 static inline MPI_Op CMPI_MAX(void) { return MPI_MAX; }
 static inline void *CMPI_IN_PLACE(void) { return MPI_IN_PLACE; }
 static inline MPI_Errhandler CMPI_ERRORS_RETURN(void) { return MPI_ERRORS_RETURN; }
+static inline int CMPI_PROC_NULL(void) { return MPI_PROC_NULL; }
 static inline MPI_Status *CMPI_STATUS_IGNORE(void) { return MPI_STATUS_IGNORE; }
 
 // The processes of a group that share memory with this one; MPI_COMM_NULL when `code` is not MPI_SUCCESS.

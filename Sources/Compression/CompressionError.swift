@@ -4,6 +4,7 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
     case options(String)
     case shape(String)
     case hessianNotFinite(row: Int, column: Int)
+    case noInput(columns: Int)
     case weightsNotFinite(row: Int, column: Int)
     /// The factorisation failed at every damping tried; `column` is where the last attempt stopped.
     case notPositiveDefinite(column: Int, dampingFraction: Double, attempts: Int)
@@ -18,6 +19,9 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
         case .shape(let problem): "The shapes do not fit: \(problem)."
         case .hessianNotFinite(let row, let column):
             "The Hessian is not finite at [\(row), \(column)]: the calibration's activations overflowed; look at the layers before this one."
+        case .noInput(let columns):
+            "The inputs of all \(columns) columns were zero on every calibration token, so that nothing is known of them: use other calibration text, or look at "
+                + "the layers before this one."
         case .weightsNotFinite(let row, let column):
             "The weight at [\(row), \(column)] of the tile is infinite or not a number: the checkpoint is damaged."
         case .notPositiveDefinite(let column, let fraction, let attempts):

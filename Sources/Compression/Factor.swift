@@ -18,15 +18,48 @@ public struct FactorOutline: Sendable {
     public let attempts: Int
     /// R_jj, in the order of quantization.
     public let diagonalOfR: [Float]
+    /// R_jj as grids and masks weigh columns against each other, in the order of quantization: for dead columns the median of the others.
+    ///
+    /// Nothing is known of a dead column's inputs, so it counts as much as the column in the middle: its weights are ranked by their magnitude, and a
+    /// group's grid has to serve them as well. The damping alone, which is their R_jj^2, would prune them first and let grids cut them off.
+    package let comparedDiagonal: [Float]
+
+    init(
+        permutation: [Int]?, deadColumns: [Int], diagonal: [Double], damping: Double, dampingFraction: Double, attempts: Int, diagonalOfR: [Float]
+    ) {
+        self.permutation = permutation
+        self.deadColumns = deadColumns
+        self.diagonal = diagonal
+        self.damping = damping
+        self.dampingFraction = dampingFraction
+        self.attempts = attempts
+        self.diagonalOfR = diagonalOfR
+        comparedDiagonal = withTypicalValues(diagonalOfR, at: Self.positions(of: deadColumns, permutation))
+    }
 
     public var columns: Int { diagonalOfR.count }
 
     /// Where the dead columns are in the order of quantization.
-    package var deadPositions: [Int] {
+    package var deadPositions: [Int] { Self.positions(of: deadColumns, permutation) }
+
+    /// sqrt(H_jj), the norm of a column's inputs, by column; for dead columns the median of the others, as in `comparedDiagonal`.
+    package var inputNorms: [Float] { withTypicalValues(diagonal.map { Float($0.squareRoot()) }, at: deadColumns) }
+
+    private static func positions(of deadColumns: [Int], _ permutation: [Int]?) -> [Int] {
         guard let permutation else { return deadColumns }
         let dead = Set(deadColumns)
         return permutation.indices.filter { dead.contains(permutation[$0]) }
     }
+}
+
+/// The values with those at some places replaced by the median of the others, the upper one of two.
+private func withTypicalValues(_ values: [Float], at places: [Int]) -> [Float] {
+    guard !places.isEmpty else { return values }
+    var result = values
+    let replaced = Set(places)
+    let others = values.indices.filter { !replaced.contains($0) }.map { values[$0] }.sorted()
+    for place in places { result[place] = others.isEmpty ? 1 : others[others.count / 2] }
+    return result
 }
 
 /// H + damping = R R^T, R upper triangular.

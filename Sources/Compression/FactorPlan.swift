@@ -4,17 +4,21 @@ public import LinearAlgebra
 
 /// How a Hessian becomes the matrix whose Cholesky factor is R.
 ///
-/// The steps are those of `gptq.py`, in its order: dead columns get a diagonal of 1, act-order sorts by descending diagonal (ties by lower index),
-/// the damping is a fraction of the mean of the diagonal. The matrix is the damped Hessian with its rows and columns permuted and then reversed: its
-/// lower Cholesky factor, reversed, is R. It may be made and factored panel by panel, on several ranks.
+/// The steps are those of `gptq.py`, in its order: act-order sorts by descending diagonal (ties by lower index), the damping is a fraction of the mean of
+/// the diagonal. The matrix is the damped Hessian with its rows and columns permuted and then reversed: its lower Cholesky factor, reversed, is R. It may
+/// be made and factored panel by panel, on several ranks.
+///
+/// Dead columns are those whose input was always zero. `gptq.py` erases their weights, which destroys a model on texts that do reach them; here they are
+/// columns like others: their diagonal is the damping alone, the mean is that of the other columns, and since H_ij = 0 they see no errors and cause none,
+/// so that each weight becomes the nearest point of its group's grid. See `FactorOutline.comparedDiagonal` for what they count in grids and masks.
 public struct FactorPlan: Sendable {
     /// Columns whose input was always zero.
     public let deadColumns: [Int]
     /// Position in the order of quantization -> column; nil when they are the same.
     public let permutation: [Int]?
-    /// The Hessian's diagonal by column, 1 for dead columns.
+    /// The Hessian's diagonal by column.
     private let diagonal: [Double]
-    /// The mean of the diagonal: the damping is a fraction of it.
+    /// The mean of the diagonal of columns that are not dead: the damping is a fraction of it.
     private let mean: Double
     private let maximumFraction: Double
     /// The damping as a fraction of the mean of the diagonal; raised by `raiseDamping`.
@@ -29,7 +33,7 @@ public struct FactorPlan: Sendable {
     ///   - maximumFraction: the largest damping that is tried.
     ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
     ///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
-    /// - Throws: `CompressionError` for numbers that are not finite, and for a damping out of range.
+    /// - Throws: `CompressionError` for numbers that are not finite, for a diagonal of zeros, and for a damping out of range.
     public init(
         diagonal: [Double], dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
         precision: UpdatePrecision = .fp64
@@ -39,11 +43,10 @@ public struct FactorPlan: Sendable {
         }
         // No element of a sum of x x^T is larger than the larger of its two diagonal ones.
         if let column = diagonal.firstIndex(where: { !$0.isFinite }) { throw .hessianNotFinite(row: column, column: column) }
-        var diagonal = diagonal
         deadColumns = diagonal.indices.filter { diagonal[$0] == 0 }
-        for column in deadColumns { diagonal[column] = 1 }
+        guard diagonal.isEmpty || deadColumns.count < diagonal.count else { throw .noInput(columns: diagonal.count) }
         permutation = actOrder ? orderOfActivations(diagonal, wholeGroups: wholeGroups) : nil
-        mean = diagonal.isEmpty ? 0 : diagonal.reduce(0, +) / Double(diagonal.count)
+        mean = diagonal.isEmpty ? 0 : diagonal.reduce(0, +) / Double(diagonal.count - deadColumns.count)
         self.diagonal = diagonal
         self.maximumFraction = maximumFraction
         self.dampingFraction = dampingFraction
@@ -65,6 +68,9 @@ public struct FactorPlan: Sendable {
         dampingFraction = min(max(dampingFraction * 10, 1e-6), maximumFraction)
         attempts += 1
     }
+
+    /// The Hessian's diagonal at a row or column of the matrix.
+    func undampedDiagonal(at index: Int) -> Double { diagonal[column(of: index)] }
 
     /// The Hessian's column at a row or column of the matrix.
     func column(of index: Int) -> Int {
@@ -105,10 +111,8 @@ public struct FactorPlan: Sendable {
     /// What is known of the factor, once it is made.
     /// - Parameter diagonalOfR: in the order of quantization.
     public func outline(diagonalOfR: [Float]) -> FactorOutline {
-        var undamped = diagonal
-        for column in deadColumns { undamped[column] = 0 }
-        return FactorOutline(
-            permutation: permutation, deadColumns: deadColumns, diagonal: undamped, damping: dampingFraction * mean, dampingFraction: dampingFraction,
+        FactorOutline(
+            permutation: permutation, deadColumns: deadColumns, diagonal: diagonal, damping: dampingFraction * mean, dampingFraction: dampingFraction,
             attempts: attempts, diagonalOfR: diagonalOfR)
     }
 

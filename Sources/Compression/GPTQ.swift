@@ -7,8 +7,7 @@ public import LinearAlgebra
 ///
 /// Works on the calling thread apart from the matrix products; about rows c^2 / 2 multiplications.
 /// - Parameters:
-///   - weights: [rows, columns], in the original order of columns. Columns whose input was always zero become zero (as published) before
-///     any grid is found.
+///   - weights: [rows, columns], in the original order of columns. Those of columns whose input was always zero are rounded to nearest, see `FactorPlan`.
 ///   - factor: made with the same act-order as `options`.
 ///   - measuringEnergy: also computes `energy`, for which the factor is read once more.
 /// - Throws: `CompressionError`
@@ -34,9 +33,9 @@ public final class GPTQTile: TileInProgress, @unchecked Sendable {
     public init(weights: Matrix<Float>, factor: FactorOutline, options: QuantizationOptions, measuringEnergy: Bool) throws(CompressionError) {
         try options.validate()
         try factor.check(weights, options)
-        tile = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
-        method = GPTQ(tile, options)
-        if !options.hasDynamicGroups { try method.grids.findAll(tile, factor: factor) }
+        tile = try Tile(weights, permutation: factor.permutation)
+        method = GPTQ(tile, factor, options)
+        if !options.hasDynamicGroups { try method.grids.findAll(tile) }
         errors = Matrix(repeating: 0, tile.columns, tile.lanes)
         energy = measuringEnergy ? Array(repeating: 0, count: tile.sampledRows) : []
         self.options = options
@@ -67,10 +66,10 @@ private struct GPTQ: ColumnMethod {
     private let dynamicGroup: Int?
     private let maxCode: Float
 
-    init(_ tile: Tile, _ options: QuantizationOptions) {
+    init(_ tile: Tile, _ factor: FactorOutline, _ options: QuantizationOptions) {
         dynamicGroup = options.hasDynamicGroups ? options.group : nil
         widths = ColumnLoop.widths(group: dynamicGroup)
-        grids = GroupGrids(tile, options)
+        grids = GroupGrids(tile, factor, options)
         codes = Matrix(uninitialized: tile.columns, tile.lanes)
         loss = Matrix(repeating: 0, 1, tile.lanes)
         maxCode = Float(options.maxCode)

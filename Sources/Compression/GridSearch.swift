@@ -17,17 +17,18 @@ final class GridSearch {
     private let options: QuantizationOptions
     private let rows: Int
     private let maxCode: Float
-    private let low: Matrix<Float>
-    private let high: Matrix<Float>
-    /// How far the ranges in hand are shrunken.
+    private let ranges: GridRanges
+    /// How far the ranges in hand are shrunken; negative where the grid is turned around.
     private let shrinks: Matrix<Float>
     private let bestShrinks: Matrix<Float>
     private let scales: Matrix<Float>
     private let zeros: Matrix<Float>
-    private let halves: Matrix<UInt16>
     private let errors: Matrix<Double>
     private let best: Matrix<Double>
     private let scratch: Matrix<Float>
+
+    /// See `GridRanges`.
+    var clampedScales: Int { ranges.clampedScales }
 
     /// - Parameters:
     ///   - columns: of the widest group.
@@ -36,13 +37,11 @@ final class GridSearch {
         self.options = options
         self.rows = rows
         maxCode = Float(options.maxCode)
-        low = Matrix(uninitialized: 1, rows)
-        high = Matrix(uninitialized: 1, rows)
+        ranges = GridRanges(options, rows: rows)
         shrinks = Matrix(uninitialized: 1, rows)
         bestShrinks = Matrix(uninitialized: 1, rows)
         scales = Matrix(uninitialized: 1, rows)
         zeros = Matrix(uninitialized: 1, rows)
-        halves = Matrix(uninitialized: 1, rows)
         errors = Matrix(uninitialized: 1, rows)
         best = Matrix(uninitialized: 1, rows)
         scratch = Matrix(uninitialized: columns, Int(cleave_searched_rows))
@@ -55,12 +54,10 @@ final class GridSearch {
     ///   - scales, zeros: [1, rows], the result.
     func find(_ values: Matrix<Float>, kept: Matrix<UInt8>?, factor: GroupFactor?, scales: Matrix<Float>, zeros: Matrix<Float>) {
         let fitted = kept.map { zeroed(values, $0) } ?? values
-        cleave_range(fitted.base, fitted.rows, rows, options.symmetric ? 1 : 0, low.base, high.base)
-        raiseZeros()
+        ranges.measure(fitted)
         switch (options.grid, factor) {
         case (.minmax, _):
-            shrinks.base.update(repeating: 1, count: rows)
-            makeGrid(scales, zeros)
+            ranges.makeGrids(ranges.whole, scales, zeros)
         case (.mse, _): search(steps: 80, scales, zeros) { addPowerErrors(fitted) }
         case (let grid, .block(let transposed)):
             search(steps: 76, refining: grid == .solved, scales, zeros) { addBlockErrors(values, kept, transposed) }
@@ -69,17 +66,17 @@ final class GridSearch {
         }
     }
 
-    /// The best of the ranges shrunken by 1 - i/100; the first of equally good ones; the widest where all errors overflow.
+    /// The best of the ranges shrunken by 1 - i/100; the first of equally good ones; the widest where all errors overflow. With signed scales each is tried in
+    /// both directions, first in that of the weights that reach farther.
     ///
     /// Ranges are tried from those that are most often the best: an error near the least one is found early, and most of the others are then left
     /// unfinished. With `refining`, every eighth range is tried, then in turn those 4, 2 and 1 hundredths on either side of each row's best so far.
     private func search(steps: Int, refining: Bool = false, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
-        shrinks.base.update(repeating: 1, count: rows)
-        bestShrinks.assign(shrinks)
-        makeGrid(bestScales, bestZeros)
+        bestShrinks.assign(ranges.whole)
+        ranges.makeGrids(ranges.whole, bestScales, bestZeros)
         best.base.update(repeating: .infinity, count: rows)
         func tryShrinks() {
-            makeGrid(scales, zeros)
+            ranges.makeGrids(shrinks, scales, zeros)
             errors.base.update(repeating: 0, count: rows)
             addErrors()
             cleave_keep_better(
@@ -88,20 +85,26 @@ final class GridSearch {
         let usual = 12  // hundredths, for weights of normal distribution in 4 bits
         let coarse = stride(from: refining ? usual % 8 : 0, to: steps, by: refining ? 8 : 4).sorted { (abs($0 - usual), $0) < (abs($1 - usual), $1) }
         for step in coarse + (refining ? [] : (0..<steps).filter { $0 % 4 != 0 }) {
-            shrinks.base.update(repeating: Self.shrink(step), count: rows)
-            tryShrinks()
+            for direction: Float in ranges.isSigned ? [1, -1] : [1] {
+                for row in 0..<rows { shrinks.base[row] = direction * Self.shrink(step, ranges.whole.base[row]) }
+                tryShrinks()
+            }
         }
         guard refining else { return }
         for distance in [4, 2, 1] {
-            let centers = (0..<rows).map { Int((100 * (1 - bestShrinks.base[$0])).rounded()) }
+            let centers = (0..<rows).map { bestShrinks.base[$0] }
             for offset in [-distance, distance] {
-                for (row, center) in centers.enumerated() { shrinks.base[row] = Self.shrink(min(max(center + offset, 0), steps - 1)) }
+                for (row, center) in centers.enumerated() {
+                    let step = Int((100 * (1 - center.magnitude)).rounded()) + offset
+                    shrinks.base[row] = Self.shrink(min(max(step, 0), steps - 1), center)
+                }
                 tryShrinks()
             }
         }
     }
 
-    private static func shrink(_ step: Int) -> Float { Float(1 - Double(step) / 100) }
+    /// - Parameter sign: of its direction.
+    private static func shrink(_ step: Int, _ sign: Float) -> Float { Float(signOf: sign, magnitudeOf: Float(1 - Double(step) / 100)) }
 
     private func addPowerErrors(_ values: Matrix<Float>) {
         cleave_power_error(values.base, values.rows, rows, scales.base, zeros.base, maxCode, best.base, errors.base)
@@ -122,37 +125,6 @@ final class GridSearch {
         addErrors(
             values.base, values.rows, rows, transposed.base, scales.base, zeros.base, maxCode, best.base, errors.base, scratch.base)
     }
-
-    /// The grids of the shrunken ranges.
-    private func makeGrid(_ scales: Matrix<Float>, _ zeros: Matrix<Float>) {
-        cleave_scales(low.base, high.base, shrinks.base, maxCode, scales.base, rows)
-        round(scales)
-        let (least, most) = options.scaleType.normalRange
-        cleave_zeros(low.base, shrinks.base, maxCode, options.symmetric ? 1 : 0, least, most, scales.base, zeros.base, rows)
-        guard hasLeastZero else { return }
-        for row in 0..<rows { zeros.base[row] = max(zeros.base[row], Float(options.leastZero)) }
-    }
-
-    private var hasLeastZero: Bool { options.leastZero > 0 && !options.symmetric }
-
-    /// Widens ranges downwards until their zero points are at least the least: -low / ((high - low) / maxCode) >= leastZero.
-    private func raiseZeros() {
-        guard hasLeastZero else { return }
-        let share = Float(options.leastZero) / (maxCode - Float(options.leastZero))
-        for row in 0..<rows { low.base[row] = min(low.base[row], -high.base[row] * share) }
-    }
-
-    private func round(_ scales: Matrix<Float>) {
-        switch options.scaleType {
-        case .f32: break
-        case .f16:
-            Numbers.narrow(scales.base, intoFloat16: halves.base, count: rows)
-            Numbers.widen(float16: halves.base, into: scales.base, count: rows)
-        case .bf16:
-            Numbers.narrow(scales.base, intoBFloat16: halves.base, count: rows)
-            Numbers.widen(bfloat16: halves.base, into: scales.base, count: rows)
-        }
-    }
 }
 
 /// The values that are kept, and zeros.
@@ -168,15 +140,4 @@ enum GroupFactor {
     case block(Matrix<Float>)
     /// R_jj of each column.
     case diagonal([Float])
-}
-
-extension ScaleType {
-    /// The least and the largest positive normal number: scales stay within, so that no client divides by zero or flushes a scale to it.
-    var normalRange: (least: Float, most: Float) {
-        switch self {
-        case .f32: (0x1p-126, .greatestFiniteMagnitude)
-        case .f16: (0x1p-14, 65504)
-        case .bf16: (0x1p-126, 0x1.fep127)
-        }
-    }
 }

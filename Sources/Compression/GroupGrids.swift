@@ -9,9 +9,11 @@ struct GroupGrids {
     /// Position in the order of quantization -> group.
     let groupOfPosition: [Int32]
     private let options: QuantizationOptions
+    /// Nil where the layer has none.
+    private let factor: FactorOutline?
     private let search: GridSearch
 
-    init(_ tile: Tile, _ options: QuantizationOptions) {
+    init(_ tile: Tile, _ factor: FactorOutline?, _ options: QuantizationOptions) {
         let groups = options.groupCount(columns: tile.columns)
         scales = Matrix(repeating: 1, groups, tile.lanes)
         zeros = Matrix(repeating: 0, groups, tile.lanes)
@@ -19,24 +21,32 @@ struct GroupGrids {
         let columns = options.hasGroupsOfColumns ? tile.permutation : nil
         groupOfPosition = (0..<tile.columns).map { Int32((columns?[$0] ?? $0) / width) }
         self.options = options
+        self.factor = factor
         search = GridSearch(options, columns: width, rows: tile.lanes)
     }
+
+    /// Grids whose scale had to be clamped, see `GridSearch`; rows of padding have none.
+    var clampedScales: Int { search.clampedScales }
 
     /// The grid of the group that begins at `columns`, in its updated weights.
     /// - Parameter kept: [columns, lanes], 0 for weights that become zero whatever the grid; nil keeps all.
     func find(_ columns: Range<Int>, updated: Matrix<Float>, kept: Matrix<UInt8>? = nil, r: FactorPanel) {
-        find(Int(groupOfPosition[columns.lowerBound]), updated, kept) { .block(r.block(columns, columns).transposed()) }
+        find(Int(groupOfPosition[columns.lowerBound]), updated, kept) {
+            let block = r.block(columns, columns).transposed()
+            if let factor { for (index, position) in columns.enumerated() { block[index, index] = factor.comparedDiagonal[position] } }
+            return .block(block)
+        }
     }
 
     /// The grids of all groups, in the original weights.
-    func findAll(_ tile: Tile, factor: FactorOutline?) throws(CompressionError) {
+    func findAll(_ tile: Tile) throws(CompressionError) {
         guard factor != nil || !options.grid.isHessianAware else {
             throw .missingFactor("grid \(options.grid.rawValue) needs the factor of the layer's Hessian")
         }
         for (group, positions) in positionsOfGroups().enumerated() {
             let values = Matrix<Float>(uninitialized: positions.count, tile.lanes)
             for (index, position) in positions.enumerated() { values.row(index).update(from: tile.weights.row(position), count: tile.lanes) }
-            find(group, values, nil) { factor.map { factor in .diagonal(positions.map { factor.diagonalOfR[$0] }) } }
+            find(group, values, nil) { factor.map { factor in .diagonal(positions.map { factor.comparedDiagonal[$0] }) } }
         }
     }
 

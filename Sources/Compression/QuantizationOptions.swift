@@ -28,6 +28,8 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     public var group: Int
     /// The grid's zero is the middle code.
     public var symmetric: Bool
+    /// A symmetric grid may have a negative scale, so that its longer side, that of code 0, lies where the group's weights reach farther; see `GridRanges`.
+    public var signedScales: Bool
     public var grid: Grid
     /// Quantize the columns in the order of descending diag(H).
     public var actOrder: Bool
@@ -40,12 +42,13 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     public var leastZero: Int
 
     public init(
-        bits: Int = 4, group: Int = 128, symmetric: Bool = true, grid: Grid = .minmax, actOrder: Bool = false, wholeGroups: Bool = false,
-        staticGroups: Bool = false, scaleType: ScaleType = .bf16, leastZero: Int = 0
+        bits: Int = 4, group: Int = 128, symmetric: Bool = true, signedScales: Bool = false, grid: Grid = .minmax, actOrder: Bool = false,
+        wholeGroups: Bool = false, staticGroups: Bool = false, scaleType: ScaleType = .bf16, leastZero: Int = 0
     ) {
         self.bits = bits
         self.group = group
         self.symmetric = symmetric
+        self.signedScales = signedScales
         self.grid = grid
         self.actOrder = actOrder
         self.wholeGroups = wholeGroups

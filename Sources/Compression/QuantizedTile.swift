@@ -18,9 +18,12 @@ public struct QuantizedTile: @unchecked Sendable {
     public let loss: [Double]
     /// Output of the first rows: ||w R||^2, so that their loss / energy is the relative output error; empty when not asked for.
     public let energy: [Double]
+    /// Scales that would have to lie outside the normal numbers of their type, and are the nearest one.
+    public let clampedScales: Int
 
     public init(
-        codes: Matrix<UInt8>, scales: Matrix<Float>, zeros: Matrix<UInt8>, group: Int, groupOfColumn: [Int32]?, loss: [Double], energy: [Double]
+        codes: Matrix<UInt8>, scales: Matrix<Float>, zeros: Matrix<UInt8>, group: Int, groupOfColumn: [Int32]?, loss: [Double], energy: [Double],
+        clampedScales: Int = 0
     ) {
         self.codes = codes
         self.scales = scales
@@ -29,6 +32,7 @@ public struct QuantizedTile: @unchecked Sendable {
         self.groupOfColumn = groupOfColumn
         self.loss = loss
         self.energy = energy
+        self.clampedScales = clampedScales
     }
 
     /// The weights that clients will see: scale (code - zero) into [rows, columns].
@@ -67,6 +71,7 @@ extension QuantizedTile {
         }
         self.loss = loss
         self.energy = energy
+        clampedScales = grids.clampedScales
     }
 }
 

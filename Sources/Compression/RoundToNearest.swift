@@ -3,7 +3,7 @@
 public import LinearAlgebra
 
 /// Quantizes every weight to the nearest point of its group's grid, found in the original weights. Groups are of neighbouring columns:
-/// `actOrder` and `staticGroups` change nothing. Columns whose input was always zero keep their weights, but do not count as errors.
+/// `actOrder` and `staticGroups` change nothing.
 /// - Parameters:
 ///   - weights: [rows, columns]
 ///   - factor: for `loss` and `energy`, and for the Hessian-aware grid.
@@ -22,10 +22,9 @@ public final class RoundedTile: TileInProgress, @unchecked Sendable {
     private let options: QuantizationOptions
     private let grids: GroupGrids
     private let codes: Matrix<UInt8>
-    /// w - q, zero in dead columns: [columns, lanes]
+    /// w - q: [columns, lanes]
     private let errors: Matrix<Float>
-    /// The tile without its dead columns, whose output is measured; nil without a factor.
-    private let live: Tile?
+    private let hasFactor: Bool
     private var loss: [Double] = []
     private var energy: [Double] = []
 
@@ -38,25 +37,21 @@ public final class RoundedTile: TileInProgress, @unchecked Sendable {
         options.staticGroups = true
         try options.validate()
         try factor?.check(weights, options)
-        tile = try Tile(weights, permutation: factor?.permutation, deadColumns: [])
-        grids = GroupGrids(tile, options)
-        try grids.findAll(tile, factor: factor)
+        tile = try Tile(weights, permutation: factor?.permutation)
+        grids = GroupGrids(tile, factor, options)
+        try grids.findAll(tile)
         (codes, errors) = round(tile, grids, maxCode: Float(options.maxCode))
         self.options = options
-        guard let factor else {
-            live = nil
-            return
-        }
-        live = try Tile(weights, permutation: factor.permutation, deadColumns: factor.deadColumns)
-        for position in factor.deadPositions { errors.row(position).update(repeating: 0, count: tile.lanes) }
+        hasFactor = factor != nil
+        guard hasFactor else { return }
         loss = Array(repeating: 0, count: tile.rows)
         energy = Array(repeating: 0, count: tile.sampledRows)
     }
 
     public func take(_ panel: FactorPanel) {
-        guard let live else { return }
+        guard hasFactor else { return }
         panel.addSquaredNorms(errors, to: &loss)
-        panel.addEnergies(live.sampled, to: &energy)
+        panel.addEnergies(tile.sampled, to: &energy)
     }
 
     public func finish() -> QuantizedTile {

@@ -29,7 +29,7 @@ final class ScoredTile: PruningTile, @unchecked Sendable {
         self.pruning = pruning
         self.content = content
         self.factor = factor
-        tile = try Tile(weights, permutation: nil, deadColumns: [])
+        tile = try Tile(weights, permutation: nil)
         mask = Mask(columns: tile.columns, lanes: tile.lanes)
     }
 
@@ -74,11 +74,11 @@ final class ScoredTile: PruningTile, @unchecked Sendable {
             return .codes(
                 QuantizedTile(
                     codes: rounded.codes, scales: rounded.scales, zeros: rounded.zeros, group: rounded.group, groupOfColumn: rounded.groupOfColumn,
-                    loss: loss, energy: energy))
+                    loss: loss, energy: energy, clampedScales: rounded.clampedScales))
         }
     }
 
-    /// ||(w - q) R||^2 of each row and ||w R||^2 of the first ones, dead columns left out; empty without a factor.
+    /// ||(w - q) R||^2 of each row and ||w R||^2 of the first ones; empty without a factor.
     private func errors(of result: Matrix<Float>, measuringEnergy: Bool) throws(CompressionError) -> (loss: [Double], energy: [Double]) {
         guard let factor else { return ([], []) }
         let differences = Matrix<Float>(uninitialized: rows, tile.columns)
@@ -86,8 +86,7 @@ final class ScoredTile: PruningTile, @unchecked Sendable {
             let (w, q, difference) = (weights.row(row), result.row(row), differences.row(row))
             for column in 0..<tile.columns { difference[column] = w[column] - q[column] }
         }
-        let live = try Tile(differences, permutation: nil, deadColumns: factor.deadColumns)
-        let loss = factor.squaredNorms(live.weights, rows: rows)
-        return (loss, measuringEnergy ? factor.energies(try Tile(weights, permutation: nil, deadColumns: factor.deadColumns)) : [])
+        let loss = factor.squaredNorms(try Tile(differences, permutation: nil).weights, rows: rows)
+        return (loss, measuringEnergy ? factor.energies(tile) : [])
     }
 }

@@ -23,14 +23,16 @@ struct SparseGPT: ColumnMethod {
     let loss: Matrix<Double>
     private let pattern: (pruned: Int, of: Int)?
     private let dynamicGroup: Int?
+    private let factor: FactorOutline
 
-    init(_ tile: Tile, _ pruning: PruningOptions, _ content: TileContent) {
+    init(_ tile: Tile, _ factor: FactorOutline, _ pruning: PruningOptions, _ content: TileContent) {
+        self.factor = factor
         switch content {
         case .values(let type):
             output = .values(Matrix(uninitialized: tile.columns, tile.lanes), type)
             dynamicGroup = nil
         case .codes(let options):
-            output = .codes(GroupGrids(tile, options), Matrix(uninitialized: tile.columns, tile.lanes), options)
+            output = .codes(GroupGrids(tile, factor, options), Matrix(uninitialized: tile.columns, tile.lanes), options)
             dynamicGroup = options.hasDynamicGroups ? options.group : nil
         }
         switch (pruning.sparsity, pruning.scope) {
@@ -52,7 +54,7 @@ struct SparseGPT: ColumnMethod {
         guard width == pattern?.of || width == dynamicGroup else { return }
         let updated = loop.updatedWeights(columns)
         // At a group's beginning the patterns in it are only foreseen, so that its grid can be found; each is chosen again when its turn comes.
-        if let pattern { mask.choose(columns, loop.scores(columns, updated), pruned: pattern.pruned, of: pattern.of) }
+        if let pattern { mask.choose(columns, loop.scores(columns, updated, factor), pruned: pattern.pruned, of: pattern.of) }
         guard width == dynamicGroup, case .codes(let grids, _, _) = output else { return }
         grids.find(columns, updated: updated, kept: mask.kept.rows(columns), r: loop.r)
     }
@@ -75,11 +77,11 @@ struct SparseGPT: ColumnMethod {
 }
 
 extension ColumnLoop {
-    /// |v_j| R_jj of columns with the weights `updated`: [columns.count, lanes]
-    func scores(_ columns: Range<Int>, _ updated: Matrix<Float>) -> Matrix<Float> {
+    /// |v_j| R_jj of columns with the weights `updated`: [columns.count, lanes]. Dead columns have the R_jj of the column in the middle.
+    func scores(_ columns: Range<Int>, _ updated: Matrix<Float>, _ factor: FactorOutline) -> Matrix<Float> {
         let result = Matrix<Float>(uninitialized: updated.rows, updated.columns)
         for (index, column) in columns.enumerated() {
-            let (v, score, diagonal) = (updated.row(index), result.row(index), r.block(column..<column + 1, column..<column + 1).base[0])
+            let (v, score, diagonal) = (updated.row(index), result.row(index), factor.comparedDiagonal[column])
             for lane in 0..<result.columns { score[lane] = v[lane].magnitude * diagonal }
         }
         return result

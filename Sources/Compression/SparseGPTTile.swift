@@ -16,7 +16,7 @@ public final class SparseGPTTile: PruningTile, @unchecked Sendable {
     public var comparisons: [Range<Int>] { pruning.comparisons(columns: tile.columns) }
 
     /// - Parameters:
-    ///   - weights: [rows, columns]. Columns whose input was always zero become zero (as published).
+    ///   - weights: [rows, columns]. Those of columns whose input was always zero are ranked by their magnitude, see `FactorOutline.comparedDiagonal`.
     ///   - factor: made without act-order.
     /// - Throws: `CompressionError`
     public init(weights: Matrix<Float>, factor: Factor, pruning: PruningOptions, content: TileContent) throws(CompressionError) {
@@ -25,18 +25,18 @@ public final class SparseGPTTile: PruningTile, @unchecked Sendable {
         try factor.checkOrder(weights)
         self.pruning = pruning
         self.factor = factor
-        tile = try Tile(weights, permutation: nil, deadColumns: factor.deadColumns)
+        tile = try Tile(weights, permutation: nil)
         let r = factor.panel(0..<factor.columns)
         loop = ColumnLoop(
             r: r, weights: tile.weights, errors: Matrix(repeating: 0, tile.columns, tile.lanes),
             narrowedErrors: r.narrowed.map { [tile] _ in Matrix(uninitialized: tile.columns, tile.lanes) })
-        method = SparseGPT(tile, pruning, content)
-        if case .codes(let grids, _, let options) = method.output, !options.hasDynamicGroups { try grids.findAll(tile, factor: factor.outline) }
+        method = SparseGPT(tile, factor.outline, pruning, content)
+        if case .codes(let grids, _, let options) = method.output, !options.hasDynamicGroups { try grids.findAll(tile) }
     }
 
     public func scores(_ columns: Range<Int>) -> Matrix<Float> {
         loop.reach(columns)
-        let scores = loop.scores(columns, loop.updatedWeights(columns))
+        let scores = loop.scores(columns, loop.updatedWeights(columns), factor.outline)
         lastScores = scores
         return scores.columns(0..<rows)
     }

@@ -4,7 +4,7 @@ internal import CKernels
 import LinearAlgebra
 
 struct Tile {
-    /// [columns, lanes]; dead columns and the padding are zero.
+    /// [columns, lanes]; the padding is zero.
     let weights: Matrix<Float>
     /// Position in the order of quantization -> column; nil when they are the same.
     let permutation: [Int]?
@@ -17,7 +17,7 @@ struct Tile {
     var lanes: Int { weights.columns }
 
     /// - Parameter original: [rows, columns]
-    init(_ original: Matrix<Float>, permutation: [Int]?, deadColumns: [Int]) throws(CompressionError) {
+    init(_ original: Matrix<Float>, permutation: [Int]?) throws(CompressionError) {
         for row in 0..<original.rows {
             guard !cleave_max_magnitude_f32(original.row(row), original.columns).isFinite else { continue }
             let values = UnsafeBufferPointer(start: original.row(row), count: original.columns)
@@ -34,7 +34,6 @@ struct Tile {
                 for column in columns { target[positions[column] * lanes] = values[column] }
             }
         }
-        for column in deadColumns { weights.row(positions[column]).update(repeating: 0, count: lanes) }
     }
 
     /// Codes or values of the real rows in the original order of columns: [columns, lanes] -> [rows, columns].

@@ -14,21 +14,19 @@ enum PackedLayouts {
         var rowStride, columnStride: Int
     }
 
-    /// Rows of the left operand that the layout is asked for; oneDNN chooses the same for any number.
-    private static let leftRows: dnnl_dim_t = 1024
-    private static let layouts = Mutex<[Shape: dnnl_memory_desc_t]>([:])
+    /// Rows of the left operand that the layout is asked for: a product of any number of rows reads the layout that is best for so many.
+    private static let leftRows = 1024
+    private static let layouts = Mutex<[Shape: OperandLayout]>([:])
     private static let packings = Mutex<[Source: PackingPrimitive]>([:])
 
     /// The layout of W for x W^T, W: [rows, columns].
-    static func layout(rows: Int, columns: Int) -> dnnl_memory_desc_t {
+    static func layout(rows: Int, columns: Int) -> OperandLayout {
         layouts.withLock { known in
             if let found = known[Shape(rows: rows, columns: columns)] { return found }
-            let (n, k) = (dnnl_dim_t(rows), dnnl_dim_t(columns))
-            var (a, b, c) = (dnnl_memory_desc_t(), dnnl_memory_desc_t(), dnnl_memory_desc_t())
-            check(dnnl_memory_desc_init_by_strides(&a, 2, [leftRows, k], dnnl_bf16, [k, 1]), "operand a")
-            check(dnnl_memory_desc_init_by_tag(&b, 2, [k, n], dnnl_bf16, dnnl_format_tag_any), "operand b")
-            check(dnnl_memory_desc_init_by_strides(&c, 2, [leftRows, n], dnnl_f32, [n, 1]), "result")
-            let layout = ProductDescription(&a, &b, &c).operand(dnnl_query_weights_md)
+            let a = OperandLayout(rows: leftRows, columns: columns, dnnl_bf16, rowStride: columns, columnStride: 1)
+            let b = OperandLayout(ofAnyOrder: columns, rows, dnnl_bf16)
+            let c = OperandLayout(rows: leftRows, columns: rows, dnnl_f32, rowStride: rows, columnStride: 1)
+            let layout = PrimitiveDescription(product: a, b, into: c).layout(of: dnnl_query_weights_md)
             known[Shape(rows: rows, columns: columns)] = layout
             return layout
         }
@@ -41,9 +39,7 @@ enum PackedLayouts {
             let source = Source(shape: Shape(rows: rows, columns: columns), rowStride: rowStride, columnStride: columnStride)
             if let found = known[source] { return found }
             // The product reads W transposed: [columns, rows].
-            var plain = dnnl_memory_desc_t()
-            let strides = [dnnl_dim_t(columnStride), dnnl_dim_t(rowStride)]
-            check(dnnl_memory_desc_init_by_strides(&plain, 2, [dnnl_dim_t(columns), dnnl_dim_t(rows)], dnnl_bf16, strides), "matrix to pack")
+            let plain = OperandLayout(rows: columns, columns: rows, dnnl_bf16, rowStride: columnStride, columnStride: rowStride)
             let made = PackingPrimitive(plain, layout)
             known[source] = made
             return made
@@ -51,26 +47,17 @@ enum PackedLayouts {
     }
 }
 
-/// Generated code that copies elements from one layout into another of the same shape. Several threads may execute it at once: it needs no scratchpad.
-final class PackingPrimitive: @unchecked Sendable {
-    private let primitive: OpaquePointer
-    private let source, target: dnnl_memory_desc_t
+/// Generated code that copies elements from one layout into another of the same shape.
+final class PackingPrimitive: Sendable {
+    private let primitive: Primitive
+    private let source, target: OperandLayout
 
-    init(_ source: dnnl_memory_desc_t, _ target: dnnl_memory_desc_t) {
-        Threads.confineLibraries()
+    init(_ source: OperandLayout, _ target: OperandLayout) {
         (self.source, self.target) = (source, target)
-        var (from, to) = (source, target)
-        var description: dnnl_primitive_desc_t?
-        check(dnnl_reorder_primitive_desc_create(&description, &from, OneDNN.engine, &to, OneDNN.engine, nil), "packing")
-        defer { dnnl_primitive_desc_destroy(description) }
-        var created: dnnl_primitive_t?
-        check(dnnl_primitive_create(&created, description), "packing")
-        primitive = created!
+        primitive = Primitive(PrimitiveDescription(copy: source, into: target))
     }
 
-    deinit { dnnl_primitive_destroy(primitive) }
-
     func execute(_ plain: UnsafeMutableRawPointer, _ packed: UnsafeMutableRawPointer) {
-        OneDNN.execute(primitive, [(source, plain, DNNL_ARG_FROM), (target, packed, DNNL_ARG_TO)])
+        primitive.execute([(source, plain, DNNL_ARG_FROM), (target, packed, DNNL_ARG_TO)])
     }
 }

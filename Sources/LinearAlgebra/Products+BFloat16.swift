@@ -14,6 +14,7 @@ extension BFloat16 {
 public func multiply(
     _ a: Matrix<BFloat16>, _ b: Matrix<BFloat16>, transposeA: Bool = false, transposeB: Bool = false, into c: Matrix<Float>
 ) {
+    guard a.count > 0, BFloat16.isAccelerated else { return multiplyWidened(a, b, transposeA, transposeB, c) }
     multiplyBFloat16(a, b, transposeA, transposeB, c, resultType: dnnl_f32)
 }
 
@@ -21,6 +22,7 @@ public func multiply(
 public func multiply(
     _ a: Matrix<BFloat16>, _ b: Matrix<BFloat16>, transposeA: Bool = false, transposeB: Bool = false, into c: Matrix<BFloat16>
 ) {
+    guard a.count > 0, BFloat16.isAccelerated else { return multiplyWidened(a, b, transposeA, transposeB, c) }
     multiplyBFloat16(a, b, transposeA, transposeB, c, resultType: dnnl_bf16)
 }
 
@@ -29,8 +31,24 @@ private func multiplyBFloat16<C>(
 ) {
     let (m, n, k) = productShape(a, b, transposeA, transposeB, c)
     guard m > 0, n > 0 else { return }
+    guard min(m, n, k) > 1 || a.hasNoGaps && b.hasNoGaps && c.hasNoGaps else {
+        return c.assigningVectors { multiplyBFloat16(a.copy(), b.copy(), transposeA, transposeB, $0, resultType: resultType) }
+    }
     let shape = ProductShape(
         m: m, n: n, k: k, strideA: a.stride, strideB: b.stride, strideC: c.stride, transposeA: transposeA, transposeB: transposeB,
         resultType: resultType.rawValue)
     ProductCache.primitive(shape).execute(a.base, b.base, c.base)
+}
+
+extension Matrix {
+    /// Whether rows follow each other.
+    var hasNoGaps: Bool { stride == columns }
+
+    /// Takes in a product of which an extent is 1, computed in memory without gaps: versions 3 of oneDNN take the strides of such an extent for those of
+    /// an operand without gaps (github.com/uxlfoundation/oneDNN, pull requests 2851, 5158 and 5490), and read or write beside it.
+    func assigningVectors(_ product: (Matrix) -> Void) {
+        let result = Matrix(uninitialized: rows, columns)
+        product(result)
+        assign(result)
+    }
 }

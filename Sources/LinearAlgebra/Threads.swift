@@ -6,6 +6,9 @@ internal import Synchronization
 
 /// The threads of this process.
 public enum Threads {
+    /// More than any machine has cores.
+    public static let most = 1 << 12
+
     private static let chosen = Atomic<Int>(1)
     private static let blasIsConfined: Void = openblas_set_num_threads(1)
 

@@ -25,6 +25,8 @@ public struct Measurement {
         try measureDisk(directory, &rates)
         var nodes = [try world.splitByNode().isCoordinator ? 1 : 0]
         try world.allReduceSum(&nodes)
-        return MachineProfile(processor: Platform.processor, ranks: world.size, hosts: nodes[0], threads: Threads.count, rates: rates)
+        return MachineProfile(
+            processor: Platform.processor, ranks: world.size, hosts: nodes[0], threads: Threads.count, multipliesBFloat16: BFloat16.isAccelerated,
+            rates: rates)
     }
 }

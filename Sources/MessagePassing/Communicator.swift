@@ -29,9 +29,21 @@ public final class Communicator: Sendable {
         self.size = Int(size)
     }
 
+    /// A group of this process alone: it sends nothing, so MPI need not have been started.
+    private init(sent: Counter) {
+        handle = CMPI_COMM_WORLD()
+        self.sent = sent
+        pieceElements = 1 << 28
+        (rank, size) = (0, 1)
+    }
+
+    /// The world of a process that does its work without MPI.
+    public static func alone() -> Communicator { Communicator(sent: Counter()) }
+
     /// The same group with messages in pieces of so many elements: cutting can then be tested on small messages.
     package func cutting(every pieceElements: Int) throws(MPIError) -> Communicator {
         precondition(pieceElements > 0 && pieceElements <= Int(Int32.max), "pieces of \(pieceElements) elements")
+        guard size > 1 else { return .alone() }
         return try Communicator(handle, pieceElements: pieceElements)
     }
 
@@ -43,11 +55,13 @@ public final class Communicator: Sendable {
     public var bytesSent: Int { sent.bytes.load(ordering: .relaxed) }
 
     public func barrier() throws(MPIError) {
+        guard size > 1 else { return }
         try check("MPI_Barrier", MPI_Barrier(handle))
     }
 
     /// The ranks that share memory with this one.
     public func splitByNode() throws(MPIError) -> Communicator {
+        guard size > 1 else { return .alone() }
         var code: Int32 = 0
         let node: MPI_Comm = CMPI_split_by_node(handle, &code)
         try check("MPI_Comm_split_type", code)
@@ -56,6 +70,7 @@ public final class Communicator: Sendable {
 
     /// The ranks with the same `part` as this one, in the order of this group.
     public func split(part: Int) throws(MPIError) -> Communicator {
+        guard size > 1 else { return Communicator(sent: sent) }
         var code: Int32 = 0
         let group: MPI_Comm = CMPI_split(handle, Int32(part), &code)
         try check("MPI_Comm_split", code)

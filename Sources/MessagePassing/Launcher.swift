@@ -16,6 +16,11 @@ public struct Launcher: Sendable, Equatable {
     private static let sizes = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"]
     private static let ranks = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"]
 
+    /// By what a launcher connects its processes. Open MPI's and `srun --mpi=pmix` speak PMIx, which Open MPI understands, and MPICH where it was built so;
+    /// MPICH's and `srun --mpi=pmi2` speak PMI, which MPICH understands, and Open MPI 4 where it was built for Slurm's.
+    private static let connections = ["Open MPI": ["PMIX_NAMESPACE", "PMI_FD"], "MPICH": ["PMI_FD", "PMI_PORT", "PMI_RANK", "PMIX_NAMESPACE"]]
+    private let speaks: Set<String>
+
     public static let current = Launcher(environment: ProcessInfo.processInfo.environment)
 
     public init(environment: [String: String]) {
@@ -24,6 +29,7 @@ public struct Launcher: Sendable, Equatable {
         }
         let (rank, size) = (first(Self.ranks), first(Self.sizes))
         self.rank = rank?.value ?? 0
+        speaks = Set(Self.connections.filter { $0.value.contains { environment[$0] != nil } }.keys)
         // PMIx names no size; a rank above 0 is not alone.
         if size == nil, let rank, rank.name == "PMIX_RANK", rank.value > 0 {
             (self.size, source) = (rank.value + 1, rank.name)
@@ -31,6 +37,12 @@ public struct Launcher: Sendable, Equatable {
             (self.size, source) = (size?.value, size?.name)
         }
     }
+
+    /// Whether MPI has other processes to find: they were started together, by a launcher that speaks to this library.
+    public func connects(to library: String) -> Bool { size != 1 && speaks.contains(library) }
+
+    /// Whether the processes are tasks of a Slurm step that no launcher of MPI connects. Each is alone, so the first can do what needs no other.
+    public func isPlainStep(for library: String) -> Bool { source == "SLURM_STEP_NUM_TASKS" && !speaks.contains(library) }
 
     /// Refuses a world of one process where several were started: as many jobs, each of which takes itself for the whole, would write the same output.
     ///

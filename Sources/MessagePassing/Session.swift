@@ -5,12 +5,17 @@ internal import Foundation
 
 /// MPI between `MPI_Init_thread` and `MPI_Finalize`.
 public enum Session {
-    /// Starts MPI and returns the world; the environment of a launcher (mpirun, srun) decides its size.
+    /// Starts MPI and returns the world; the environment of a launcher (mpirun, srun) decides its size. A process that is alone does without MPI, which
+    /// would leave files behind when it ends with an error, and which inside a Slurm step without PMIx ends the process.
     ///
     /// Threads may call MPI one at a time (`MPI_THREAD_SERIALIZED`).
     public static func start() throws(SessionError) -> Communicator {
-        // MPI itself changes the environment of a process that no launcher started.
+        // MPI itself changes the environment.
         let launcher = Launcher.current
+        guard launcher.connects(to: libraryName) else {
+            try launcher.check(worldSize: 1, library: libraryName)
+            return .alone()
+        }
         var provided: Int32 = 0
         guard MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided) == MPI_SUCCESS else { throw .cannotStart }
         guard provided >= Int32(MPI_THREAD_SERIALIZED) else { throw .noThreads }
@@ -28,15 +33,31 @@ public enum Session {
         }
     }
 
+    /// The world of work that every process can do by itself, where no launcher connects it to others: outside of MPI, or as the first task of a Slurm step.
+    ///
+    /// - Returns: nil in the other tasks of such a step, which have nothing to do.
+    public static func startAnywhere() throws(SessionError) -> Communicator? {
+        guard Launcher.current.isPlainStep(for: libraryName) else { return try start() }
+        return Launcher.current.rank == 0 ? .alone() : nil
+    }
+
     /// Finalises MPI; every rank must call it.
     public static func finish() {
-        MPI_Finalize()
+        if isStarted { MPI_Finalize() }
     }
 
     /// Ends the processes of all ranks with an exit code: the only way out for an error that the other ranks do not know of.
     public static func abort(code: Int32) -> Never {
-        MPI_Abort(CMPI_COMM_WORLD(), code)
+        if isStarted { MPI_Abort(CMPI_COMM_WORLD(), code) }
         exit(code)
+    }
+
+    /// Whether MPI runs in this process.
+    static var isStarted: Bool {
+        var (initialized, finalized) = (Int32(0), Int32(0))
+        MPI_Initialized(&initialized)
+        MPI_Finalized(&finalized)
+        return initialized != 0 && finalized == 0
     }
 
     /// The MPI library that this program was built with: "Open MPI" or "MPICH".

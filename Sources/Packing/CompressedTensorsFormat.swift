@@ -68,6 +68,22 @@ public struct CompressedTensorsFormat: WeightFormat {
         }
     }
 
+    /// The linears of a scheme by their names, those of experts by one pattern: transformers takes for all experts the scheme of the target that is a
+    /// pattern with "experts" in it, else that of the first. Where experts have several schemes no pattern tells them apart.
+    private static func targets(_ names: [String], among groups: [[String]]) -> [String] {
+        let experts = names.compactMap(linearOfExpert)
+        guard !experts.isEmpty, groups.count(where: { $0.contains { linearOfExpert($0) != nil } }) == 1 else { return names }
+        let linears = experts.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        return ["re:.*[.]experts[.]\\d+[.](\(linears.joined(separator: "|")))$"] + names.filter { linearOfExpert($0) == nil }
+    }
+
+    /// "gate_proj" of "model.layers.0.mlp.experts.3.gate_proj"; nil of other names.
+    private static func linearOfExpert(_ name: String) -> String? {
+        let parts = name.split(separator: ".")
+        guard parts.count >= 3, parts[parts.count - 3] == "experts", Int(parts[parts.count - 2]) != nil else { return nil }
+        return String(parts[parts.count - 1])
+    }
+
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {
         let ignored = self.ignored(linears, ignored)
         let linears = linears.filter { !$0.holdsValues }
@@ -79,15 +95,15 @@ public struct CompressedTensorsFormat: WeightFormat {
             let arguments = Self.arguments(linear.tiles[0].options)
             let text = arguments.text()
             if let index = placeOfText[text] {
-                groups[index].names.append(linear.name)
+                groups[index].names += [linear.name] + linear.otherNames
             } else {
                 placeOfText[text] = groups.count
-                groups.append((arguments, [linear.name]))
+                groups.append((arguments, [linear.name] + linear.otherNames))
             }
         }
         let configGroups = groups.enumerated().map { index, group in
             // One scheme for all needs no list of names.
-            let targets: JSONValue = groups.count == 1 ? ["Linear"] : .array(group.names.map { .string($0) })
+            let targets: JSONValue = groups.count == 1 ? ["Linear"] : .array(Self.targets(group.names, among: groups.map(\.names)).map { .string($0) })
             return (
                 key: "group_\(index)",
                 value: [

@@ -1,71 +1,36 @@
 // Reading compressed-tensors' `pack-quantized`.
 
 public import Compression
-internal import Foundation
 public import JSON
 public import Safetensors
 
 /// The inverse of `CompressedTensorsFormat`; also reads the deprecated `weight_g_idx` of groups of permuted columns.
 public struct CompressedTensorsReader: WeightReader {
-    private struct Scheme: Sendable {
-        var targets: [String]
-        var bits: Int
-        var symmetric: Bool
-        /// -1: one group a row.
-        var group: Int
-        var isOrdered: Bool
-    }
-
     public let name = "compressed-tensors pack-quantized"
     public let codesSuffix = ".weight_packed"
-    private let schemes: [Scheme]
-    /// Targets that are names of linears -> place in `schemes`.
-    private let schemeOfName: [String: Int]
+    private let configuration: CompressedTensorsConfiguration
 
     /// - Parameter quantization: the `quantization_config` of config.json.
     public init(_ quantization: JSONValue) throws(PackingError) {
-        guard let groups = quantization["config_groups"]?.object else { throw PackingError("`quantization_config` has no `config_groups`") }
-        var schemes: [Scheme] = []
-        // JSON's objects come with their keys sorted.
-        for (name, group) in groups {
-            guard let targets = group["targets"]?.array, let weights = group["weights"], let bits = weights["num_bits"]?.integer,
-                [2, 3, 4, 8].contains(bits), weights["type"]?.string == "int", let symmetric = weights["symmetric"]?.boolean,
-                let strategy = weights["strategy"]?.string, ["group", "channel"].contains(strategy)
-            else { throw PackingError("`config_groups.\(name)` asks for something other than integer weights by group or channel") }
-            var size = -1
-            if strategy == "group" {
-                guard let found = weights["group_size"]?.integer, (1...largestGroup).contains(found) else {
-                    throw PackingError("`config_groups.\(name)` has the strategy `group`, but no `group_size` of at least 1")
-                }
-                size = found
-            }
-            schemes.append(
-                Scheme(
-                    targets: targets.compactMap(\.string), bits: bits, symmetric: symmetric, group: size,
-                    isOrdered: weights["actorder"]?.string != nil))
-        }
-        self.schemes = schemes
-        var places: [String: Int] = [:]
-        for (place, scheme) in schemes.enumerated() {
-            for target in scheme.targets where places[target] == nil { places[target] = place }
-        }
-        schemeOfName = places
+        configuration = try CompressedTensorsConfiguration(quantization)
     }
 
+    /// Whether any linears are in this format.
+    var hasSchemes: Bool { configuration.hasCodes }
+
     public func options(_ linear: String, _ description: (String) -> TensorDescription?) throws(PackingError) -> QuantizationOptions {
-        // A target is a name, a regular expression of names after `re:`, or a class.
-        let named =
-            schemeOfName[linear]
-            ?? schemes.firstIndex { scheme in
-                scheme.targets.contains { $0.hasPrefix("re:") && linear.range(of: "^(?:\($0.dropFirst(3)))", options: .regularExpression) != nil }
-            }
-        guard let place = named ?? schemeOfName["Linear"] else { throw PackingError("config.json names no scheme for the compressed linear \(linear)") }
-        let scheme = schemes[place]
+        let scheme = try configuration.scheme(linear)
         let isPermuted = description(linear + ".weight_g_idx") != nil
+        guard !isPermuted || scheme.order == .group else {
+            throw PackingError(
+                "tensor \(linear).weight_g_idx puts columns into groups, and config.json does not say `actorder: group`; clients would not look at it")
+        }
         return QuantizationOptions(
-            bits: scheme.bits, group: scheme.group, symmetric: scheme.symmetric, actOrder: scheme.isOrdered || isPermuted,
-            staticGroups: scheme.isOrdered && !isPermuted, scaleType: try scaleType(linear + ".weight_scale", description))
+            bits: scheme.bits, group: scheme.group, symmetric: scheme.symmetric, actOrder: scheme.order != .natural,
+            staticGroups: scheme.order != .natural && !isPermuted, scaleType: try scaleType(linear + ".weight_scale", description))
     }
+
+    public func expectsCodes(_ linear: String) -> Bool { configuration.compresses(linear) }
 
     public func parts(_ shape: LinearShape, _ options: QuantizationOptions) -> [PackedPart] {
         let groups = options.groupCount(columns: shape.columns)

@@ -2,7 +2,7 @@
 
 public import JSON
 public import Safetensors
-internal import LinearAlgebra
+public import LinearAlgebra
 
 /// Per linear: weight, as the source stores it.
 public struct DenseFormat: WeightFormat {
@@ -39,7 +39,7 @@ public struct DenseFormat: WeightFormat {
 }
 
 /// Writes the elements of a contiguous matrix in a checkpoint's type.
-func writeNumbers(_ numbers: Matrix<Float>, as type: ElementType, to sink: TensorSink) throws {
+public func writeNumbers(_ numbers: Matrix<Float>, as type: ElementType, to sink: TensorSink) throws {
     switch type {
     case .f32:
         try numbers.withBytes { try sink(UnsafeRawBufferPointer($0)) }

@@ -35,6 +35,6 @@ extension EncodedTile {
         return QuantizedTile(
             codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
             groupOfColumn: groups.isEmpty ? nil : groups, loss: Array(losses[..<layout.rows]),
-            energy: Array(losses[layout.rows...].prefix { !$0.isNaN }))
+            energy: Array(losses[layout.rows...].prefix { !$0.isNaN }), clampedScales: clampedScales ?? 0)
     }
 }

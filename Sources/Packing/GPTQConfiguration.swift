@@ -32,10 +32,10 @@ struct GPTQConfiguration: Sendable {
         }
     }
 
-    private let base: Settings
+    let base: Settings
     /// By the name that a pattern stands for; nil: not compressed.
-    private let exact: [String: Settings?]
-    private let patterns: [(pattern: String, settings: Settings?)]
+    let exact: [String: Settings?]
+    let patterns: [(pattern: String, settings: Settings?)]
 }
 
 // MARK: - Writing
@@ -58,10 +58,11 @@ extension GPTQConfiguration {
             ("pack_dtype", "int32"), ("meta", ["quantizer": ["cleave"], "act_group_aware": .boolean(base.isOrdered)]),
         ]
         // Linears inside blocks that keep their weights; heads and embeddings are never taken for compressed.
-        let kept = ignored.filter { relativeName($0) != nil }
+        let kept = ignored.filter { !$0.hasPrefix("re:") && relativeName($0) != nil }
         let others = zip(linears, settings).filter { $0.1 != base }
+        let patterns = ignored.compactMap { $0.hasPrefix("re:") ? "-:" + $0.dropFirst(3) : nil }
         let dynamic =
-            kept.map { (key: "-:" + exactPattern($0), value: [:] as JSONValue) }
+            patterns.map { (key: $0, value: [:] as JSONValue) } + kept.map { (key: "-:" + exactPattern($0), value: [:] as JSONValue) }
             + others.map { (key: "+:" + exactPattern($0.0.name), value: override($0.1, base)) }
         if !dynamic.isEmpty { entries.append(("dynamic", .object(dynamic))) }
         if !kept.isEmpty, let inner = modulesInEveryBlock(linears.map(\.name), kept: kept) {
@@ -80,7 +81,7 @@ extension GPTQConfiguration {
     }
 
     /// `^model\.layers\.0\.mlp\.down_proj$`
-    private static func exactPattern(_ name: String) -> String { "^" + name.replacingOccurrences(of: ".", with: "\\.") + "$" }
+    static func exactPattern(_ name: String) -> String { "^" + name.replacingOccurrences(of: ".", with: "\\.") + "$" }
 
     /// A linear's name inside its block: what follows the first number.
     private static func relativeName(_ name: String) -> String? {
@@ -95,62 +96,5 @@ extension GPTQConfiguration {
         var seen = Set<String>()
         for name in names.compactMap(relativeName) where seen.insert(name).inserted { inner.append(name) }
         return seen.isDisjoint(with: kept.compactMap(relativeName)) ? inner : nil
-    }
-}
-
-// MARK: - Reading
-
-extension GPTQConfiguration {
-    init(_ quantization: JSONValue) throws(PackingError) {
-        guard quantization["bits"] != nil else { throw PackingError("`quantization_config` has no `bits`") }
-        let isOrdered = quantization["meta"]?["act_group_aware"]?.boolean ?? false
-        let start = Settings(QuantizationOptions(bits: 4, group: 128, symmetric: true))
-        let base = try Self.settings(quantization, base: start, isOrdered: isOrdered, place: "quantization_config")
-        var exact: [String: Settings?] = [:]
-        var patterns: [(pattern: String, settings: Settings?)] = []
-        for (key, value) in quantization["dynamic"]?.object ?? [] {
-            let isKept = key.hasPrefix("-:")
-            let pattern = String(isKept || key.hasPrefix("+:") ? key.dropFirst(2) : key[...])
-            let settings: Settings? =
-                isKept
-                ? nil
-                : try Self.settings(value, base: base, isOrdered: value["act_group_aware"]?.boolean ?? base.isOrdered, place: "dynamic.\(key)")
-            if let name = Self.literal(pattern) { exact[name] = .some(settings) } else { patterns.append((pattern: pattern, settings: settings)) }
-        }
-        self.base = base
-        self.exact = exact
-        self.patterns = patterns
-    }
-
-    private static func settings(_ value: JSONValue, base: Settings, isOrdered: Bool, place: String) throws(PackingError) -> Settings {
-        let bits = value["bits"].map { $0.integer ?? 0 } ?? base.bits
-        guard [2, 3, 4, 8].contains(bits) else { throw PackingError("`\(place)` asks for other codes than those of 2, 3, 4 or 8 bits") }
-        let group = value["group_size"].map { $0.integer ?? 0 } ?? base.group
-        guard group == -1 || (1...largestGroup).contains(group) else { throw PackingError("`\(place)` has a `group_size` that is neither -1 nor at least 1") }
-        let isPermuted = (value["desc_act"]?.boolean ?? base.isPermuted) && group > 0
-        var settings = base
-        settings.bits = bits
-        settings.group = group
-        settings.symmetric = value["sym"]?.boolean ?? base.symmetric
-        settings.isPermuted = isPermuted
-        settings.isOrdered = isOrdered && group > 0 && !isPermuted
-        return settings
-    }
-
-    /// The name that a pattern such as `exactPattern` makes stands for; nil for other patterns.
-    private static func literal(_ pattern: String) -> String? {
-        guard pattern.hasPrefix("^"), pattern.hasSuffix("$") else { return nil }
-        let name = pattern.dropFirst().dropLast().replacingOccurrences(of: "\\.", with: ".")
-        return exactPattern(name) == pattern && name.allSatisfy { $0.isLetter || $0.isNumber || "._-".contains($0) } ? name : nil
-    }
-
-    /// - Throws: when two patterns say different things: which one comes first is not told by JSON.
-    func settings(_ linear: String) throws(PackingError) -> Settings {
-        var found: [Settings?] = exact[linear].map { [$0] } ?? []
-        found += patterns.filter { linear.range(of: "^(?:\($0.pattern))", options: .regularExpression) != nil }.map(\.settings)
-        guard let first = found.first else { return base }
-        guard found.allSatisfy({ $0 == first }) else { throw PackingError("patterns of `dynamic` say different things of \(linear)") }
-        guard let first else { throw PackingError("`dynamic` says that \(linear) is not compressed, but its codes are there") }
-        return first
     }
 }

@@ -48,6 +48,7 @@ public struct EncodedTile: Sendable {
             BitStream.pack(tile.codes.row(row), count: layout.columns, bits: options.bits, into: words + row * layout.wordsPerRow)
         }
         copy(tile.scales, to: pointer(layout.scales, Float.self))
+        pointer(layout.clampedScales, Int.self).pointee = tile.clampedScales
         if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
         if !layout.groupOfColumn.isEmpty {
             // A tile that was rounded to nearest has groups of neighbouring columns.
@@ -110,6 +111,12 @@ public struct EncodedTile: Sendable {
     public var zeroCount: Int? {
         guard !layout.zeroCount.isEmpty else { return nil }
         return withExtendedLifetime(bytes) { min(max(pointer(layout.zeroCount, Int.self).pointee, 0), layout.rows * layout.columns) }
+    }
+
+    /// Scales that were clamped to the normal numbers of their type; nil for values. Bytes that came from a file may say more than there are.
+    public var clampedScales: Int? {
+        guard !layout.clampedScales.isEmpty else { return nil }
+        return withExtendedLifetime(bytes) { min(max(pointer(layout.clampedScales, Int.self).pointee, 0), layout.rows * layout.groups) }
     }
 
     /// Whether every column belongs to a group that the tile has; bytes that came from a file may say otherwise.

@@ -52,8 +52,10 @@ public struct TileLayout: Sendable, Equatable {
     public var groupOfColumn: Range<Int> { after(zeros, !holdsValues && options.hasPermutedGroups ? columns * 4 : 0) }
     /// Loss and energy of each row.
     public var losses: Range<Int> { after(groupOfColumn, rows * 2 * MemoryLayout<Double>.size) }
+    /// The number of scales that were clamped to their type; empty for values.
+    public var clampedScales: Range<Int> { after(losses, holdsValues ? 0 : MemoryLayout<Int>.size) }
     /// Of the comparisons that go through all rows of the linear: with them any tile can be solved again by itself.
-    public var thresholds: Range<Int> { after(losses, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
+    public var thresholds: Range<Int> { after(clampedScales, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
     /// The number of weights that are zero; empty unless the tile was pruned.
     public var zeroCount: Range<Int> { after(thresholds, pruning == nil ? 0 : MemoryLayout<Int>.size) }
     public var byteCount: Int { zeroCount.upperBound }

@@ -8,6 +8,8 @@ public import Safetensors
 public struct PackedLinear: Sendable {
     /// Tensor name without `.weight`.
     public let name: String
+    /// Other names that clients have for it, in config.json beside its own.
+    public let otherNames: [String]
     /// The type of the weight in the source checkpoint: dequantized weights are stored in it, and scales where the format has no type of its own.
     public let sourceType: ElementType
     /// True when the source stores [columns, rows] (GPT-2's Conv1D).
@@ -15,9 +17,10 @@ public struct PackedLinear: Sendable {
     /// Its tiles in the order of their rows.
     public let tiles: [TileLayout]
 
-    public init(name: String, sourceType: ElementType, isTransposed: Bool, tiles: [TileLayout]) {
+    public init(name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, tiles: [TileLayout]) {
         precondition(!tiles.isEmpty, "\(name) has no tiles")
         self.name = name
+        self.otherNames = otherNames
         self.sourceType = sourceType
         self.isTransposed = isTransposed
         self.tiles = tiles
@@ -54,7 +57,7 @@ public protocol WeightFormat: Sendable {
     ///
     /// - Parameters:
     ///   - linears: the compressed linears.
-    ///   - ignored: names of the modules that clients would otherwise take for compressed.
+    ///   - ignored: names of the modules that clients would otherwise take for compressed; after `re:` a pattern of such names.
     func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue?
 
     /// Other files beside config.json in which clients look for the same.
@@ -69,6 +72,6 @@ extension WeightFormat {
     /// `ignored` with the linears that hold values, of which the caller may have named some in their place.
     func ignored(_ linears: [PackedLinear], _ ignored: [String]) -> [String] {
         let known = Set(ignored)
-        return linears.filter { $0.holdsValues && !known.contains($0.name) }.map(\.name) + ignored
+        return linears.filter { $0.holdsValues && !known.contains($0.name) }.flatMap { [$0.name] + $0.otherNames } + ignored
     }
 }

@@ -1,7 +1,6 @@
 // What reading every on-disk format does: says how a linear is compressed, which tensors it has, and makes tiles of their bytes.
 
 public import Compression
-public import JSON
 public import Safetensors
 
 /// Where tensors' bytes come from.
@@ -55,6 +54,9 @@ public protocol WeightReader: Sendable {
     /// - Throws: `PackingError` when config.json does not say, or says two things.
     func options(_ linear: String, _ description: (String) -> TensorDescription?) throws(PackingError) -> QuantizationOptions
 
+    /// Whether clients look for codes of this linear, so that they would not find its plain weight.
+    func expectsCodes(_ linear: String) -> Bool
+
     /// The tensors of a linear.
     func parts(_ shape: LinearShape, _ options: QuantizationOptions) -> [PackedPart]
 
@@ -68,6 +70,9 @@ public protocol WeightReader: Sendable {
 extension WeightReader {
     /// Types in which scales are read.
     static var scaleTypes: [ElementType] { [.f16, .bf16, .f32] }
+
+    /// Most formats' clients go by the tensors that are there.
+    public func expectsCodes(_ linear: String) -> Bool { false }
 
     /// Checks types and shapes of a linear's tensors.
     public func check(
@@ -106,23 +111,5 @@ public struct PackingError: Error, CustomStringConvertible {
 
     init(_ description: String) {
         self.description = description
-    }
-}
-
-/// The reader of what a config.json describes.
-///
-/// - Parameter quantization: the object `quantization_config`.
-/// - Throws: `PackingError` for a format that is not known, and for settings that no reader takes.
-public func weightReader(_ quantization: JSONValue) throws(PackingError) -> any WeightReader {
-    let method = quantization["quant_method"]?.string ?? "?"
-    let format = (quantization["checkpoint_format"] ?? quantization["format"])?.string
-    switch (method, format) {
-    case ("compressed-tensors", "pack-quantized"): return try CompressedTensorsReader(quantization)
-    case ("gptq", nil), ("gptq", "gptq"): return try GPTQReader(quantization, zeroPoints: .lessOne)
-    case ("gptq", "gptq_v2"): return try GPTQReader(quantization, zeroPoints: .plain)
-    case ("gptq", "marlin"), ("marlin", _): return try MarlinReader(quantization)
-    default:
-        throw PackingError(
-            "quantization method `\(method)` in format `\(format ?? "?")` cannot be read; known: compressed-tensors pack-quantized, gptq, gptq_v2, marlin")
     }
 }

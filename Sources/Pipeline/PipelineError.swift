@@ -1,7 +1,10 @@
 // What can go wrong in a run, with the exit code it ends with.
 
-internal import MessagePassing
+internal import Compression
+internal import Foundation
 internal import Glibc
+internal import LinearAlgebra
+internal import MessagePassing
 internal import Packing
 internal import Recipes
 internal import Safetensors
@@ -38,11 +41,14 @@ public func exitCode(for error: any Error) -> Int32 {
     case let error as PipelineError: error.kind.rawValue
     case let error as AgreedFailure: error.exitCode
     case let error as SafetensorsError: error.exitCode
-    case let error as TokenizerError where error.isMissingFile: EX_NOINPUT
     case let error as SessionError: error.exitCode
-    case is MPIError: EX_OSERR
+    case is MPIError, is AddressSpaceShortage: EX_OSERR
     case is TensorParallelError: EX_USAGE
-    case is PackingError, is RecipeError, is PlanError, is MemoryShortage, is ProfileError, is ArchitectureError, is TokenizerError: EX_DATAERR
+    case is PackingError, is RecipeError, is PlanError, is MemoryShortage, is ProfileError, is ArchitectureError, is TokenizerError, is RotationError:
+        EX_DATAERR
+    // What the user's files and settings lead to further on; a repetition would end alike.
+    case is ForwardError, is PatternError, is CompressionError, is DecodingError: EX_DATAERR
+    case is CocoaError: EX_IOERR
     default: EX_SOFTWARE
     }
 }
@@ -50,11 +56,12 @@ public func exitCode(for error: any Error) -> Int32 {
 extension SafetensorsError {
     fileprivate var exitCode: Int32 {
         switch kind {
-        case .missing: EX_NOINPUT
+        case .missing, .notPermitted: EX_NOINPUT
         case .malformed, .unknownTensor: EX_DATAERR
         case .invalidRequest: EX_SOFTWARE
         case .diskFull, .notWritable: EX_CANTCREAT
         case .notReadable: EX_IOERR
+        case .noMemory: EX_OSERR
         }
     }
 }

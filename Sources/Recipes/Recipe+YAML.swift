@@ -28,14 +28,15 @@ extension Recipe {
             root, file: file, path: "",
             keys: [
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
-                "memory_per_rank", "weights", "max_fallbacks",
-            ])
+                "memory_per_rank", "weights", "experts", "rotate",
+            ] + DeviationLimits.keys)
         let base =
             try top.mapping("compress", keys: TreatmentSettings.keys).map { mapping throws(RecipeError) in
                 try TreatmentSettings(mapping, base: TreatmentSettings())
             } ?? TreatmentSettings()
         self.model = if let model { model } else { try top.required("model") }
         self.output = if let output { output } else { try top.required("output") }
+        rotation = try WeightRotation(top, "rotate", group: base.group)
         propagation = try top.choice("propagation") ?? .stage
         compute = try top.choice("compute") ?? .bf16
         rules = try Self.rules(top, base: base)
@@ -45,7 +46,8 @@ extension Recipe {
         maxShardSize = try top.byteCount("max_shard_size") ?? 5_000_000_000
         memoryPerRank = try top.byteCount("memory_per_rank")
         weights = try top.choice("weights") ?? .mapped
-        maxFallbacks = try top.integer("max_fallbacks", in: 0...Int.max) ?? 0
+        limits = try DeviationLimits(top)
+        experts = try top.mapping("experts", keys: ExpertSettings.keys).map(ExpertSettings.init) ?? ExpertSettings()
         calibration = try top.mapping("calibration", keys: Calibration.keys).map(Calibration.init)
         evaluation = try top.mapping("evaluation", keys: Evaluation.keys).map(Evaluation.init)
         guard calibration != nil || !rules.contains(where: { $0.treatment.method.needsHessian }) else {
@@ -87,7 +89,10 @@ extension Recipe {
 }
 
 extension TreatmentSettings {
-    static let keys = ["method", "bits", "group", "symmetric", "act_order", "static_groups", "grid", "damping", "max_damping", "sparsity", "mask_block"]
+    static let keys = [
+        "method", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping", "sparsity",
+        "mask_block",
+    ]
 
     /// The settings of a mapping; what it leaves out is taken from `base`.
     init(_ mapping: YAMLMapping, base: TreatmentSettings) throws(RecipeError) {
@@ -96,6 +101,7 @@ extension TreatmentSettings {
         bits = try mapping.integer("bits", of: [2, 3, 4, 8]) ?? base.bits
         group = try mapping.integer("group", of: [-1, 16, 32, 64, 128]) ?? base.group
         symmetric = try mapping.boolean("symmetric") ?? base.symmetric
+        scales = try mapping.choice("scales") ?? base.scales
         actOrder = try mapping.choice("act_order") ?? base.actOrder
         staticGroups = try mapping.boolean("static_groups") ?? base.staticGroups
         grid = try mapping.choice("grid") ?? base.grid
@@ -105,23 +111,6 @@ extension TreatmentSettings {
         let inheritsPruning = try mapping.choice("method", Method.self)?.prunes ?? true
         sparsity = try mapping.sparsity("sparsity") ?? (inheritsPruning ? base.sparsity : nil)
         maskBlock = try mapping.integer("mask_block", of: [32, 64, 128, 256, 512]) ?? (inheritsPruning ? base.maskBlock : nil)
-    }
-}
-
-extension Calibration {
-    static let keys = ["source", "sequences", "length", "skip", "sampling", "seed", "batch"]
-    /// Of sequences, and of tokens of a sequence; far beyond use, and small enough that no product of them overflows.
-    static let most = 1 << 24
-
-    init(_ mapping: YAMLMapping) throws(RecipeError) {
-        source = try mapping.required("source")
-        sequences = try mapping.integer("sequences", in: 1...Self.most) ?? 128
-        length = try mapping.integer("length", in: 2...Self.most) ?? 2048
-        skip = try mapping.integer("skip", in: 0...Self.most) ?? 0
-        sampling = try mapping.choice("sampling")
-        seed = UInt64(try mapping.integer("seed", in: 0...Int.max) ?? 0)
-        batch = try mapping.integer("batch", in: 1...Self.most)
-        guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
     }
 }
 

@@ -13,6 +13,8 @@ public struct Recipe: Sendable, Equatable {
     public var calibration: Calibration?
     /// A text on which source and result are compared at the end; nil: no evaluation.
     public var evaluation: Evaluation?
+    /// How the weights are rotated before they are compressed; nil: not.
+    public var rotation: WeightRotation?
     public var propagation: Propagation
     public var compute: Compute
     /// First match wins.
@@ -26,37 +28,8 @@ public struct Recipe: Sendable, Equatable {
     public var memoryPerRank: Int?
     /// How weights are read. Never changes the result.
     public var weights: WeightReading
-    /// Linears that may fall back to rounding to nearest before the run fails.
-    public var maxFallbacks: Int
-}
-
-/// The calibration text and how it is cut.
-public struct Calibration: Sendable, Equatable {
-    /// .txt, .jsonl (field `text`), or ids: .npy or safetensors (one tensor), int32 or int64, 1-D.
-    public var source: String
-    /// Number of sequences.
-    public var sequences: Int
-    /// Tokens of a sequence.
-    public var length: Int
-    /// Sequences to pass over first, when ids are taken in order.
-    public var skip: Int
-    /// nil: `random` for a text, `consecutive` for ids.
-    public var sampling: Sampling?
-    public var seed: UInt64
-    /// Sequences of a batch; nil lets the plan choose.
-    public var batch: Int?
-
-    public var tokens: Int { sequences * length }
-
-    package init(source: String, sequences: Int, length: Int, skip: Int, sampling: Sampling?, seed: UInt64, batch: Int?) {
-        self.source = source
-        self.sequences = sequences
-        self.length = length
-        self.skip = skip
-        self.sampling = sampling
-        self.seed = seed
-        self.batch = batch
-    }
+    public var limits: DeviationLimits
+    public var experts: ExpertSettings
 }
 
 /// A text whose perplexity is measured.
@@ -77,14 +50,6 @@ public struct Evaluation: Sendable, Equatable {
     }
 }
 
-/// Where sequences begin in the ids of a text.
-public enum Sampling: String, Sendable, CaseIterable {
-    /// One after the other from the start.
-    case consecutive
-    /// At places drawn with the seed, without overlap.
-    case random
-}
-
 /// What the Hessians of later linears see.
 public enum Propagation: String, Sendable, CaseIterable {
     /// Compressed predecessors, inside the block too.
@@ -93,22 +58,6 @@ public enum Propagation: String, Sendable, CaseIterable {
     case block
     /// Dense weights everywhere.
     case none
-}
-
-/// How a linear is compressed.
-public enum Method: String, Sendable, Codable, CaseIterable {
-    case gptq
-    /// Rounding to nearest.
-    case rtn
-    case sparsegpt
-    /// Pruning by magnitude.
-    case magnitude
-    case wanda
-
-    public var needsHessian: Bool { [.gptq, .sparsegpt, .wanda].contains(self) }
-
-    /// Whether weights become zero.
-    public var prunes: Bool { [.sparsegpt, .magnitude, .wanda].contains(self) }
 }
 
 /// The format of the result.

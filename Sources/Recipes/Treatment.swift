@@ -12,14 +12,23 @@ public enum ActOrder: String, Sendable, Codable, CaseIterable {
     case groups
 }
 
+/// Which signs the scales of symmetric grids may have.
+public enum ScaleSigns: String, Sendable, Codable, CaseIterable {
+    /// Negative where a group's weights reach farther on the positive side, so that the grid's longer side lies there.
+    case signed
+    case positive
+}
+
 /// One method with its settings.
-public struct Treatment: Sendable, Equatable, Codable {
+public struct Treatment: Sendable, Hashable, Codable {
     public var method: Method
     /// nil: weights that are kept are not quantized, and group, grid and symmetry mean nothing.
     public var bits: Int?
     /// Columns of a group; -1: the whole row.
     public var group: Int
     public var symmetric: Bool
+    /// Of symmetric grids; others have positive ones.
+    public var scales: ScaleSigns
     public var actOrder: ActOrder
     public var staticGroups: Bool
     public var grid: Grid
@@ -33,13 +42,14 @@ public struct Treatment: Sendable, Equatable, Codable {
     public var maskBlock: Int?
 
     package init(
-        method: Method, bits: Int?, group: Int, symmetric: Bool, actOrder: ActOrder, staticGroups: Bool, grid: Grid, damping: Double, maxDamping: Double,
-        sparsity: Sparsity? = nil, maskBlock: Int? = nil
+        method: Method, bits: Int?, group: Int, symmetric: Bool, scales: ScaleSigns = .positive, actOrder: ActOrder, staticGroups: Bool, grid: Grid,
+        damping: Double, maxDamping: Double, sparsity: Sparsity? = nil, maskBlock: Int? = nil
     ) {
         self.method = method
         self.bits = bits
         self.group = group
         self.symmetric = symmetric
+        self.scales = scales
         self.actOrder = actOrder
         self.staticGroups = staticGroups
         self.grid = grid
@@ -74,8 +84,8 @@ public struct Treatment: Sendable, Equatable, Codable {
     public func options(scaleType: ScaleType, leastZero: Int = 0) -> QuantizationOptions? {
         guard let bits else { return nil }
         return QuantizationOptions(
-            bits: bits, group: group, symmetric: symmetric, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0,
-            staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
+            bits: bits, group: group, symmetric: symmetric, signedScales: scales == .signed, grid: grid, actOrder: actOrder != .off,
+            wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
     }
 }
 

@@ -8,6 +8,7 @@ struct TreatmentSettings {
     var bits: Int?
     var group: Int?
     var symmetric: Bool?
+    var scales: ScaleSigns?
     var actOrder: ActOrder?
     var staticGroups: Bool?
     var grid: Grid?
@@ -16,18 +17,25 @@ struct TreatmentSettings {
     var sparsity: Sparsity?
     var maskBlock: Int?
 
+    /// Columns of a group.
+    static let defaultGroup = 128
+
     /// The whole treatment. What is left out becomes the best that goes with the rest: see `docs/recipes.md` for the measurements.
     func resolved() -> Result<Treatment, Contradiction> {
         let method = method ?? .gptq
         if let contradiction = contradictionOfSparsity(method) { return .failure(Contradiction(contradiction)) }
         // Methods that prune quantize only when `bits` says so.
         let bits = bits ?? (method.prunes ? nil : 4)
-        let group = bits == nil ? -1 : group ?? 128
+        let group = bits == nil ? -1 : group ?? Self.defaultGroup
         let isGPTQ = method == .gptq || method == .sparsegpt && bits != nil
         let staticGroups = staticGroups ?? (actOrder == .columns && group > 0)
         let hasDynamicGroups = group > 0 && !staticGroups
         let actOrder = isGPTQ && !method.prunes ? actOrder ?? (hasDynamicGroups ? .groups : .columns) : .off
         let grid = grid ?? (isGPTQ ? (hasDynamicGroups ? .solved : .hessian) : .minmax)
+        let symmetric = symmetric ?? true
+        if !symmetric, scales == .signed {
+            return .failure(Contradiction("`scales: signed` is of symmetric grids; a zero point does as much for those of `symmetric: false`"))
+        }
         let damping = damping ?? 0.01
         let maxDamping = maxDamping ?? max(1, damping)
         if let contradiction = contradictionOfGroups(method, group: hasDynamicGroups && bits != nil ? group : nil) {
@@ -46,7 +54,7 @@ struct TreatmentSettings {
         if damping > maxDamping { return .failure(Contradiction("`damping` \(damping) is above `max_damping` \(maxDamping)")) }
         return .success(
             Treatment(
-                method: method, bits: bits, group: group, symmetric: symmetric ?? true, actOrder: actOrder,
+                method: method, bits: bits, group: group, symmetric: symmetric, scales: symmetric ? scales ?? .signed : .positive, actOrder: actOrder,
                 staticGroups: isGPTQ && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
                 sparsity: sparsity, maskBlock: blockOfMask(method)))
     }
@@ -71,7 +79,10 @@ struct TreatmentSettings {
             if case .pattern = sparsity { return "`mask_block` goes with a share, not with the pattern \(sparsity)" }
         }
         guard bits == nil else { return nil }
-        let ofGrids = [("group", group != nil), ("symmetric", symmetric != nil), ("static_groups", staticGroups != nil), ("grid", grid != nil)]
+        let ofGrids = [
+            ("group", group != nil), ("symmetric", symmetric != nil), ("scales", scales != nil), ("static_groups", staticGroups != nil),
+            ("grid", grid != nil),
+        ]
         return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: give `bits` too, or leave it out" }
     }
 

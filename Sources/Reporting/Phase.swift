@@ -2,7 +2,7 @@
 
 /// What a rank can be doing.
 public enum Phase: String, CaseIterable, Sendable, Codable {
-    case plan, read, forward, hessian, reduce, factor, solve, gather, commit, merge, verify, evaluate
+    case plan, read, forward, exchange, hessian, reduce, factor, solve, gather, commit, merge, verify, evaluate
 }
 
 /// Seconds of one rank by phase, and the arithmetic done in them. Phases do not nest.

@@ -44,6 +44,12 @@ public final class Progress {
         Console.error("block \(block + 1)/\(blocks)  tiles \(done)/\(total)  \(summary)  \(pace())\n")
     }
 
+    /// Says something about the run beside its progress.
+    public func say(_ text: String) {
+        clear()
+        Console.error(text)
+    }
+
     /// Takes the bar off the terminal.
     public func clear() {
         guard isTerminal else { return }

@@ -67,17 +67,26 @@ extension RunReport {
             "\(starved.count) linears saw fewer calibration tokens than they have columns (\(first.name): \(first.tokens ?? 0) of \(first.columns)), so that "
                 + "damping alone makes their Hessians regular"
         }
-        return linears.flatMap(deviations) + (fewTokens.map { [$0] } ?? [])
+        let alike = linears.filter { linear in linear.effectiveRank.map(isLow) ?? false }
+        let fewDirections = alike.min { ($0.effectiveRank ?? 0) < ($1.effectiveRank ?? 0) }.map { least in
+            "\(alike.count) linears saw inputs of a low effective rank (\(least.name): \(format(least.effectiveRank ?? 0, digits: 1)) in \(least.columns) columns), "
+                + "too much alike to say which weights matter"
+        }
+        return linears.flatMap(deviations) + [fewTokens, fewDirections, mixtures?.summary].compactMap { $0 }
     }
 
     private func deviations(_ linear: LinearReport) -> [String] {
-        if let fallback = linear.fallback {
-            return ["\(linear.name): \(linear.sparsity == nil ? "rounded to nearest" : "pruned by magnitude"): \(fallback)"]
-        }
         var lines: [String] = []
-        // Methods without updates keep the weights of such columns.
-        if let dead = linear.deadColumns, dead > 0, ["gptq", "sparsegpt"].contains(linear.method) {
-            lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are zero now")
+        if let clamped = linear.clampedScales {
+            lines.append("\(linear.name): \(clamped) scales are outside the format's type; weights in their groups lose bits, become zero or are cut off")
+        }
+        if let fallback = linear.fallback {
+            return ["\(linear.name): \(linear.sparsity == nil ? "rounded to nearest" : "pruned by magnitude"): \(fallback)"] + lines
+        }
+        // Other methods do not look at a column's inputs.
+        if let dead = linear.deadColumns, dead > 0, ["gptq", "sparsegpt", "wanda"].contains(linear.method) {
+            let remedy = linear.method == "gptq" ? "rounded to nearest" : "pruned by their magnitude"
+            lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are \(remedy)")
         }
         if let attempts = linear.attempts, attempts > 1, let damping = linear.damping {
             lines.append("\(linear.name): damping raised to \(damping) after \(attempts - 1) failed factorisations")
@@ -85,3 +94,7 @@ extension RunReport {
         return lines
     }
 }
+
+/// Whether inputs of such an effective rank say too little of a linear's weights: hardly more than one direction. Inputs from texts have 5 at least, whatever
+/// the number of columns, and mostly tens; one token again and again has 1.
+public func isLow(effectiveRank: Double) -> Bool { effectiveRank < 2 }

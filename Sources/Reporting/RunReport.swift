@@ -10,6 +10,8 @@ public struct RunReport: Codable, Sendable {
     public var planHash: String
     public var calibration: CalibrationReport?
     public var linears: [LinearReport] = []
+    /// Of each block with experts; nil where there are none.
+    public var mixtures: [MixtureReport]?
     public var ranks: [RankReport] = []
     public var tiles: TileCounts
     public var size: SizeReport?
@@ -71,13 +73,16 @@ public struct CalibrationReport: Codable, Sendable, Equatable {
     public var seed: UInt64
     /// XXH3 of the ids, little-endian int32.
     public var idsHash: String
+    /// Different ids among the tokens.
+    public var distinctTokens: Int
 
-    public init(source: String, sequences: Int, length: Int, seed: UInt64, idsHash: String) {
+    public init(source: String, sequences: Int, length: Int, seed: UInt64, idsHash: String, distinctTokens: Int) {
         self.source = source
         self.sequences = sequences
         self.length = length
         self.seed = seed
         self.idsHash = idsHash
+        self.distinctTokens = distinctTokens
     }
 }
 
@@ -108,24 +113,6 @@ public struct SizeReport: Codable, Sendable, Equatable {
     }
 }
 
-/// The perplexity of a model on a text.
-public struct EvaluationReport: Codable, Sendable {
-    /// exp of the mean negative log-likelihood of the predicted tokens.
-    public var perplexity: Double
-    /// Tokens of all windows.
-    public var tokens: Int
-    public var windows: Int
-    /// Tokens of a window.
-    public var length: Int
-
-    public init(perplexity: Double, tokens: Int, windows: Int, length: Int) {
-        self.perplexity = perplexity
-        self.tokens = tokens
-        self.windows = windows
-        self.length = length
-    }
-}
-
 public struct LinearReport: Codable, Sendable {
     public var name: String
     public var method: String
@@ -146,6 +133,11 @@ public struct LinearReport: Codable, Sendable {
     public var attempts: Int?
     /// Columns whose inputs were always zero.
     public var deadColumns: Int?
+    /// How many directions the inputs filled as evenly as uncorrelated ones would: the participation ratio of the eigenvalues of the Hessian of inputs
+    /// scaled to one size.
+    public var effectiveRank: Double?
+    /// Scales that would have to lie outside the normal numbers of the type in which the format stores them, and are the nearest one; nil when there are none.
+    public var clampedScales: Int?
     /// Why it was rounded to nearest, or pruned by magnitude, instead; nil when it was not.
     public var fallback: String?
     /// Calibration tokens that entered its Hessian.

@@ -20,10 +20,11 @@ public enum AtomicFile {
         return try result.get()
     }
 
-    /// Whether a file's name is that of one that was being written.
-    public static func isTemporary(_ name: String) -> Bool {
-        guard let suffix = name.range(of: AtomicFileWriter.temporarySuffix, options: .backwards) else { return false }
-        return !name[suffix.upperBound...].isEmpty && name[suffix.upperBound...].allSatisfy(\.isWholeNumber)
+    /// The name that a file was to have which was being written; nil for other names.
+    public static func finalName(_ name: String) -> String? {
+        guard let suffix = name.range(of: AtomicFileWriter.temporarySuffix, options: .backwards) else { return nil }
+        let number = name[suffix.upperBound...]
+        return !number.isEmpty && number.allSatisfy(\.isWholeNumber) ? String(name[..<suffix.lowerBound]) : nil
     }
 
     /// Writes text as UTF-8.

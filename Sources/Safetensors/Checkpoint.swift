@@ -31,8 +31,8 @@ public final class Checkpoint: Sendable {
     /// - Parameters:
     ///   - range: bytes inside the tensor, such as those of a few rows; all if nil
     ///   - buffer: exactly as long as the range
-    /// - Throws: `.unknownTensor`, `.invalidRequest`, `.missing`, `.notReadable`; `.malformed` if the file has another
-    ///   size than when the index was made
+    /// - Throws: `.unknownTensor`, `.invalidRequest`, `.missing`, `.notReadable`; `.malformed` if the file's size
+    ///   or time of change is another than when the index was made
     public func read(
         _ name: String, bytes range: Range<Int>? = nil, into buffer: UnsafeMutableRawBufferPointer
     ) throws(SafetensorsError) {
@@ -55,6 +55,16 @@ public final class Checkpoint: Sendable {
             tensor.bytes.lowerBound + range.lowerBound..<tensor.bytes.lowerBound + range.upperBound, body)
     }
 
+    /// Looks at every file's size and times again; for the process that made the index.
+    /// - Throws: `.malformed` naming the first that has changed since; `.missing`
+    public func checkUnchanged() throws(SafetensorsError) {
+        for (number, file) in index.files.enumerated() {
+            guard let stamp = file.stamp else { continue }
+            let path = index.path(of: number), found = try FileStamp(path: path)
+            guard found == stamp else { throw stamp.changed(to: found, path: path) }
+        }
+    }
+
     /// Asks the system for bytes of a tensor that are read soon. Only advice: what is wrong with a name or a file, the reading itself says.
     public func readAhead(_ name: String, bytes range: Range<Int>) {
         guard let tensor = index.tensors[name], let file = try? file(tensor.file) else { return }
@@ -73,14 +83,8 @@ public final class Checkpoint: Sendable {
         try files.withLock { (files) throws(SafetensorsError) in
             if let file = files[number] { return file }
             let file = try DataFile(path: index.path(of: number), access: access)
-            guard file.byteCount == index.files[number].byteCount else {
-                throw SafetensorsError(
-                    .malformed, path: file.path,
-                    """
-                    The file has \(file.byteCount) bytes; it had \(index.files[number].byteCount) when the checkpoint \
-                    was examined.
-                    """)
-            }
+            // Times of the inode are left to the process that made the index: some file systems give each host its own.
+            if let stamp = index.files[number].stamp, !file.stamp.hasSameContentTime(as: stamp) { throw stamp.changed(to: file.stamp, path: file.path) }
             files[number] = file
             return file
         }

@@ -4,7 +4,7 @@ import Foundation
 
 extension CheckpointIndex: Codable {
     private enum CodingKeys: String, CodingKey {
-        case directory, files, tensors
+        case directory, files, tensors, remarks
     }
 
     /// One tensor; its last byte follows from type and shape.
@@ -20,6 +20,7 @@ extension CheckpointIndex: Codable {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(directory, forKey: .directory)
         try container.encode(files, forKey: .files)
+        if !remarks.isEmpty { try container.encode(remarks, forKey: .remarks) }
         var records = container.nestedUnkeyedContainer(forKey: .tensors)
         // In order of place, so that equal indices give equal bytes.
         let sorted = tensors.values.sorted {
@@ -44,7 +45,8 @@ extension CheckpointIndex: Codable {
         for record in records {
             tensors[record.name] = try Self.tensor(record, files: files, directory: directory)
         }
-        self.init(directory: directory, files: files, tensors: tensors)
+        self.init(
+            directory: directory, files: files, tensors: tensors, remarks: try container.decodeIfPresent([String].self, forKey: .remarks) ?? [])
     }
 
     /// The index as bytes for a message; `init(encoded:)` reverses it.

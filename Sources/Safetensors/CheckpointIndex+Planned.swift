@@ -11,6 +11,6 @@ extension CheckpointIndex {
             places[tensor.name] = Tensor(file: 0, description: tensor, bytes: end..<end + tensor.byteCount)
             end += tensor.byteCount
         }
-        self.init(directory: directory, files: [File(name: ShardIndex.singleFileName, byteCount: end, metadata: [:])], tensors: places)
+        self.init(directory: directory, files: [File(name: ShardIndex.singleFileName, byteCount: end, metadata: [:], stamp: nil)], tensors: places)
     }
 }

@@ -10,6 +10,8 @@ public struct CheckpointIndex: Sendable, Equatable {
         public let name: String
         public let byteCount: Int
         public let metadata: [String: String]
+        /// When the header was read; nil for a file that is planned.
+        public let stamp: FileStamp?
     }
 
     public struct Tensor: Sendable, Equatable {
@@ -23,12 +25,16 @@ public struct CheckpointIndex: Sendable, Equatable {
     public let directory: String
     public let files: [File]
     public let tensors: [String: Tensor]
+    /// Where `model.safetensors.index.json` and the files disagree: sentences.
+    public let remarks: [String]
 
     /// Reads `model.safetensors` if there is one, and `model.safetensors.index.json` with its shards otherwise: the
     /// order in which transformers looks.
     ///
-    /// Every file named must exist and be valid, hold every tensor that the index places in it, and no other.
-    /// - Throws: `.missing` for the directory or a file; `.malformed` with the file and the rule broken; `.notReadable`
+    /// Every file named must exist and be valid. What they hold counts, as it does for transformers: the index only says which files they are. Of a tensor in
+    /// two files the last file's counts, in the order of names. Where the index says otherwise, `remarks` does.
+    /// - Throws: `.missing` for the directory or a file, saying what is there instead; `.notPermitted`; `.malformed` with the file and the rule
+    ///   broken; `.notReadable`
     public init(directory: String) throws(SafetensorsError) {
         let single = FilePath.join(directory, ShardIndex.singleFileName)
         let indexPath = FilePath.join(directory, ShardIndex.fileName)
@@ -36,14 +42,11 @@ public struct CheckpointIndex: Sendable, Equatable {
             let file = try SafetensorsFile(path: single, access: .pread)
             self.init(directory: directory, contents: [(ShardIndex.singleFileName, file)])
         } else if FilePath.exists(indexPath) {
-            let contents = try Self.readShards(of: ShardIndex(path: indexPath), in: directory, indexPath: indexPath)
-            self.init(directory: directory, contents: contents)
+            let index = try ShardIndex(path: indexPath)
+            let contents = try Self.readShards(of: index, in: directory, indexPath: indexPath)
+            self.init(directory: directory, contents: contents, remarks: Self.disagreements(index, contents))
         } else {
-            let reason =
-                FilePath.exists(directory)
-                ? "The directory has neither \(ShardIndex.singleFileName) nor \(ShardIndex.fileName)."
-                : "The directory does not exist."
-            throw SafetensorsError(.missing, path: directory, reason)
+            throw Self.noWeights(in: directory)
         }
     }
 
@@ -57,7 +60,7 @@ public struct CheckpointIndex: Sendable, Equatable {
         FilePath.join(directory, files[file].name)
     }
 
-    private init(directory: String, contents: [(name: String, file: SafetensorsFile)]) {
+    private init(directory: String, contents: [(name: String, file: SafetensorsFile)], remarks: [String] = []) {
         var tensors: [String: Tensor] = [:]
         for (index, content) in contents.enumerated() {
             for entry in content.file.entries {
@@ -65,14 +68,16 @@ public struct CheckpointIndex: Sendable, Equatable {
             }
         }
         self.directory = directory
-        self.files = contents.map { File(name: $0.name, byteCount: $0.file.byteCount, metadata: $0.file.metadata) }
+        self.files = contents.map { File(name: $0.name, byteCount: $0.file.byteCount, metadata: $0.file.metadata, stamp: $0.file.stamp) }
         self.tensors = tensors
+        self.remarks = remarks
     }
 
-    init(directory: String, files: [File], tensors: [String: Tensor]) {
+    init(directory: String, files: [File], tensors: [String: Tensor], remarks: [String] = []) {
         self.directory = directory
         self.files = files
         self.tensors = tensors
+        self.remarks = remarks
     }
 }
 
@@ -92,37 +97,36 @@ extension CheckpointIndex {
                 Fetch the checkpoint again.
                 """)
         }
-        var found: Set<String> = []
         var contents: [(name: String, file: SafetensorsFile)] = []
-        for name in names {
-            let file = try SafetensorsFile(path: FilePath.join(directory, name), access: .pread)
-            for entry in file.entries {
-                try check(entry.name, in: name, against: index, path: file.path)
-                found.insert(entry.name)
-            }
-            contents.append((name, file))
-        }
-        let lost = index.weightMap.keys.filter { !found.contains($0) }.min()
-        if let lost, let file = index.weightMap[lost] {
-            throw SafetensorsError(
-                .malformed, path: FilePath.join(directory, file),
-                "The file lacks tensor \"\(lost)\", which \(ShardIndex.fileName) places in it.")
-        }
+        for name in names { contents.append((name, try SafetensorsFile(path: FilePath.join(directory, name), access: .pread))) }
         return contents
     }
 
-    private static func check(
-        _ tensor: String, in file: String, against index: ShardIndex, path: String
-    ) throws(SafetensorsError) {
-        guard let place = index.weightMap[tensor] else {
-            throw SafetensorsError(
-                .malformed, path: path,
-                "The file holds tensor \"\(tensor)\", which \(ShardIndex.fileName) does not list.")
+    /// What an index says otherwise than the files it names, each kind with its count and the first name.
+    private static func disagreements(_ index: ShardIndex, _ contents: [(name: String, file: SafetensorsFile)]) -> [String] {
+        var (unlisted, elsewhere, twice): ([String], [String], [String]) = ([], [], [])
+        var found: Set<String> = []
+        for (name, file) in contents {
+            for entry in file.entries {
+                if !found.insert(entry.name).inserted {
+                    twice.append(entry.name)
+                } else if let place = index.weightMap[entry.name] {
+                    if place != name { elsewhere.append(entry.name) }
+                } else {
+                    unlisted.append(entry.name)
+                }
+            }
         }
-        guard place == file else {
-            throw SafetensorsError(
-                .malformed, path: path,
-                "The file holds tensor \"\(tensor)\", which \(ShardIndex.fileName) places in \(place).")
+        // A tensor in two files is in the one that the index names, too.
+        let misplaced = Set(elsewhere).subtracting(twice)
+        let kinds = [
+            (unlisted, "does not list tensors of its files, which are taken all the same"),
+            (index.weightMap.keys.filter { !found.contains($0) }, "lists tensors that are in none of its files"),
+            (Array(misplaced), "lists tensors that are in another of its files, where they are read"),
+            (twice, "has files with the same tensor, of which the last is read"),
+        ]
+        return kinds.filter { !$0.0.isEmpty }.map { names, what in
+            "\(ShardIndex.fileName) \(what) (\(names.count)): \(names.sorted().prefix(3).joined(separator: ", "))" + (names.count > 3 ? ", ..." : "")
         }
     }
 }

@@ -40,27 +40,35 @@ public struct Checksum: ~Copyable {
     }
 
     /// The hexadecimal digest of a whole file.
+    /// - Parameter examine: is given every piece, and its place in the file.
     /// - Throws: `.missing`, `.notReadable`; `.malformed` if it is not a regular file.
-    public static func ofFile(_ path: String) throws(SafetensorsError) -> String {
+    public static func ofFile(_ path: String, examine: (Int, UnsafeRawBufferPointer) -> Void = { _, _ in }) throws(SafetensorsError) -> String {
         let file = try DataFile(path: path, access: .pread)
-        return try of(file, bytes: 0..<file.byteCount).hexDigest
+        return try of(file, bytes: 0..<file.byteCount, examine).hexDigest
     }
 
     /// The digest of some bytes of a file.
     /// - Throws: as `ofFile`; `.notReadable` if the file ends before the range does.
-    public static func ofFile(_ path: String, bytes: Range<Int>) throws(SafetensorsError) -> UInt64 {
-        try of(DataFile(path: path, access: .pread), bytes: bytes).digest
+    public static func ofFile(
+        _ path: String, bytes: Range<Int>, examine: (Int, UnsafeRawBufferPointer) -> Void = { _, _ in }
+    ) throws(SafetensorsError) -> UInt64 {
+        try of(DataFile(path: path, access: .pread), bytes: bytes, examine).digest
     }
 
-    /// Reads in pieces of 8 MiB.
-    private static func of(_ file: DataFile, bytes: Range<Int>) throws(SafetensorsError) -> Checksum {
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(8 << 20, max(bytes.count, 1)), alignment: 4096)
+    /// Bytes of the pieces in which files are read.
+    public static let pieceBytes = 8 << 20
+
+    private static func of(
+        _ file: DataFile, bytes: Range<Int>, _ examine: (Int, UnsafeRawBufferPointer) -> Void
+    ) throws(SafetensorsError) -> Checksum {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(pieceBytes, max(bytes.count, 1)), alignment: 4096)
         defer { buffer.deallocate() }
         var checksum = Checksum()
         for offset in stride(from: bytes.lowerBound, to: bytes.upperBound, by: buffer.count) {
             let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(buffer.count, bytes.upperBound - offset)])
             try file.readFromDisk(at: offset, into: piece)
             checksum.update(UnsafeRawBufferPointer(piece))
+            examine(offset, UnsafeRawBufferPointer(piece))
         }
         return checksum
     }

@@ -14,7 +14,8 @@ public enum Access: String, Sendable, Codable {
 /// An open regular file; closed and unmapped when released.
 final class DataFile: Sendable {
     let path: String
-    let byteCount: Int
+    /// As it was when it was opened.
+    let stamp: FileStamp
     private let descriptor: CInt
     private let mapping: Mapping?
 
@@ -24,14 +25,15 @@ final class DataFile: Sendable {
         let bytes: UnsafeRawBufferPointer
     }
 
-    /// - Throws: `.missing`, `.notReadable`; `.malformed` if the path is not a regular file.
+    /// - Throws: `.missing`, `.notPermitted`, `.notReadable`; `.malformed` if the path is not a regular file.
     init(path: String, access: Access) throws(SafetensorsError) {
-        let descriptor = retryingOnInterrupt { open(path, O_RDONLY | O_CLOEXEC) }
+        // A named pipe that nobody writes to would otherwise keep the call for ever; on regular files the flag does nothing.
+        let descriptor = retryingOnInterrupt { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
         guard descriptor >= 0 else { throw SystemFailure.reading(path, "open", errno) }
         do {
-            let byteCount = try Self.regularFileSize(descriptor, path: path)
-            self.mapping = try access == .mapped ? Self.map(descriptor, byteCount, path: path) : nil
-            self.byteCount = byteCount
+            let stamp = try FileStamp(descriptor, path: path)
+            self.mapping = try access == .mapped ? Self.map(descriptor, stamp.byteCount, path: path) : nil
+            self.stamp = stamp
         } catch {
             close(descriptor)
             throw error
@@ -39,6 +41,8 @@ final class DataFile: Sendable {
         self.path = path
         self.descriptor = descriptor
     }
+
+    var byteCount: Int { stamp.byteCount }
 
     deinit {
         if let mapping { munmap(mapping.base, mapping.bytes.count) }
@@ -114,15 +118,6 @@ final class DataFile: Sendable {
         defer { buffer.deallocate() }
         try readFromDisk(at: range.lowerBound, into: buffer)
         return try body(UnsafeRawBufferPointer(buffer))
-    }
-
-    private static func regularFileSize(_ descriptor: CInt, path: String) throws(SafetensorsError) -> Int {
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw SystemFailure.reading(path, "examine", errno) }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            throw SafetensorsError(.malformed, path: path, "This is not a regular file.")
-        }
-        return status.st_size
     }
 
     private static func map(_ descriptor: CInt, _ byteCount: Int, path: String) throws(SafetensorsError) -> Mapping? {

@@ -1,4 +1,4 @@
-// What this room does with paths: taking the directory, adding a name, telling names from paths, existence, making a name durable.
+// What this room does with paths: taking the directory, adding a name, telling names from paths, existence, links.
 
 import Glibc
 
@@ -23,15 +23,10 @@ package enum FilePath {
         access(path, F_OK) == 0
     }
 
-    /// Makes the names in the directory of `path` durable: they are written on their own, apart from the files.
-    static func makeNameDurable(_ path: String) throws(SafetensorsError) {
-        let directory = directory(of: path)
-        let handle = retryingOnInterrupt { open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-        guard handle >= 0 else { throw SystemFailure.writing(directory, "open the directory", errno) }
-        defer { close(handle) }
-        // Some file systems refuse to synchronise directories, with EINVAL, because they need not.
-        if retryingOnInterrupt({ fsync(handle) }) != 0, errno != EINVAL {
-            throw SystemFailure.writing(directory, "make the directory durable (fsync)", errno)
-        }
+    /// What a symbolic link says; nil for everything else.
+    package static func linkTarget(_ path: String) -> String? {
+        var target = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink(path, &target, target.count)
+        return count > 0 ? String(decoding: target[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
     }
 }

@@ -5,6 +5,8 @@ public struct SafetensorsError: Error, CustomStringConvertible, Equatable, Senda
     public enum Kind: Sendable, Equatable {
         /// The file or directory does not exist.
         case missing
+        /// The file or directory exists, and the system does not let this user read it.
+        case notPermitted
         /// The file exists and breaks a rule of its format.
         case malformed
         /// The file is sound and has no tensor of this name.
@@ -17,6 +19,8 @@ public struct SafetensorsError: Error, CustomStringConvertible, Equatable, Senda
         case notWritable
         /// Reading failed.
         case notReadable
+        /// The system gave no memory, or no addresses, for the file.
+        case noMemory
     }
 
     public let kind: Kind

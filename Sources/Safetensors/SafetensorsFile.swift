@@ -36,6 +36,8 @@ public final class SafetensorsFile: Sendable {
     }
 
     public var byteCount: Int { file.byteCount }
+    /// Size and times when it was opened.
+    public var stamp: FileStamp { file.stamp }
 
     /// Copies a tensor's bytes, or some of them, into `buffer`.
     /// - Parameters:
@@ -69,16 +71,20 @@ public final class SafetensorsFile: Sendable {
     }
 
     private static func readHeader(of file: DataFile) throws(SafetensorsError) -> SafetensorsHeader {
+        let foreign = try ForeignContent.description(file.bytes(at: 0, count: min(file.byteCount, ForeignContent.needed)))
+        // No file of this format begins with text: four of its first eight bytes are zero. A header may have the length that gzip's mark stands for.
+        if let foreign, foreign.kind != .packed { throw SafetensorsHeader.malformed(file.path, "\(foreign.text).") }
         guard file.byteCount >= 8 else {
             throw SafetensorsHeader.malformed(
                 file.path,
-                "The file has \(file.byteCount) bytes; a safetensors file begins with 8 for the header's length.")
+                "The file has \(file.byteCount) bytes; a safetensors file begins with 8 for the header's length. Fetch it again.")
         }
         let length = try file.bytes(at: 0, count: 8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         guard length <= SafetensorsHeader.maximumByteCount else {
             throw SafetensorsHeader.malformed(
                 file.path,
-                "The header's length is given as \(length); it may be \(SafetensorsHeader.maximumByteCount) at most.")
+                foreign.map { "\($0.text)." }
+                    ?? "The header's length is given as \(length); it may be \(SafetensorsHeader.maximumByteCount) at most.")
         }
         guard Int(length) <= file.byteCount - 8 else {
             throw SafetensorsHeader.malformed(

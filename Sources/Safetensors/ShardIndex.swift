@@ -19,8 +19,7 @@ public struct ShardIndex: Sendable, Equatable {
     /// - Throws: `.missing`, `.notReadable`; `.malformed` for invalid JSON, tensors given twice, a missing or empty
     ///   `weight_map`, or file names that lead out of the directory.
     public init(path: String) throws(SafetensorsError) {
-        let file = try DataFile(path: path, access: .pread)
-        let json = try file.bytes(at: 0, count: file.byteCount)
+        let json = try InputFile.json(of: path)
         let weightMap: [String: String]?
         do {
             weightMap = try Self.parse(json)

@@ -6,9 +6,19 @@ enum SystemFailure {
     /// - Parameter action: the verb that failed, as in "Cannot open".
     static func reading(_ path: String, _ action: String, _ code: CInt) -> SafetensorsError {
         switch code {
-        case ENOENT, ENOTDIR: SafetensorsError(.missing, path: path, "The file does not exist.")
+        case ENOENT, ENOTDIR, ELOOP: SafetensorsError(.missing, path: path, missing(path))
+        case EACCES, EPERM:
+            SafetensorsError(
+                .notPermitted, path: path, "The file may not be read by this user: \(text(code)). Change its permissions, or those of its directories.")
+        case ENXIO, ENODEV: SafetensorsError(.malformed, path: path, "This is a socket or a device; a regular file is needed.")
+        case ENOMEM: SafetensorsError(.noMemory, path: path, "Cannot \(action) the file: \(text(code)); `--weights pread` maps none.")
         default: SafetensorsError(.notReadable, path: path, "Cannot \(action) the file: \(text(code)).")
         }
+    }
+
+    private static func missing(_ path: String) -> String {
+        guard let target = FilePath.linkTarget(path) else { return "The file does not exist." }
+        return "This is a link to \(target), which does not exist. Fetch the file again."
     }
 
     static func writing(_ path: String, _ action: String, _ code: CInt) -> SafetensorsError {

@@ -33,11 +33,11 @@ public struct Assignment: Sendable {
         return member * count / groupSize..<(member + 1) * count / groupSize
     }
 
-    /// The batches of a rank: consecutive, and equal in number but for one.
-    public func batches(_ plan: Plan, of rank: Int) -> Range<Int> {
-        let count = plan.batches.count
-        return rank * count / ranks..<(rank + 1) * count / ranks
-    }
+    /// The batches of a rank.
+    public func batches(_ plan: Plan, of rank: Int) -> Range<Int> { batches(of: rank, count: plan.batches.count) }
+
+    /// The numbers of a rank's batches among `count`: consecutive ones, and as many as others have but for one.
+    public func batches(of rank: Int, count: Int) -> Range<Int> { rank * count / ranks..<(rank + 1) * count / ranks }
 
     /// The owner of each of some tiles: consecutive tiles, balanced by their rows.
     public func owners(of tiles: [Tile]) -> [Int] {

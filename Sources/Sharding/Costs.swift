@@ -24,7 +24,7 @@ public struct Costs: Codable, Sendable {
 
 extension Plan {
     /// Bytes of an element of a factored panel, as it is copied to all ranks.
-    var panelElementBytes: Double { recipe.compute == .bf16 ? 4 : 8 }
+    var panelElementBytes: Double { operands(recipe.compute) == .bf16 ? 4 : 8 }
 
     /// Bytes of a Hessian's panels that the rank sends which has the most: others' sums to them, in fp64 and without what lies above the diagonal, and its
     /// own factored ones to all, with it. The first rank owns the most panels, the last the fewest.
@@ -45,37 +45,65 @@ extension Plan {
         let sharing = GroupShares(self, assignment)
         var costs = Costs(ranks: ranks)
         let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
-        let passes = recipe.propagation == .block ? 2.0 : 1
         var busiest: [Int: Double] = [:]  // factorisations by their columns: most stages are alike
-        for block in blocks {
+        for (index, block) in blocks.enumerated() {
             var owners = Set<Int>()
-            for stage in block.stages {
-                let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
-                costs.forwardOperations += sharing.operations(stage) * passes
-                costs.bytesSent += sharing.bytesSent(stage) * passes
-                if stage.needsHessian {
-                    costs.hessianOperations += sharing.hessianTokens * stage.stage.tokenShare * Double(columns) * Double(columns)
-                    costs.bytesSent += sharing.inputBytesSent(stage)
-                    costs.bytesSent += Double(stage.factorCount) * (panelBytes(columns, ranks: ranks) + 8 * Double(columns))
-                    // Every rank waits for the busiest one of each stage.
-                    if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
-                    costs.factorOperations += busiest[columns] ?? 0
-                }
-                let stageOwners = assignment.owners(of: stage.tiles)
-                owners.formUnion(stageOwners)
-                let perRank = zip(stageOwners, stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
-                let solved = perRank.values.max() ?? 0
-                costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
-                costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
-                let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
-                let dense = sequences == 0 ? 0 : Double(recipe.propagation == .stage ? kept : rows) * sharing.share(stage)
-                costs.bytesRead += (Double(solved) + dense) * Double(columns) * 2
+            for (place, stage) in block.stages.enumerated() where block.block.expert(ofStage: place) == nil {
+                add(stage, assignment, sharing, sequences: sequences, &busiest, to: &costs)
+                owners.formUnion(assignment.owners(of: stage.tiles))
             }
+            if block.block.mixture != nil { owners.formUnion(addExperts(of: index, ranks: ranks, to: &costs)) }
             costs.partialFiles += owners.count
         }
         // Without a limit every plan fits.
         costs.memory = (memory ?? (try? memoryPlan(ranks: ranks, threads: 1, limit: nil)))?.bound ?? 0
         if ranks == 1 { costs.bytesSent = 0 }
         return costs
+    }
+
+    private func add(
+        _ stage: StagePlan, _ assignment: Assignment, _ sharing: GroupShares, sequences: Int, _ busiest: inout [Int: Double], to costs: inout Costs
+    ) {
+        let ranks = assignment.ranks, passes = recipe.propagation == .block ? 2.0 : 1
+        let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
+        costs.forwardOperations += sharing.operations(stage) * passes
+        costs.bytesSent += sharing.bytesSent(stage) * passes
+        if stage.needsHessian {
+            costs.hessianOperations += sharing.hessianTokens * Double(columns) * Double(columns)
+            costs.bytesSent += sharing.inputBytesSent(stage)
+            costs.bytesSent += Double(stage.factorCount) * (panelBytes(columns, ranks: ranks) + 8 * Double(columns))
+            // Every rank waits for the busiest one of each stage.
+            if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
+            costs.factorOperations += busiest[columns] ?? 0
+        }
+        let perRank = zip(assignment.owners(of: stage.tiles), stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
+        let solved = perRank.values.max() ?? 0
+        costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
+        costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
+        let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
+        let dense = sequences == 0 ? 0 : Double(recipe.propagation == .stage ? kept : rows) * sharing.share(stage)
+        costs.bytesRead += (Double(solved) + dense) * Double(columns) * sourceBytesPerWeight
+    }
+
+    /// - Returns: the ranks that have experts.
+    private func addExperts(of index: Int, ranks: Int, to costs: inout Costs) -> Range<Int> {
+        let block = blocks[index]
+        guard let mixture = block.block.mixture else { return 0..<0 }
+        let shares = ExpertShares(experts: mixture.experts, ranks: ranks), passes = recipe.propagation == .block ? 2.0 : 1
+        for place in mixture.stages(of: 0) {
+            let stage = block.stages[place], columns = Double(block.stages[place].columns), most = Double(shares.most)
+            let tokens = Double(calibrationTokens) * stage.stage.tokenShare * shares.imbalance
+            let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count })
+            costs.forwardOperations += most * passes * 2 * stage.weightCount * tokens
+            costs.bytesSent += passes * exchangedBytes(stage, experts: mixture.experts) / Double(ranks)
+            if stage.needsHessian {
+                costs.hessianOperations += most * tokens * columns * columns
+                costs.factorOperations += most * Double(stage.factorCount) * columns * columns * columns / 3
+            }
+            costs.solveOperations += most * rows * columns * columns
+            let isDense = recipe.propagation != .stage && calibrationTokens > 0
+            costs.bytesRead += most * (rows * columns + (isDense ? stage.weightCount : 0)) * sourceBytesPerWeight
+        }
+        return 0..<min(ranks, mixture.experts)
     }
 }

@@ -41,7 +41,7 @@ struct GroupShares {
     func bytesSent(_ stage: StagePlan) -> Double {
         guard assignment.shares(stage.stage) else { return 0 }
         let others = Double(length * (groupSequences - ownSequences))
-        return inputBytesSent(stage) + others * stage.stage.tokenShare * resultBytes(stage) * share(stage)
+        return inputBytesSent(stage) + Double(length * ownSequences) * readBytes(stage) + others * resultBytes(stage) * share(stage)
     }
 
     /// Tokens whose X^T X the busiest member sums, in whole matrices: a share of the blocks for all tokens of the group.
@@ -49,19 +49,19 @@ struct GroupShares {
 
     /// Bytes of the input of a rank's own batches.
     func inputBytesSent(_ stage: StagePlan) -> Double {
-        assignment.groupSize > 1 ? Double(length * ownSequences) * stage.stage.tokenShare * inputBytes(stage) : 0
+        assignment.groupSize > 1 ? Double(length * ownSequences) * inputBytes(stage) : 0
     }
 
     /// Bytes of all inputs that a group sends round for X^T X.
     func inputs(_ stage: StagePlan) -> Double {
-        assignment.groupSize > 1 ? Double(length * groupSequences) * stage.stage.tokenShare * inputBytes(stage) : 0
+        assignment.groupSize > 1 ? Double(length * groupSequences) * inputBytes(stage) : 0
     }
 
     /// Bytes of all inputs that a group sends round for the forward pass, and of all results that owners receive.
     func traffic(_ stage: StagePlan) -> (inputs: Double, results: Double) {
         guard assignment.shares(stage.stage) else { return (0, 0) }
-        let tokens = Double(length * groupSequences) * stage.stage.tokenShare
-        return (inputs(stage), tokens * resultBytes(stage) * (1 - 1 / Double(assignment.groupSize)))
+        let tokens = Double(length * groupSequences)
+        return (inputs(stage) + tokens * readBytes(stage), tokens * resultBytes(stage) * (1 - 1 / Double(assignment.groupSize)))
     }
 
     private func busiest(_ stage: StagePlan) -> ArraySlice<Piece> {
@@ -70,14 +70,16 @@ struct GroupShares {
         return shares.max { $0.reduce(0) { $0 + $1.rows } < $1.reduce(0) { $0 + $1.rows } } ?? pieces[...]
     }
 
-    private var operand: Double { plan.recipe.compute == .bf16 && BFloat16.isAccelerated ? 2 : 4 }
+    private func inputBytes(_ stage: StagePlan) -> Double { Double(stage.columns * plan.operands(plan.recipe.compute).byteCount) }
 
-    private func inputBytes(_ stage: StagePlan) -> Double { Double(stage.columns) * operand }
+    /// What the other members' pieces read of a token's values.
+    private func readBytes(_ stage: StagePlan) -> Double {
+        Double(stage.stage.readColumns * plan.operands(plan.recipe.compute).byteCount) * (1 - 1 / Double(assignment.groupSize))
+    }
 
     private func resultBytes(_ stage: StagePlan) -> Double {
-        switch stage.stage.effect {
-        case .addToResidual, .addToPending: 4 * Double(stage.linears[0].linear.rows)
-        case .attention, .gatedActivation, .activation, .planned: Double(stage.carriedColumns) * operand
-        }
+        let destination = stage.stage.destination
+        let columns = if case .value(let value) = destination { value.columns } else { stage.linears[0].linear.rows }
+        return Double(columns * destination.numberBytes(plan.operands(plan.recipe.compute)))
     }
 }

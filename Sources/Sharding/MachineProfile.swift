@@ -9,6 +9,8 @@ public struct MachineProfile: Codable, Sendable, Equatable {
     public var ranks: Int
     public var hosts: Int
     public var threads: Int
+    /// Whether the processor multiplies bf16 in hardware.
+    public var multipliesBFloat16: Bool
     public var rates: Rates
 
     /// Arithmetic in operations (multiplications and additions) a second, data in bytes a second, latency in seconds.
@@ -43,11 +45,12 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         public init() {}
     }
 
-    public init(processor: String, ranks: Int, hosts: Int, threads: Int, rates: Rates) {
+    public init(processor: String, ranks: Int, hosts: Int, threads: Int, multipliesBFloat16: Bool, rates: Rates) {
         self.processor = processor
         self.ranks = ranks
         self.hosts = hosts
         self.threads = threads
+        self.multipliesBFloat16 = multipliesBFloat16
         self.rates = rates
     }
 

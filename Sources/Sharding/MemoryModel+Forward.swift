@@ -29,45 +29,23 @@ extension MemoryModel {
     ///
     /// - Parameter columns: the most that a rank computes.
     private func own(_ stage: StagePlan, _ columns: Int) -> Int {
-        let received = !assignment.shares(stage.stage) ? 0 : tokensAtOnce(stage.stage.effect) * columns * resultBytes(stage.stage.effect)
-        return batchInput(stage) + batchTokens * stage.carriedColumns * operand + received
+        // Or what it sends of the values that the effect reads.
+        let received =
+            !assignment.shares(stage.stage)
+            ? 0 : tokensAtOnce(stage) * max(columns * stage.stage.destination.numberBytes(compute), stage.stage.readColumns * operand)
+        return batchInput(stage) + batchTokens * stage.stage.destination.restingBytes(compute) + received
     }
 
     /// A batch of another rank: the input and the part of the result of as many tokens as pass at once.
     private func help(_ stage: StagePlan, _ columns: Int) -> Int {
         guard assignment.shares(stage.stage) else { return 0 }
-        return tokensAtOnce(stage.stage.effect) * (stage.columns * operand + columns * resultBytes(stage.stage.effect))
+        return tokensAtOnce(stage) * ((stage.columns + stage.stage.readColumns) * operand + columns * stage.stage.destination.numberBytes(compute))
     }
 
-    /// The outputs of a piece; where there is no attention, each thread has some of its own.
+    /// What computing a piece takes besides.
     private func temporaries(_ piece: Piece) -> Int {
-        let rounded = isBFloat16 ? 2 : 0
-        switch piece.effect {
-        case .attention: return length * piece.rows * (4 + rounded) + threads * min(128, length) * length * (4 + rounded)
-        case .planned: return batchTokens * piece.rows * 4
-        case .gatedActivation, .activation, .addToResidual, .addToPending: return threads * outputs(rows: piece.rows, tokens: batchTokens)
-        }
+        piece.effect.workspaceBytes(rows: piece.rows, tokens: piece.effect.seesOtherTokens ? length : batchTokens, compute: compute, threads: threads)
     }
 
-    /// What one thread makes of a piece before its effect, of so many tokens or of as many as it takes at once.
-    func outputs(rows: Int, tokens: Int) -> Int {
-        min(LinearWeights.mostTokensAtOnce, tokens) * rows * 4
-    }
-
-    private func tokensAtOnce(_ effect: StageEffect) -> Int {
-        switch effect {
-        case .attention: length
-        // Of families that are known by their costs alone: all of a batch.
-        case .planned: batchTokens
-        case .gatedActivation, .activation, .addToResidual, .addToPending: min(1024, batchTokens)
-        }
-    }
-
-    /// Bytes of a number of a stage's result, before it is taken in.
-    private func resultBytes(_ effect: StageEffect) -> Int {
-        switch effect {
-        case .addToResidual, .addToPending: 4
-        case .attention, .gatedActivation, .activation, .planned: operand
-        }
-    }
+    private func tokensAtOnce(_ stage: StagePlan) -> Int { stage.stage.tokensAtOnce(length: length, batchTokens: batchTokens) }
 }

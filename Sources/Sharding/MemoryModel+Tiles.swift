@@ -38,11 +38,20 @@ extension MemoryModel {
     /// The block's tiles that a rank still holds: its own until they are committed, those of its pieces too where the block runs twice.
     func mostCommitting() -> Int {
         plan.blocks.map { block in
-            let all = block.stages.reduce(0) { $0 + encoded($1) }
+            let dense = block.stages.prefix(block.block.denseStages.count)
+            let all = dense.reduce(0) { $0 + encoded($1) }
             // A rank's share of each stage is even but for a tile.
-            let tile = block.stages.reduce(0) { sum, stage in sum + (stage.tiles.map(stage.bytes).max() ?? 0) }
-            let needed = plan.recipe.propagation == .block ? block.stages.reduce(0) { $0 + neededTiles($1) } : 0
-            return min(all, all / assignment.ranks + tile + needed)
+            let tile = dense.reduce(0) { sum, stage in sum + (stage.tiles.map(stage.bytes).max() ?? 0) }
+            let needed = plan.recipe.propagation == .block ? dense.reduce(0) { $0 + neededTiles($1) } : 0
+            return min(all, all / assignment.ranks + tile + needed) + committingExperts(block)
         }.max() ?? 0
+    }
+
+    private func committingExperts(_ block: BlockPlan) -> Int {
+        guard let mixture = block.block.mixture else { return 0 }
+        let one = mixture.stages(of: 0).reduce(0) { $0 + encoded(block.stages[$1]) }
+        // Greedy packing gives a rank that has the smallest ones more of them.
+        let own = min(2 * ((mixture.experts + assignment.ranks - 1) / assignment.ranks), mixture.experts) * one
+        return plan.recipe.propagation == .block ? own : min(own, Plan.expertBytesOfPart + one)
     }
 }

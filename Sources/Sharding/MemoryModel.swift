@@ -8,27 +8,34 @@ internal import Transformers
 /// The memory of the busiest rank, phase by phase. A phase's sum names what lives at its fullest moment.
 struct MemoryModel {
     let plan: Plan
-    let assignment: Assignment
+    /// The plan's stages, one of each kind.
+    private let groups: [StageGroup]
+    var assignment: Assignment
     let threads: Int
     /// What the process holds beside: its libraries, plan and index.
     let base: Int
     /// Whether the activations of all batches are in memory; else those of the batch in hand.
     let keepsActivations: Bool
     /// Tokens of the largest batch, of its longest sequence, and of all batches of a rank.
-    let batchTokens: Int
+    var batchTokens: Int
     let length: Int
     let rankTokens: Int
     private let holdsPending: Bool
     /// The block's tiles that a rank still holds.
     private var committing = 0
+    /// What rests besides while experts are worked on.
+    var besideExperts = 0
 
     var hidden: Int { plan.architecture.hiddenSize }
-    var isBFloat16: Bool { plan.recipe.compute == .bf16 && BFloat16.isAccelerated }
-    /// Bytes of an element of the products' operands.
-    var operand: Int { isBFloat16 ? 2 : 4 }
+    /// What operands of products are, and the bytes of an element.
+    var compute: Compute { plan.operands(plan.recipe.compute) }
+    var isBFloat16: Bool { compute == .bf16 }
+    var operand: Int { compute.byteCount }
 
-    init(_ plan: Plan, ranks: Int, tensorParallel: Int, threads: Int, base: Int, keepsActivations: Bool, batchSequences: Int? = nil) {
+    /// - Parameter groups: of the plan.
+    init(_ plan: Plan, _ groups: [StageGroup], ranks: Int, tensorParallel: Int, threads: Int, base: Int, keepsActivations: Bool, batchSequences: Int? = nil) {
         self.plan = plan
+        self.groups = groups
         assignment = Assignment(ranks: ranks, groupSize: tensorParallel)
         self.threads = threads
         self.base = base
@@ -37,7 +44,7 @@ struct MemoryModel {
         batchTokens = min(batchSequences ?? .max, plan.batches.first?.count ?? 0) * length
         let sequences = (0..<ranks).map { [assignment] rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
         rankTokens = (sequences.max() ?? 0) * length
-        holdsPending = plan.holdsPending
+        holdsPending = groups.contains { $0.stage.stage.destination == .pending }
         committing = mostCommitting()
     }
 
@@ -112,7 +119,7 @@ struct MemoryModel {
 
     /// Assembling the result: a piece of the source or a tile, and what is waiting to be written; whole tensors where the format transposes them.
     func merge() -> Int {
-        let stages = plan.blocks.flatMap(\.stages)
+        let stages = groups.map(\.stage)
         let tile = stages.map { $0.tileRows * $0.columns }.max() ?? 0
         let transposed = stages.map(\.transposedWeights).max() ?? 0
         return base + (16 << 20) + max(8 * tile, 10 * transposed) + wholeTensor
@@ -133,36 +140,45 @@ struct MemoryModel {
     /// Measuring perplexity: the windows of a rank go through the model together.
     func evaluate(windows: Int) -> Int {
         guard let evaluation = plan.recipe.evaluation else { return 0 }
-        let isBFloat16 = evaluation.compute == .bf16 && BFloat16.isAccelerated
+        let isBFloat16 = plan.operands(evaluation.compute) == .bf16
         let (operand, length) = (isBFloat16 ? 2 : 4, evaluation.length)
-        let stages = plan.blocks.first?.stages ?? []
-        let carried = stages.map(\.carriedColumns).max() ?? 0
-        let states = (windows + assignment.ranks - 1) / assignment.ranks * length * (hidden * 4 * (holdsPending ? 2 : 1) + carried * operand)
+        let stages = plan.blocks.first.map { $0.stages.prefix($0.block.denseStages.count) } ?? []
+        let tokens = (windows + assignment.ranks - 1) / assignment.ranks * length
+        let experts = plan.blocks.first { $0.block.mixture != nil }.map { expertEvaluation($0, tokens: tokens, compute: isBFloat16 ? .bf16 : .f32) } ?? 0
+        let values = stages.map(\.stage.leftColumns).max() ?? 0
+        let states = tokens * (hidden * 4 * (holdsPending ? 2 : 1) + values * operand)
         func weights(_ rows: Int, _ columns: Int) -> Int { rows * columns * operand + (isBFloat16 ? min(1024, rows) * columns * 4 : 0) }
         let passes = stages.map { stage in
             let rows = stage.linears.reduce(0) { $0 + $1.linear.rows }
             let pieceRows = stage.stage.pieces.map(\.rows).max() ?? 0
-            let outputs = stage.stage.attention == nil ? threads * outputs(rows: pieceRows, tokens: length) : length * pieceRows * (4 + operand)
-            return weights(rows, stage.columns) + stage.transposedWeights * 4 + outputs + length * (stage.columns + stage.carriedColumns) * operand
+            let workspace = stage.stage.effect.workspaceBytes(rows: pieceRows, tokens: length, compute: isBFloat16 ? .bf16 : .f32, threads: threads)
+            let values = (stage.columns + stage.stage.restingColumns) * operand + stage.stage.destination.restingBytes(isBFloat16 ? .bf16 : .f32)
+            return weights(rows, stage.columns) + stage.transposedWeights * 4 + workspace + length * values
         }
         let head = plan.architecture.head.linear
         let logits = weights(head.rows, head.columns) + 256 * head.rows * 4
-        return base + states + max(passes.max() ?? 0, logits)
+        return base + states + max(passes.max() ?? 0, logits, experts)
     }
 
     // MARK: - Parts
 
     /// What is not in matrices, whatever the phase: the process, and encoded tiles.
     func besideMatrices() -> Int {
-        base + committing + (plan.blocks.flatMap(\.stages).map { encodedTiles($0) }.map { max($0.own, $0.held) }.max() ?? 0)
+        let tiles = groups.map { group -> Int in
+            if group.experts != nil { return encoded(group.stage) }
+            let (own, held) = encodedTiles(group.stage)
+            return max(own, held)
+        }
+        return base + committing + (tiles.max() ?? 0)
     }
 
     /// What rests while a stage is worked on: activations, and the block's tiles so far.
     func resting(_ stage: StagePlan, leaving: Bool = false) -> Int {
-        var bytes = base + committing
+        var bytes = base + committing + besideExperts
         guard keepsActivations else { return bytes }
         var columns = restsWithInput(stage) ? stage.columns : 0
-        if leaving { columns = max(columns, stage.carriedColumns) }
+        if leaving { columns = max(columns, stage.stage.destination.valueColumns) }
+        columns += stage.stage.restingColumns
         let streams = 1 + (plan.recipe.propagation == .block ? 1 : 0) + (holdsPending ? 1 : 0)
         bytes += rankTokens * (hidden * 4 * streams + columns * operand)
         return bytes
@@ -171,12 +187,12 @@ struct MemoryModel {
     /// The state of the batch in hand, where it does not rest in memory, and the stage's input.
     func batchInput(_ stage: StagePlan) -> Int {
         let input = batchTokens * stage.columns * operand
-        let state = keepsActivations ? 0 : batchTokens * hidden * 4 * (holdsPending ? 2 : 1)
+        let state = keepsActivations ? 0 : batchTokens * (hidden * 4 * (holdsPending ? 2 : 1) + stage.stage.restingColumns * operand)
         return state + (restsWithInput(stage) ? 0 : input)
     }
 
-    /// Whether a stage's input is part of the states in memory: it was carried there, or it is kept from the Hessian on.
-    private func restsWithInput(_ stage: StagePlan) -> Bool { keepsActivations && (stage.stage.input == .carried || stage.needsHessian) }
+    /// Whether a stage's input is part of the states in memory: it was left there, or it is kept from the Hessian on.
+    private func restsWithInput(_ stage: StagePlan) -> Bool { keepsActivations && (!stage.stage.input.isDerived || stage.needsHessian) }
 
     /// The panels of a matrix in fp64 with the rank that has the most.
     private func ownPanels(_ columns: Int) -> Int {
@@ -198,40 +214,16 @@ struct MemoryModel {
     private func diagonalBlocks(_ columns: Int) -> Int { min(GramSum.blockColumns, columns) * columns * 8 }
 }
 
-extension StageInput {
-    var isCarried: Bool { if case .carried = self { true } else { false } }
-}
-
-extension Stage {
-    fileprivate var attention: Attention? {
-        if case .attention(let attention) = effect { attention } else { nil }
-    }
-}
-
-extension Plan {
-    /// Whether a block holds back what it adds to the residual stream.
-    var holdsPending: Bool { blocks.contains { $0.stages.contains { $0.stage.effect == .addToPending } } }
-}
-
 extension StagePlan {
-    /// Columns of what a stage leaves for the next one.
-    var carriedColumns: Int {
-        switch stage.effect {
-        case .attention(let attention): attention.heads * attention.headSize
-        case .gatedActivation, .activation: linears[0].linear.rows
-        case .addToResidual, .addToPending, .planned: 0
-        }
-    }
-
     /// Whether masks go through all rows of a linear: all tiles of a rank are then at work at once, with the whole of R.
     var prunes: Bool { linears.contains { $0.pruning != nil } }
 
     /// Rows of the highest tile.
     var tileRows: Int { tiles.map(\.rows.count).max() ?? 0 }
 
-    /// Weights of the largest linear that is stored transposed: such a one is read as a whole.
+    /// Weights of the largest linear that is stored transposed, or the room that reading it takes.
     var transposedWeights: Int {
-        linears.reduce(0) { $1.linear.layout == .columnsByRows ? max($0, $1.linear.rows * $1.linear.columns) : $0 }
+        linears.reduce(0) { $1.linear.layout == .columnsByRows ? max($0, $1.linear.rows * $1.linear.columns, $1.linear.transposedNumbers) : $0 }
     }
 
     /// The widest panel of R that a tile takes.

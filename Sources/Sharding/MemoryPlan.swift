@@ -12,6 +12,8 @@ public struct MemoryPlan: Sendable {
     public var tensorParallel: Int
     /// By block and stage.
     public var stages: [[StageResidency]]
+    /// Tokens of an expert that its owner keeps while it works on it; those of others come again for each use.
+    public var expertTokens = Int.max
     /// The bound of each phase.
     public var phases: [Phase]
     /// Of the bound, what is left to matrices: those in use, and freed ones that are kept for their next use.
@@ -80,19 +82,21 @@ extension Plan {
     ) throws(MemoryShortage) -> MemoryPlan {
         let choices = keepsActivations.map { [$0] } ?? (limit == nil ? [true] : [true, false])
         let threads = max(threads, 1)
-        let kinds = blocks.map { block in block.stages.map { "\($0.kind) \($0.stage.input.isCarried) \($0.carriedColumns)" } }
+        let kinds = blocks.map { block in block.stages.prefix(block.block.denseStages.count).map(StageKind.init) }
+        let groups = stageGroups
         /// The first plan that fits, or the one that needs the least where none does.
         func found(ranks: Int, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil) -> MemoryPlan {
             let possible = TensorParallel.sizes(ranks: ranks, nodes: nodes)
             // As many ranks share a batch as there are ranks for each.
             let fewest = batches.isEmpty ? 1 : possible.last { $0 <= ranks / batches.count } ?? 1
             let sizes = tensorParallel.map { [$0] } ?? (limit == nil ? [fewest] : possible.filter { $0 >= fewest })
-            let base = base ?? Self.usualBase(threads: threads, ranks: ranks)
+            let rotating = recipe.rotation == nil ? 0 : threads * TensorTransform.workspaceBytes
+            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + rotating
             var least: MemoryPlan?
             for size in sizes {
                 for keeps in choices {
                     let model = MemoryModel(
-                        self, ranks: ranks, tensorParallel: size, threads: threads, base: base, keepsActivations: keeps, batchSequences: batchSequences)
+                        self, groups, ranks: ranks, tensorParallel: size, threads: threads, base: base, keepsActivations: keeps, batchSequences: batchSequences)
                     let plan = memoryPlan(model, kinds, limit, windows: windows ?? recipe.evaluation?.sequences ?? 0)
                     if plan.bound <= limit ?? .max { return plan }
                     if plan.bound < least?.bound ?? .max { least = plan }
@@ -123,11 +127,11 @@ extension Plan {
         throw MemoryShortage(limit: limit, phase: worst, remedies: remedies)
     }
 
-    /// - Parameter kinds: what decides the costs of each stage, by block.
-    private func memoryPlan(_ model: MemoryModel, _ kinds: [[String]], _ limit: Int?, windows: Int) -> MemoryPlan {
+    /// - Parameter kinds: what decides the costs of each stage that every token passes, by block.
+    private func memoryPlan(_ model: MemoryModel, _ kinds: [[StageKind]], _ limit: Int?, windows: Int) -> MemoryPlan {
         var residencies: [[StageResidency]] = []
         var phases = ["embed": MemoryPlan.Phase(name: "embed", bytes: model.embed(), stage: nil)]
-        var known: [String: StageResidency] = [:]  // by kind: most stages are alike
+        var known: [StageKind: StageResidency] = [:]  // by kind: most stages are alike
         func note(_ name: String, _ bytes: Int, _ stage: StagePlan) {
             if bytes > phases[name]?.bytes ?? 0 { phases[name] = MemoryPlan.Phase(name: name, bytes: bytes, stage: stage.stage.name) }
         }
@@ -146,14 +150,41 @@ extension Plan {
                 note("solve", model.solve(stage, choice), stage)
                 note("forward", model.forward(stage), stage)
             }
-            residencies.append(choices)
+            residencies.append(choices + Array(repeating: .whole, count: block.stages.count - kinds.count))
         }
+        let expertTokens = expertTokens(model, limit, note)
         phases["merge"] = MemoryPlan.Phase(name: "merge", bytes: model.merge(), stage: nil)
         if recipe.evaluation != nil { phases["evaluate"] = MemoryPlan.Phase(name: "evaluate", bytes: model.evaluate(windows: windows), stage: nil) }
         let order = ["embed", "Hessian", "factor", "solve", "forward", "merge", "evaluate"]
-        return MemoryPlan(
+        var plan = MemoryPlan(
             keepsActivations: model.keepsActivations, tensorParallel: model.assignment.groupSize, stages: residencies, phases: order.compactMap { phases[$0] },
             beside: model.besideMatrices())
+        plan.expertTokens = expertTokens
+        return plan
+    }
+
+    /// Tokens of an expert that are kept: as many as usual, or fewer to keep the limit.
+    ///
+    /// - Parameter note: is told what each phase of the choice needs.
+    private func expertTokens(_ model: MemoryModel, _ limit: Int?, _ note: (String, Int, StagePlan) -> Void) -> Int {
+        // All mixtures of a model are alike.
+        guard let block = blocks.first(where: { $0.block.mixture != nil }), let mixture = block.block.mixture else { return .max }
+        let stages = block.stages[mixture.stages(of: 0)]
+        func phases(_ tokens: Int) -> [(String, Int, StagePlan)] {
+            let model = model.ofExpert(mixture, stages, tokens: tokens)
+            return stages.flatMap { stage in
+                [
+                    ("Hessian", model.hessian(stage, .whole), stage), ("factor", model.factor(stage, .whole), stage),
+                    ("solve", model.solve(stage, .whole), stage), ("forward", model.expertForward(stages), stage),
+                ]
+            }
+        }
+        var tokens = usualExpertTokens(mixture)
+        if let limit {
+            while tokens > 0, (phases(tokens).map(\.1).max() ?? 0) > limit { tokens = tokens / 2 / Self.expertStepTokens * Self.expertStepTokens }
+        }
+        for (name, bytes, stage) in phases(tokens) { note(name, bytes, stage) }
+        return tokens
     }
 }
 

@@ -26,6 +26,13 @@ struct MessageModel {
     /// Seconds of a copy of `bytes` from one rank to all.
     func broadcast(bytes: Double) -> Double { ranks == 1 ? 0 : latency + bytes / rates.broadcast * spread }
 
+    /// Seconds in which each rank sends `bytes` in all to the others, each of which gets as much, a few at a time.
+    ///
+    /// - Parameter steps: rounds of messages between all pairs.
+    func exchange(bytes: Double, steps: Int) -> Double {
+        ranks == 1 ? 0 : Double(steps * (ranks - 1)) * rates.latency / Self.rounds(measured) + bytes / rates.broadcast * spread
+    }
+
     /// What a rank does not already have, (R - 1) / R, beside the same of the measurement.
     private var spread: Double { Self.absent(ranks) / Self.absent(measured) }
 

@@ -12,13 +12,15 @@ extension Plan {
     ///
     /// - Parameter scaleType: the type of a linear's weight, by its tensor's name: that of its scales, unless the format has its own, and of its
     ///   values where they are not quantized.
-    /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear or takes too long to match, and for a sparsity pattern that does not
-    ///   divide the columns.
+    /// - Throws: `PlanError` when a rule or an ignore pattern matches no linear or takes too long to match, for a sparsity pattern that does not
+    ///   divide the columns, and for sizes beyond `PlanLimits`.
     public init(recipe: Recipe, architecture: Architecture, scaleType: (String) throws -> ScaleType) throws {
+        try PlanLimits.check(architecture)
+        try PlanLimits.check(recipe, architecture)
         var usedRules = Set<Int>()
         var usedPatterns = Set<Int>()
-        // The head is a linear that a recipe may name, though it is never compressed.
-        let fixed = [architecture.head.linear.name]
+        // Head and routers are linears that a recipe may name, though they are never compressed.
+        let fixed = architecture.plainModules
         for index in recipe.ignore.indices {
             if try fixed.contains(where: { try Self.ignores(recipe, index, $0) }) { usedPatterns.insert(index) }
         }
@@ -26,12 +28,12 @@ extension Plan {
         for index in 0..<architecture.blockCount {
             let block = architecture.block(index)
             var stages: [StagePlan] = []
-            for stage in block.stages {
+            for (place, stage) in block.stages.enumerated() {
                 var linears: [LinearPlan] = []
                 for linear in stage.linears {
-                    let ignoring = try recipe.ignore.indices.filter { try Self.ignores(recipe, $0, linear.name) }
+                    let ignoring = try recipe.ignore.indices.filter { index throws in try linear.names.contains { try Self.ignores(recipe, index, $0) } }
                     usedPatterns.formUnion(ignoring)
-                    let rule = try recipe.rules.indices.first { try Self.takes(recipe, $0, linear.name) }
+                    let rule = try recipe.rules.indices.first { index throws in try linear.names.contains { try Self.takes(recipe, index, $0) } }
                     if let rule { usedRules.insert(rule) }
                     let treatment = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
@@ -42,8 +44,9 @@ extension Plan {
                     }
                     linears.append(LinearPlan(linear: linear, treatment: treatment, content: content))
                 }
-                stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears)))
+                stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)))
             }
+            if recipe.format != .dense, let mixture = block.mixture { try Self.checkSchemes(mixture, stages) }
             blocks.append(BlockPlan(block: block, stages: stages))
         }
         if let unused = recipe.rules.indices.first(where: { !usedRules.contains($0) }) {
@@ -57,6 +60,13 @@ extension Plan {
         self.blocks = blocks
         batches = Self.batches(recipe.calibration)
         guard tileCount > 0 else { throw PlanError.nothingToDo }
+    }
+
+    /// Holds the experts of a block to one scheme: clients fuse them, and look at the first alone.
+    private static func checkSchemes(_ mixture: Mixture, _ stages: [StagePlan]) throws {
+        let linears = stages[mixture.firstStage...].flatMap(\.linears)
+        guard let first = linears.first, let other = linears.first(where: { $0.scheme != first.scheme }) else { return }
+        throw PlanError.mixedExperts(first.linear.name, other.linear.name)
     }
 
     /// Whether an ignore pattern matches the name of a linear.
@@ -86,29 +96,5 @@ extension Plan {
 
     private static func example(_ blocks: [BlockPlan]) -> String {
         blocks.first?.stages.first?.linears.first?.linear.name ?? "none"
-    }
-}
-
-/// A recipe that does not fit the model.
-public enum PlanError: Error, CustomStringConvertible {
-    case unusedRule(pattern: String, line: Int?, example: String)
-    case unusedIgnore(pattern: String, example: String)
-    case unmatchable(key: String, line: Int?, PatternError)
-    case nothingToDo
-    case pattern(String, columns: Int, linear: String)
-
-    public var description: String {
-        switch self {
-        case .unusedRule(let pattern, let line, let example):
-            "the rule `\(pattern)`\(line.map { " (line \($0) of the recipe)" } ?? "") takes no linear of this model: mend its pattern, or remove it "
-                + "if earlier rules are meant to take all (a linear is named like `\(example)`)"
-        case .unusedIgnore(let pattern, let example):
-            "the ignore pattern `\(pattern)` matches no linear of this model (a linear is named like `\(example)`)"
-        case .unmatchable(let key, let line, let error): "key `\(key)`\(line.map { " (line \($0) of the recipe)" } ?? ""): \(error)"
-        case .pattern(let pattern, let columns, let linear):
-            "`sparsity: \(pattern)` needs a number of columns that \(pattern.split(separator: ":").last ?? "") divides, but \(linear) has \(columns); "
-                + "give it a rule of its own, or another pattern"
-        case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
-        }
     }
 }

@@ -11,9 +11,19 @@ public struct Plan: Sendable {
     public let blocks: [BlockPlan]
     /// Sequences of each batch; empty without calibration.
     public let batches: [Range<Int>]
+    /// Whether the CPUs that run the plan multiply bf16 in hardware; elsewhere `compute: bf16` is done in fp32. It decides costs, and no cut.
+    public var multipliesBFloat16 = true
+    /// Bytes that a weight takes in the source, scales included: BF16's where that is not known.
+    public var sourceBytesPerWeight = 2.0
+
+    /// What operands of products are on these CPUs.
+    func operands(_ compute: Compute) -> Compute { multipliesBFloat16 ? compute : .f32 }
 
     /// Tiles of the whole run.
     public var tileCount: Int { blocks.reduce(0) { $0 + $1.stages.reduce(0) { $0 + $1.tiles.count } } }
+
+    /// Whether any linear's method needs a Hessian.
+    public var needsHessian: Bool { blocks.contains { $0.stages.contains(where: \.needsHessian) } }
 
     /// The linears that are compressed, in the order of the model.
     public var compressedLinears: [LinearPlan] {
@@ -25,6 +35,13 @@ public struct Plan: Sendable {
 public struct BlockPlan: Sendable {
     public let block: Block
     public let stages: [StagePlan]
+}
+
+extension Plan {
+    /// Tokens below which an expert of a block is starved: as the recipe says, else as many as an expert's linears have columns.
+    public func minimumTokens(ofExpertsIn block: BlockPlan) -> Int {
+        recipe.experts.minimumTokens ?? block.block.mixture.map { $0.stages(of: 0).map { block.stages[$0].columns }.max() ?? 0 } ?? 0
+    }
 }
 
 /// The linears of a block that share one input, and the tiles into which their rows are cut.
@@ -73,17 +90,18 @@ extension StagePlan {
 
     /// Rows of a tile when a stage's linears have `totalRows` rows of `columns` together.
     ///
-    /// At least about 16 tiles, so that a stage spreads over ranks; at least 64 rows, below which products lose speed; at most 256, and less where rows
-    /// are very long, since a tile's time grows with the square of that and it is solved by one thread. A multiple of 32, so that packed rows
-    /// end at word boundaries at every width.
-    static func tileRows(totalRows: Int, columns: Int) -> Int {
+    /// At least about 16 tiles, so that a stage spreads over ranks (those of an expert are one rank's: 4 for its threads); at least 64 rows, below which
+    /// products lose speed; at most 256, and less where rows are very long, since a tile's time grows with the square of that and it is solved by one
+    /// thread. A multiple of 32, so that packed rows end at word boundaries at every width.
+    static func tileRows(totalRows: Int, columns: Int, isExpert: Bool) -> Int {
         let most = columns <= 16384 ? 256 : columns <= 32768 ? 128 : 64
-        return min(max((totalRows / 16 + 31) / 32 * 32, 64), most)
+        return min(max((totalRows / (isExpert ? 4 : 16) + 31) / 32 * 32, 64), most)
     }
 
-    static func tiles(of linears: [LinearPlan]) -> [Tile] {
+    static func tiles(of linears: [LinearPlan], isExpert: Bool) -> [Tile] {
         let treated = linears.indices.filter { linears[$0].treatment != nil }
-        let height = tileRows(totalRows: treated.reduce(0) { $0 + linears[$1].linear.rows }, columns: linears.first?.linear.columns ?? 0)
+        let totalRows = treated.reduce(0) { $0 + linears[$1].linear.rows }
+        let height = tileRows(totalRows: totalRows, columns: linears.first?.linear.columns ?? 0, isExpert: isExpert)
         return treated.flatMap { index in
             let rows = linears[index].linear.rows
             return stride(from: 0, to: rows, by: height).map { Tile(linear: index, rows: $0..<min($0 + height, rows)) }

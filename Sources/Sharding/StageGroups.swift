@@ -4,27 +4,51 @@ internal import Compression
 internal import Recipes
 internal import Transformers
 
+/// What decides a stage's costs.
+struct StageKind: Hashable {
+    private let columns: Int
+    private let rows: [Int]
+    private let treatments: [Treatment?]
+    /// Attention and the share of tokens, below 1 for experts, show in the operations of sequences of two lengths.
+    private let operations: [Double]
+    /// What rests before and after.
+    private let isDerived: Bool
+    private let valueColumns: [Int]
+
+    init(_ stage: StagePlan) {
+        columns = stage.columns
+        rows = stage.linears.map(\.linear.rows)
+        treatments = stage.linears.map(\.treatment)
+        operations = [1, 1 << 20].map { stage.stage.operations(lengths: [$0]) }
+        isDerived = stage.stage.input.isDerived
+        valueColumns = [stage.stage.destination.valueColumns, stage.stage.restingColumns, stage.stage.leftColumns]
+    }
+}
+
 /// A stage, and how many of the plan cost the same.
 struct StageGroup {
     let stage: StagePlan
     /// Block and index of the first.
     let place: (block: Int, stage: Int)
+    /// Those of a block, where the stages are experts'; nil where every token passes them.
+    let experts: Int?
     var count: Int
 }
 
 extension Plan {
     /// The plan's stages by what they cost, in the order of the first of each kind.
     var stageGroups: [StageGroup] {
-        var places: [String: Int] = [:]
+        var places: [StageKind: Int] = [:]
         var groups: [StageGroup] = []
         for (block, blockPlan) in blocks.enumerated() {
             for (index, stage) in blockPlan.stages.enumerated() {
-                let kind = stage.kind
+                let kind = StageKind(stage)
+                let experts = blockPlan.block.expert(ofStage: index) == nil ? nil : blockPlan.block.mixture?.experts
                 if let place = places[kind] {
                     groups[place].count += 1
                 } else {
                     places[kind] = groups.count
-                    groups.append(StageGroup(stage: stage, place: (block, index), count: 1))
+                    groups.append(StageGroup(stage: stage, place: (block, index), experts: experts, count: 1))
                 }
             }
         }
@@ -33,13 +57,6 @@ extension Plan {
 }
 
 extension StagePlan {
-    /// What decides a stage's costs.
-    var kind: String {
-        let linears = linears.map { linear in "\(linear.linear.rows) \(linear.treatment.map { "\($0)" } ?? "kept")" }
-        // Attention and the share of tokens show in the operations.
-        return "\(columns) \(linears) \(stage.operations(lengths: [1])) \(stage.operations(lengths: [1 << 20]))"
-    }
-
     /// The rows of each tile of each rank that has any.
     func tileRows(ranks: Int) -> [[Int]] {
         let owners = zip(Assignment(ranks: ranks).owners(of: tiles), tiles)

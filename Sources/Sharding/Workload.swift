@@ -7,12 +7,12 @@ internal import Transformers
 
 /// A plan's stages on ranks of a profile.
 struct Workload {
-    private let plan: Plan
-    private let ranks: Int
-    private let threads: Int
-    private let rates: MachineProfile.Rates
-    private let messages: MessageModel
-    private let disk: DiskModel
+    let plan: Plan
+    let ranks: Int
+    let threads: Int
+    let rates: MachineProfile.Rates
+    let messages: MessageModel
+    let disk: DiskModel
     /// Sequences of the rank that has the most, and their length.
     private let sequences: Int
     private let length: Int
@@ -21,7 +21,7 @@ struct Workload {
     /// Between the ranks of a tensor-parallel group.
     private let groupMessages: MessageModel
 
-    private var isBFloat16: Bool { plan.recipe.compute == .bf16 }
+    var isBFloat16: Bool { plan.operands(plan.recipe.compute) == .bf16 }
 
     /// - Parameter tensorParallel: ranks of a group.
     init(plan: Plan, ranks: Int, tensorParallel: Int, profile: MachineProfile, messages: MessageModel) {
@@ -39,6 +39,7 @@ struct Workload {
 
     /// Adds the time of a group's stages.
     func add(_ group: StageGroup, _ residency: StageResidency, to prediction: inout Prediction) {
+        if let experts = group.experts { return addExperts(group, experts: experts, to: &prediction) }
         let (stage, count) = (group.stage, Double(group.count))
         let columns = Double(stage.columns)
         if sequences > 0 {
@@ -49,7 +50,7 @@ struct Workload {
             prediction.read += count * passes * stage.weightCount * sharing.share(stage) / rates.dequantize
         }
         if stage.needsHessian {
-            let tokens = sharing.hessianTokens * stage.stage.tokenShare
+            let tokens = sharing.hessianTokens
             let parts = residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1
             // Each part, and before them the diagonal, has the batches pass by once.
             let visits = Double(parts == 1 ? 1 : parts + 1)
@@ -93,7 +94,7 @@ struct Workload {
     }
 
     /// A rank's tiles: as many as it has threads at a time, and the last few one after the other, whose products threads share.
-    private func solveSeconds(tiles: [Int], _ columns: Double) -> Double {
+    func solveSeconds(tiles: [Int], _ columns: Double) -> Double {
         guard !tiles.isEmpty else { return 0 }
         let weights = Double(tiles.reduce(0, +)) / Double(tiles.count) * columns
         // Of a tile by one thread.
@@ -114,7 +115,7 @@ struct Workload {
         }
         prediction.solve += count * Double(stage.selections) * messages.latency
         let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count })
-        prediction.solve += count * 2 * columns * rows / disk.read(ranks: min(ranks, owners.count))
+        prediction.solve += count * plan.sourceBytesPerWeight * columns * rows / disk.read(ranks: min(ranks, owners.count))
         // The parts of the ranks that own any, one after the other.
         if ranks > 1 {
             prediction.gather += count * Double(owners.count) * messages.broadcast(bytes: stage.encodedBytes / Double(owners.count))

@@ -6,16 +6,13 @@ public struct TokenizerError: Error, CustomStringConvertible, Equatable, Sendabl
     public let file: String
     /// Where in the file: a path of keys such as `pre_tokenizer.pretokenizers[1]`, a line, or "" for the whole file.
     public let place: String
-    /// The file is not there or cannot be opened.
-    public let isMissingFile: Bool
     /// What is wrong there, what was expected, and what to do.
     public let problem: String
 
-    init(file: String, place: String, problem: String, isMissingFile: Bool = false) {
+    init(file: String, place: String, problem: String) {
         self.file = file
         self.place = place
         self.problem = problem
-        self.isMissingFile = isMissingFile
     }
 
     public var description: String {

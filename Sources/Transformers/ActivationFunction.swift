@@ -3,7 +3,7 @@
 internal import Glibc
 
 /// An element-wise activation function.
-public enum ActivationFunction: String, Sendable, Codable, CaseIterable {
+public enum ActivationFunction: Sendable, CaseIterable {
     case relu
     /// x sigmoid(x).
     case silu
@@ -15,7 +15,7 @@ public enum ActivationFunction: String, Sendable, Codable, CaseIterable {
     /// The names in transformers' ACT2FN (activations.py) of the functions above.
     private static let names: [String: ActivationFunction] = [
         "relu": .relu, "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_python": .gelu,
-        "gelu_new": .geluTanh, "gelu_fast": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
+        "gelu_new": .geluTanh, "gelu_fast": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu_python_tanh": .geluTanh,
     ]
 
     init(_ configuration: Configuration, key: String, default fallback: String) throws(ArchitectureError) {

@@ -7,8 +7,10 @@ public enum ArchitectureError: Error, Equatable, CustomStringConvertible {
     case invalid(source: String, key: String, found: String, expected: String)
     case unsupported(source: String, key: String, found: String, supported: String)
     case unknownModelType(source: String, found: String, known: [String])
-    /// A family that can be planned and not run.
-    case onlyPlanned(source: String, modelType: String, reason: String)
+    /// An error of the code: a family reads a key that its table of keys does not list.
+    case undeclared(source: String, key: String)
+    /// Two tensors of a checkpoint stand for the same one of the model.
+    case ambiguous(source: String, tensor: String, names: [String])
 
     public var description: String {
         switch self {
@@ -22,8 +24,10 @@ public enum ArchitectureError: Error, Equatable, CustomStringConvertible {
             "\(source): \"\(key)\" is \(found), which is not supported; supported: \(supported)."
         case .unknownModelType(let source, let found, let known):
             "\(source): the model_type \"\(found)\" is not known; known: \(known.joined(separator: ", "))."
-        case .onlyPlanned(let source, let modelType, let reason):
-            "\(source): models of type \"\(modelType)\" can be planned (`cleave plan --shape`) and not run: \(reason)."
+        case .undeclared(let source, let key):
+            "\(source): the key \"\(key)\" is read, but the table of the family's keys does not list it: an error in Cleave itself."
+        case .ambiguous(let source, let tensor, let names):
+            "\(source): the checkpoint has \(names.joined(separator: " and ")), which both stand for \(tensor); take one of them out."
         }
     }
 }

@@ -2,22 +2,24 @@
 
 public import LinearAlgebra
 
-/// The residual stream of a few whole sequences, and what a stage has left for the next one.
+/// The residual stream of a few whole sequences, and the values that stages have left for later ones.
 public struct BatchState: Sendable {
     /// Tokens of each sequence; their rows follow each other.
     public let lengths: [Int]
     /// [tokens, hidden]
     public var residual: Matrix<Float>
-    /// The input of the next stage: [tokens, columns]. Attention and activations leave it; of a norm it may be kept once it was made. Nil at a block's end.
-    public var carried: Activation?
+    /// What later stages of the block will read: of each, [tokens, columns]. None at a block's end.
+    public var values: [Value: Operand]
     /// What the block will add to the residual stream at its end: [tokens, hidden].
     public var pending: Matrix<Float>?
+    /// What a mixture of experts adds to that.
+    public var expertSum: ExpertSum?
 
-    public init(lengths: [Int], residual: Matrix<Float>, carried: Activation? = nil, pending: Matrix<Float>? = nil) {
+    public init(lengths: [Int], residual: Matrix<Float>, values: [Value: Operand] = [:], pending: Matrix<Float>? = nil) {
         precondition(lengths.reduce(0, +) == residual.rows, "sequences of \(lengths) tokens in \(residual.rows) rows")
         self.lengths = lengths
         self.residual = residual
-        self.carried = carried
+        self.values = values
         self.pending = pending
     }
 
@@ -37,7 +39,7 @@ public struct BatchState: Sendable {
 
     /// A state at a block's boundary that shares no memory with this one, so that both can go on.
     public func copy() -> BatchState {
-        precondition(carried == nil && pending == nil, "a copy in the middle of a block")
+        precondition(values.isEmpty && pending == nil && expertSum == nil, "a copy in the middle of a block")
         return BatchState(lengths: lengths, residual: residual.copy())
     }
 }

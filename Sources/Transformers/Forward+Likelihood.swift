@@ -40,7 +40,22 @@ extension Forward {
     private func forEachLogits(_ state: BatchState, _ head: LinearWeights, _ body: (Range<Int>, Matrix<Float>) -> Void) throws {
         let norm = try vectors.weights(architecture.finalNorm)
         for tokens in chunks(state.tokens, of: Self.logitTokens) {
-            body(tokens, head.apply(to: norm.apply(to: state.residual.rows(tokens), compute: compute)))
+            let logits = head.apply(to: norm.apply(to: state.residual.rows(tokens), compute: compute))
+            architecture.head.finish(logits)
+            body(tokens, logits)
+        }
+    }
+}
+
+extension Head {
+    /// Scales and caps logits in place: [tokens, vocabulary].
+    fileprivate func finish(_ logits: Matrix<Float>) {
+        guard scale != nil || softcap != nil else { return }
+        forEachRowRange(logits.rows) { rows in
+            for row in rows {
+                if let scale { cleave_scale(logits.row(row), logits.columns, scale) }
+                if let softcap { cleave_softcap(logits.row(row), logits.columns, 1 / softcap, softcap) }
+            }
         }
     }
 }

@@ -8,6 +8,11 @@ extension Forward {
 
     /// The weight of a linear in fp32, [rows, columns] whichever way it is stored.
     public func weight(of linear: Linear) throws -> Matrix<Float> {
+        guard linear.slice == nil else {
+            let weight = Matrix<Float>(uninitialized: linear.rows, linear.columns)
+            try source.rows(of: linear, 0..<linear.rows, into: weight)
+            return weight
+        }
         let stored = try source.matrix(linear.weight)
         try ForwardError.check(linear.weight, stored, expected: linear.storedShape)
         return linear.layout == .rowsByColumns ? stored : stored.transposed()
@@ -15,7 +20,11 @@ extension Forward {
 
     /// The bias of a linear, [rows], if it has one.
     public func bias(of linear: Linear) throws -> [Float]? {
-        try linear.bias.map { try vectors.vector($0, size: linear.rows) }
+        guard let bias = linear.bias else { return nil }
+        guard linear.slice != nil else { return try vectors.vector(bias, size: linear.rows) }
+        let values = Matrix<Float>(uninitialized: 1, linear.rows)
+        try source.bias(of: linear, into: values)
+        return values.elements()
     }
 
     /// The weights of a linear as the products take them, by way of the whole in fp32.
@@ -27,22 +36,16 @@ extension Forward {
     ///
     /// - Parameter targets: ranges of rows, and where each goes: [rows, columns].
     public func loadRows(_ linear: Linear, _ targets: [(rows: Range<Int>, weight: Operand)]) throws {
-        guard linear.layout == .rowsByColumns else {
-            // Such a weight is read as a whole.
-            guard !targets.isEmpty else { return }
-            let whole = try weight(of: linear)
-            return targets.forEach { $0.weight.store(whole.rows($0.rows)) }
-        }
         for (rows, weight) in targets {
             if case .f32(let weight) = weight {
-                try source.rows(linear.weight, rows.map { Int32($0) }, into: weight)
+                try source.rows(of: linear, rows, into: weight)
                 continue
             }
             // A few rows at a time, so that no fp32 copy of the whole exists.
             let piece = Matrix<Float>(uninitialized: min(Self.rowsAtOnce, rows.count), linear.columns)
             for start in stride(from: rows.lowerBound, to: rows.upperBound, by: Self.rowsAtOnce) {
                 let some = start..<min(start + Self.rowsAtOnce, rows.upperBound)
-                try source.rows(linear.weight, some.map { Int32($0) }, into: piece.rows(0..<some.count))
+                try source.rows(of: linear, some, into: piece.rows(0..<some.count))
                 weight.rows(some.lowerBound - rows.lowerBound..<some.upperBound - rows.lowerBound).store(piece.rows(0..<some.count))
             }
         }

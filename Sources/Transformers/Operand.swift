@@ -6,6 +6,9 @@ public import LinearAlgebra
 public enum Compute: String, Sendable, Codable, CaseIterable {
     case bf16
     case f32
+
+    /// Of an operand's element.
+    public var byteCount: Int { self == .bf16 ? MemoryLayout<BFloat16>.stride : MemoryLayout<Float>.stride }
 }
 
 /// A matrix in the compute type: activations [tokens, columns] or a weight [rows, columns].
@@ -90,6 +93,3 @@ func product(_ a: Operand, _ b: Operand, transposeB: Bool = false) -> Matrix<Flo
     }
     return result
 }
-
-/// The activations entering a stage: [tokens, columns].
-public typealias Activation = Operand

@@ -18,70 +18,33 @@ public struct Piece: Sendable, Equatable {
     /// What is multiplied with the stage's input, in the order that `effect` expects.
     public let parts: [Part]
     /// What becomes of the parts' outputs: the stage's effect; of attention, that of the piece's heads.
-    public let effect: StageEffect
+    public let effect: any StageEffect
     /// Columns of the stage's result: of contexts, of activated values, or of what is added to the residual stream.
     public let columns: Range<Int>
 
     /// Rows of weights.
     public var rows: Int { parts.reduce(0) { $0 + $1.rows.count } }
-}
 
-extension Stage {
-    /// The stage's pieces; together they make every column of its result once.
-    public var pieces: [Piece] { pieces(leastRows: Piece.leastRows) }
-
-    package func pieces(leastRows: Int) -> [Piece] {
-        switch effect {
-        case .attention(let attention):
-            return attention.pieces(leastRows: leastRows) ?? [whole(columns: attention.contextColumns)]
-        case .planned:
-            return [whole(columns: linears.reduce(0) { $0 + $1.rows })]
-        case .gatedActivation, .activation, .addToResidual, .addToPending:
-            let rows = linears[0].rows
-            // Whole cache lines of results in bf16.
-            return evenRanges(rows, unit: 32, leastSize: leastRows).map { range in
-                Piece(parts: linears.indices.map { Piece.Part(linear: $0, rows: range) }, effect: effect, columns: range)
-            }
-        }
-    }
-
-    private func whole(columns: Int) -> Piece {
-        Piece(parts: linears.indices.map { Piece.Part(linear: $0, rows: 0..<linears[$0].rows) }, effect: effect, columns: 0..<columns)
+    public static func == (a: Piece, b: Piece) -> Bool {
+        a.parts == b.parts && AnyHashable(a.effect) == AnyHashable(b.effect) && a.columns == b.columns
     }
 }
 
-extension Attention {
-    /// Groups of key-value heads with the query heads that share them; nil where all make one piece.
-    fileprivate func pieces(leastRows: Int) -> [Piece]? {
-        let shared = heads / keyValueHeads
-        // Rows of a group's widest part.
-        let width = (layout == .perHead ? 3 : shared) * headSize
-        let groups = evenRanges(keyValueHeads, unit: 1, leastSize: (leastRows + width - 1) / width)
-        guard groups.count > 1 else { return nil }
-        return groups.map { group in
-            let queries = group.lowerBound * shared * headSize..<group.upperBound * shared * headSize
-            let keys = group.lowerBound * headSize..<group.upperBound * headSize
-            let parts: [Piece.Part] =
-                switch layout {
-                case .separate: [(0, queries), (1, keys), (2, keys)].map(Piece.Part.init)
-                case .thirds: (0..<3).map { Piece.Part(linear: 0, rows: keys.lowerBound + $0 * contextColumns..<keys.upperBound + $0 * contextColumns) }
-                case .perHead: [Piece.Part(linear: 0, rows: 3 * keys.lowerBound..<3 * keys.upperBound)]
-                }
-            return Piece(parts: parts, effect: .attention(of(group)), columns: queries)
+extension [Piece] {
+    /// What the pieces read besides the stage's outputs: of each value the columns from the first that any reads to the last.
+    public var reads: [ValuePart] {
+        guard let first else { return [] }
+        return first.effect.reads.indices.map { place in
+            let columns = map { $0.effect.reads[place].columns }
+            let (start, end) = (columns.map(\.lowerBound).min() ?? 0, columns.map(\.upperBound).max() ?? 0)
+            return ValuePart(first.effect.reads[place].value, columns: start..<end)
         }
-    }
-
-    /// The attention of some key-value heads, whose queries, keys and values lie beside those of no others.
-    private func of(_ group: Range<Int>) -> Attention {
-        Attention(
-            layout: layout == .perHead ? .perHead : .separate, heads: group.count * (heads / keyValueHeads), keyValueHeads: group.count,
-            headSize: headSize, scale: scale, window: window, rotary: rotary, queryNorm: queryNorm, keyNorm: keyNorm)
     }
 }
 
 /// `0..<count` in ranges as even as whole units allow, each at least of a size where there are several. Their number is a power of two, so that they can be
 /// shared among as many ranks.
-private func evenRanges(_ count: Int, unit: Int, leastSize: Int) -> [Range<Int>] {
+func evenRanges(_ count: Int, unit: Int, leastSize: Int) -> [Range<Int>] {
     let units = (count + unit - 1) / unit
     var number = 1
     while 2 * number <= units, units / (2 * number) * unit >= leastSize { number *= 2 }

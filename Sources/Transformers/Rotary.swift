@@ -1,94 +1,126 @@
-// Rotary position embedding as data: its frequencies, from either spelling in config.json.
+// Rotary position embedding as data: its frequencies.
 
 internal import Glibc
 
-/// Rotary position embedding (Su et al. 2021): elements i and i + size / 2 of a head are rotated by position * frequency i.
-public struct Rotary: Sendable, Equatable, Codable {
+/// Rotary position embedding (Su et al. 2021): pairs of a head's elements are rotated, pair i by position * frequency i.
+public struct Rotary: Sendable, Hashable {
     /// Changes of the frequencies that stretch a model's context.
-    public enum Scaling: Sendable, Equatable, Codable {
+    public enum Scaling: Sendable, Hashable {
         case none
         /// All frequencies divided by `factor`.
         case linear(factor: Double)
         /// Low frequencies divided by `factor`, high ones kept, those between interpolated (Llama 3.1).
         case llama3(factor: Double, low: Double, high: Double, originalPositions: Int)
+        case yarn(YaRN)
+        /// As it is up to `positions` tokens; a longer sequence has a larger base (NTK-aware, as in transformers' `dynamic`).
+        case dynamic(factor: Double, positions: Int)
+        case longRope(LongRoPE)
+        /// Each frequency divided by a number of its own.
+        case divided(by: [Double], amplitude: Double)
     }
 
     /// The leading elements of a head that are rotated; even.
     public let size: Int
+    /// What the exponents of the frequencies are divided by: `size`, or one less where a head's share comes to an odd number of elements.
+    public let divisor: Int
     public let base: Double
     public let scaling: Scaling
+    /// Whether pair i is (2 i, 2 i + 1), as in GPT-J, Cohere and DeepSeek; else it is (i, i + size / 2).
+    public let isInterleaved: Bool
 
-    /// Radians per position, [size / 2]; as in transformers' modeling_rope_utils.py.
-    public var frequencies: [Double] {
-        (0..<size / 2).map { index in scaled(1 / pow(base, Double(2 * index) / Double(size))) }
+    package init(size: Int, divisor: Int, base: Double, scaling: Scaling, isInterleaved: Bool = false) {
+        self.size = size
+        self.divisor = divisor
+        self.base = base
+        self.scaling = scaling
+        self.isInterleaved = isInterleaved
     }
 
-    private func scaled(_ frequency: Double) -> Double {
+    /// The rotation of a sequence of so many tokens, the same for all lengths.
+    public func of(length: Int) -> Rotary {
+        switch scaling {
+        case .dynamic(let factor, let positions):
+            let stretch = factor * Double(max(length, positions)) / Double(positions) - (factor - 1)
+            return with(base: base * pow(stretch, Double(divisor) / Double(divisor - 2)), scaling: .none)
+        case .longRope(let rope):
+            return with(base: base, scaling: .divided(by: length > rope.originalPositions ? rope.long : rope.short, amplitude: rope.amplitude))
+        case .none, .linear, .llama3, .yarn, .divided:
+            return self
+        }
+    }
+
+    private func with(base: Double, scaling: Scaling) -> Rotary {
+        Rotary(size: size, divisor: divisor, base: base, scaling: scaling, isInterleaved: isInterleaved)
+    }
+
+    /// Radians per position, [size / 2], of a rotation that `of(length:)` gave; as in transformers' modeling_rope_utils.py.
+    public var frequencies: [Double] {
+        let plain = (0..<size / 2).map { index in 1 / pow(base, Double(2 * index) / Double(divisor)) }
         switch scaling {
         case .none:
-            return frequency
+            return plain
         case .linear(let factor):
-            return frequency / factor
+            return plain.map { $0 / factor }
         case .llama3(let factor, let low, let high, let originalPositions):
-            let turns = Double(originalPositions) * frequency / (2 * Double.pi)
-            if turns > high { return frequency }
-            if turns < low { return frequency / factor }
-            let smooth = (turns - low) / (high - low)
-            return (1 - smooth) * frequency / factor + smooth * frequency
+            return plain.map { frequency in
+                let turns = Double(originalPositions) * frequency / (2 * Double.pi)
+                if turns > high { return frequency }
+                if turns < low { return frequency / factor }
+                let smooth = (turns - low) / (high - low)
+                return (1 - smooth) * frequency / factor + smooth * frequency
+            }
+        case .yarn(let yarn):
+            return yarn.scaled(plain, size: size, base: base)
+        case .divided(let divisors, _):
+            return zip(plain, divisors).map { $0 / $1 }
+        case .dynamic, .longRope:
+            preconditionFailure("frequencies that follow from a sequence's length")
+        }
+    }
+
+    /// What cosines and sines are multiplied by.
+    public var amplitude: Double {
+        switch scaling {
+        case .yarn(let yarn): yarn.amplitude
+        case .divided(_, let amplitude): amplitude
+        case .longRope(let rope): rope.amplitude
+        case .none, .linear, .llama3, .dynamic: 1
         }
     }
 }
 
-extension Rotary {
-    /// Reads `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (transformers 4).
-    ///
-    /// - Parameters:
-    ///   - baseKey: the family's older name of `rope_theta`.
-    ///   - shareKey: the family's older name of `partial_rotary_factor`.
-    init(
-        _ configuration: Configuration, headSize: Int, baseKey: String = "rope_theta", shareKey: String = "partial_rotary_factor",
-        defaultShare: Double = 1
-    ) throws(ArchitectureError) {
-        let newer = try configuration.object("rope_parameters")
-        let parameters = newer == nil ? try configuration.object("rope_scaling") : newer
-        base = try Self.value("rope_theta", in: parameters, or: baseKey, in: configuration, default: 10_000)
-        let share = try Self.value("partial_rotary_factor", in: parameters, or: shareKey, in: configuration, default: defaultShare)
-        // Checked before it becomes a whole number, since a large product would not fit one.
-        size = share <= 1 ? Int(Double(headSize) * share) : 0
-        guard size > 0, size % 2 == 0 else {
-            throw .invalid(
-                source: configuration.source, key: shareKey, found: "\(share) of a head of \(headSize) elements",
-                expected: "at most 1 and make an even number of rotated elements")
-        }
-        if let parameters {
-            scaling = try Self.scaling(parameters, configuration)
-        } else {
-            scaling = .none
-        }
-    }
+/// Searched divisors of the frequencies (Ding et al. 2024): some for sequences within the original context, others for longer ones.
+public struct LongRoPE: Sendable, Hashable {
+    /// [size / 2]
+    public let short: [Double]
+    public let long: [Double]
+    public let originalPositions: Int
+    public let amplitude: Double
+}
 
-    private static func value(
-        _ key: String, in parameters: Configuration?, or olderKey: String, in configuration: Configuration, default fallback: Double
-    ) throws(ArchitectureError) -> Double {
-        if let parameters, parameters.has(key) { return try parameters.positive(key) }
-        return try configuration.positive(olderKey, default: fallback)
-    }
+/// Interpolation by parts (Peng et al. 2023): frequencies that turn often within the original context are kept, those that turn seldom are divided.
+public struct YaRN: Sendable, Hashable {
+    public let factor: Double
+    /// Turns within the original context: more than `fast` are kept, fewer than `slow` divided by the factor.
+    public let fast: Double
+    public let slow: Double
+    public let originalPositions: Int
+    /// Whether the range between the two ends at whole indices of frequencies.
+    public let truncates: Bool
+    public let amplitude: Double
 
-    private static func scaling(_ parameters: Configuration, _ configuration: Configuration) throws(ArchitectureError) -> Scaling {
-        let key = parameters.has("rope_type") ? "rope_type" : "type"
-        switch try parameters.string(key, default: "default") {
-        case "default":
-            return .none
-        case "linear":
-            return .linear(factor: try parameters.positive("factor"))
-        case "llama3":
-            let (low, high) = (try parameters.positive("low_freq_factor"), try parameters.positive("high_freq_factor"))
-            guard low < high else { throw parameters.invalid("high_freq_factor", "above low_freq_factor, \(low)") }
-            let (key, fallback) = ("original_max_position_embeddings", "max_position_embeddings")
-            let positions = parameters.has(key) ? try parameters.count(key) : try configuration.count(fallback)
-            return .llama3(factor: try parameters.positive("factor"), low: low, high: high, originalPositions: positions)
-        default:
-            throw parameters.unsupported(key, "default, linear, llama3")
+    /// w_i = (1 - r_i) w_i + r_i w_i / factor, where r rises from 0 to 1 between the two indices.
+    func scaled(_ frequencies: [Double], size: Int, base: Double) -> [Double] {
+        func index(turns: Double) -> Double {
+            Double(size) * log(Double(originalPositions) / (turns * 2 * Double.pi)) / (2 * log(base))
+        }
+        var (low, high) = (index(turns: fast), index(turns: slow))
+        if truncates { (low, high) = (low.rounded(.down), high.rounded(.up)) }
+        (low, high) = (max(low, 0), min(high, Double(size - 1)))
+        if low == high { high += 0.001 }
+        return frequencies.enumerated().map { index, frequency in
+            let ramp = min(max((Double(index) - low) / (high - low), 0), 1)
+            return (1 - ramp) * frequency + ramp * frequency / factor
         }
     }
 }

@@ -34,11 +34,10 @@ struct Cleave: ParsableCommand {
                 try command.run()
             }
         } catch {
-            // Every rank parses the same arguments; one prints.
-            if Launcher.current.rank == 0 {
-                let text = fullMessage(for: error) + "\n"
-                exitCode(for: error) == .success ? Console.output(text) : Console.error(text)
-            }
+            // Every rank parses the same arguments; one prints. The others leave without a complaint, for which Open MPI 5 would end the one that prints.
+            guard Launcher.current.rank == 0 else { quit(0) }
+            let text = fullMessage(for: error) + "\n"
+            exitCode(for: error) == .success ? Console.output(text) : Console.error(text)
             quit(exitCode(for: error).rawValue)
         }
     }
@@ -47,7 +46,8 @@ struct Cleave: ParsableCommand {
         explainMappingFailures()
         let world: Communicator
         do {
-            world = try Session.start()
+            guard let found = try type(of: verb).ranks.world() else { return }
+            world = found
         } catch {
             // Processes that are strangers to each other would all say the same. A rank that PMIx alone names may be the only one that knows.
             if Launcher.current.rank == 0 || Launcher.current.source == "PMIX_RANK" { Console.error("cleave: \(error)\n") }
@@ -60,7 +60,14 @@ struct Cleave: ParsableCommand {
             end(world, EX_OSERR)
         }
         do {
-            Threads.count = try verb.threads(world)
+            let threads = try verb.threads(world)
+            try world.together(exitCode: Pipeline.exitCode) {
+                try AddressSpace.require([("\(threads) threads", threads * AddressSpace.bytesOfThread)])
+            }
+            if type(of: verb).ranks == .all, let binding = try CoreBinding.fromEnvironment?.apply(world, threads: threads), world.isCoordinator {
+                Console.error("cleave: \(binding)\n")
+            }
+            Threads.count = threads
             try verb.run(world)
             Session.finish()
         } catch let failure as AgreedFailure {
@@ -79,13 +86,35 @@ struct Cleave: ParsableCommand {
     private static func end(_ world: Communicator, _ code: Int32) -> Never { world.size > 1 ? Session.abort(code: code) : quit(code) }
 }
 
-/// A subcommand that runs on all ranks.
+/// Which of the processes that a launcher starts do a verb's work.
+enum VerbRanks {
+    /// All; a launcher that cannot connect them is an error, since each would write the same output.
+    case all
+    /// All that a launcher connects; the first task of a Slurm step that does not.
+    case connected
+    /// The first, whatever started it.
+    case first
+
+    /// nil for a process that has nothing to do.
+    func world() throws(SessionError) -> Communicator? {
+        switch self {
+        case .all: try Session.start()
+        case .connected: try Session.startAnywhere()
+        case .first: Launcher.current.rank == 0 ? .alone() : nil
+        }
+    }
+}
+
+/// A subcommand that runs on ranks.
 protocol Verb: ParsableCommand {
+    static var ranks: VerbRanks { get }
     var common: CommonOptions { get }
     func run(_ world: Communicator) throws
 }
 
 extension Verb {
+    static var ranks: VerbRanks { .all }
+
     /// Threads of this rank: as asked; else OMP_NUM_THREADS; else all of its cores when it runs alone, one beside other ranks.
     func threads(_ world: Communicator) throws -> Int {
         common.threads ?? environmentThreads() ?? (world.size == 1 ? Threads.availableCores : 1)
@@ -100,6 +129,6 @@ struct CommonOptions: ParsableArguments {
     var json = false
 
     func validate() throws {
-        if let threads, threads < 1 { throw ValidationError("--threads must be at least 1, found \(threads)") }
+        if let threads, !(1...Threads.most).contains(threads) { throw ValidationError("--threads must be from 1 to \(Threads.most), found \(threads)") }
     }
 }

@@ -56,14 +56,14 @@ struct CompressVerb: Verb {
             return
         }
         say(world, banner(job, world))
-        for remark in found.remarks { say(world, "note: \(remark)\n") }
+        for remark in job.remarks + found.remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
         let windows = try evaluationWindows(job, world)
         let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
         let before = try evaluation(of: job.model, windows, job, stop, world)
-        let (linears, tiles) = try job.compress(stop: stop, memory: memory.plan, scratch: scratch) { resumption in
+        let outcome = try job.compress(stop: stop, memory: memory.plan, scratch: scratch) { resumption in
             if let resumption { say(world, resumption + "\n") }
         }
         var (size, after): (SizeReport?, EvaluationReport?)
@@ -78,13 +78,25 @@ struct CompressVerb: Verb {
         let peakMemory = peakResidentBytes()
         let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
         if var report = try job.report(
-            linears, tiles, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report)
+            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report)
         {
             report.peakRate = peak
             try job.save(report)
             Console.output(common.json ? try jsonLine(report) : closingText(report, job))
         }
         if !noMerge, !keepPartial { job.removePartialCheckpoints() }
+        try checkPerplexities(before, after, job)
+    }
+
+    /// A result whose perplexity says nothing is there, verified and reported, and no success.
+    private func checkPerplexities(_ before: EvaluationReport?, _ after: EvaluationReport?, _ job: Job) throws {
+        let problems = [("the source", before), ("the result", after)].compactMap { name, evaluation in
+            evaluation?.notFinite.map { "the perplexity of \(name) on the evaluation text is \($0)" }
+        }
+        guard !problems.isEmpty else { return }
+        throw AgreedFailure(
+            rank: 0, exitCode: 65,
+            description: problems.joined(separator: ", and ") + " (\(job.recipe.output) is complete, with \(job.work.report))")
     }
 
     /// Verifies the merged checkpoint and fails when it is not sound.

@@ -1,4 +1,4 @@
-// cleave convert: a compressed checkpoint in another format, with the same codes.
+// cleave convert: a compressed checkpoint in another format, with the same codes, or any checkpoint with rotated weights.
 
 import ArgumentParser
 import MessagePassing
@@ -6,6 +6,7 @@ import Pipeline
 import Recipes
 import Reporting
 import Safetensors
+import Transformers
 
 struct ConvertVerb: Verb {
     static let configuration = CommandConfiguration(
@@ -13,7 +14,8 @@ struct ConvertVerb: Verb {
         abstract: "Write a compressed checkpoint in another format, codes, scales and zero points staying exactly what they are.",
         discussion: """
             Between compressed-tensors, gptq, gptq_v2 and marlin, as far as the format can carry each linear, and from each of them to dense. What would \
-            change a number is refused (exit code 65): a zero point of 0 in gptq, or scales of one 16-bit type that are none of the other.
+            change a number is refused (exit code 65): a zero point of 0 in gptq, or scales of one 16-bit type that are none of the other. With --rotate \
+            any model, dense too, is written as a dense model of the same function: what a recipe with `rotate` compresses.
             """)
 
     @Argument(help: "The compressed checkpoint.", completion: .directory)
@@ -25,11 +27,17 @@ struct ConvertVerb: Verb {
     @Option(help: "The directory of the result.", completion: .directory)
     var output: String
 
+    @Option(help: ArgumentHelp("Fold norms and rotate the residual stream in blocks of so many elements, and values of heads.", valueName: "block"))
+    var rotate: Int?
+
     @OptionGroup var weights: WeightOptions
     @OptionGroup var common: CommonOptions
 
     func run(_ world: Communicator) throws {
-        let report = try Conversion(directory, to: format, output: output, reading: weights.reading, world: world).run()
+        let conversion = try Conversion(
+            directory, to: format, rotation: rotate.map { WeightRotation(block: .exactly($0)) }, output: output, reading: weights.reading, world: world)
+        if world.isCoordinator { for remark in conversion.remarks { Console.error("note: \(remark)\n") } }
+        let report = try conversion.run()
         let result = try verify(output, world: world)
         guard result.problems.isEmpty else {
             throw AgreedFailure(rank: 0, exitCode: 74, description: "the result is damaged:\n  " + result.problems.joined(separator: "\n  "))
@@ -38,8 +46,12 @@ struct ConvertVerb: Verb {
         Console.output(
             common.json
                 ? try jsonLine(report)
-                : "converted \(report.linears) linears from \(report.from) to \(report.to) and verified \(output): \(formatBytes(report.bytes)) in \(report.files) files\n"
+                : "\(done(report)) and verified \(output): \(formatBytes(report.bytes)) in \(report.files) files\n"
         )
+    }
+
+    private func done(_ report: ConversionReport) -> String {
+        report.rotationBlock.map { "rotated \(directory) in blocks of \($0)" } ?? "converted \(report.linears) linears from \(report.from) to \(report.to)"
     }
 }
 

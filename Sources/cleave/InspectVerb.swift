@@ -9,6 +9,8 @@ import Reporting
 import Safetensors
 
 struct InspectVerb: Verb {
+    static let ranks = VerbRanks.first
+
     static let configuration = CommandConfiguration(
         commandName: "inspect", abstract: "Show what a safetensors file or a model directory holds; refuses damaged headers.")
 
@@ -34,6 +36,8 @@ struct InspectVerb: Verb {
         var types: [String: Int]
         var format: String
         var linears: [CompressedLinear]
+        /// Why compressed linears are not listed; absent when they are.
+        var unreadable: String?
         /// Linears by what was done to them, where a manifest tells.
         var methods: [String: Int]
         var tensors: [Tensor]
@@ -51,15 +55,22 @@ struct InspectVerb: Verb {
         }
         var list: [Tensor]
         var linears: [CompressedLinear] = []
+        var unreadable: String?
         let files: Int
         var methods: [String: Int] = [:]
         if isDirectory.boolValue {
             let index = try CheckpointIndex(directory: path)
+            for remark in index.remarks { Console.error("note: \(remark)\n") }
             list = index.tensors.map { name, tensor in
                 Tensor(name: name, type: tensor.description.type.rawValue, shape: tensor.description.shape, file: index.files[tensor.file].name)
             }
             files = index.files.count
-            linears = try compressedLinears(index)
+            do {
+                linears = try compressedLinears(index)
+            } catch {
+                // What other programs can read is shown all the same.
+                unreadable = "\(error)"
+            }
             for treatment in try treatments(path)?.values.map(\.summary) ?? [] { methods[treatment, default: 0] += 1 }
         } else {
             let file = try SafetensorsFile(path: path)
@@ -72,12 +83,14 @@ struct InspectVerb: Verb {
         let bytes = list.reduce(0) { $0 + $1.shape.reduce(ElementType(rawValue: $1.type)?.bits ?? 0, *) / 8 }
         return Output(
             files: files, bytes: bytes, parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: types,
-            format: linears.first?.format ?? "dense", linears: linears, methods: methods, tensors: list)
+            format: linears.first?.format ?? (unreadable == nil ? "dense" : "unknown"), linears: linears, unreadable: unreadable, methods: methods,
+            tensors: list)
     }
 
     private func describe(_ output: Output) -> String {
         let types = output.types.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
         var text = "\(path): \(output.format), \(output.tensors.count) tensors (\(types)) in \(output.files) files, \(formatBytes(output.bytes))\n"
+        if let reason = output.unreadable { text += "  cannot be evaluated or converted: \(reason)\n" }
         // How many linears of which scheme, those of the most first.
         let schemes = Dictionary(grouping: output.linears, by: \.scheme).sorted { (-$0.value.count, $0.key) < (-$1.value.count, $1.key) }
         for (scheme, linears) in schemes {

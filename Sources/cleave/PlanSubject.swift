@@ -46,6 +46,8 @@ struct PlanSubject {
     let files: FileVolumes
     /// nil without weights.
     let hash: String?
+    /// What the user should know of model and recipe: sentences, on the coordinator.
+    let remarks: [String]
 
     /// Collective. Without weights the coordinator alone has a result.
     ///
@@ -54,18 +56,18 @@ struct PlanSubject {
         let isShape = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try shape != nil || ModelShape.isAll(of: source.recipe().model) }
         guard isShape else {
             let job = try Job(source, reading: reading, world: world, clock: PhaseClock())
-            (plan, files, hash) = (job.plan, try job.volumes(), job.planHash)
+            (plan, files, hash, remarks) = (job.plan, try job.volumes(), job.planHash, job.remarks + job.calibrationRemarks)
             return
         }
-        var planned: (Plan, FileVolumes)?
+        var planned: (Plan, FileVolumes, [String])?
         try world.onCoordinator(exitCode: Pipeline.exitCode) {
             let recipe = try source.recipe()
             let model = try ModelShape(path: recipe.model)
             let plan = try model.plan(recipe)
-            planned = (plan, try model.volumes(plan))
+            planned = (plan, try model.volumes(plan), model.remarks + plan.fusionProblems)
         }
         guard let planned else { return nil }
-        (plan, files) = planned
+        (plan, files, remarks) = planned
         hash = nil
     }
 

@@ -7,10 +7,13 @@ import MessagePassing
 import Pipeline
 import Recipes
 import Reporting
+import Safetensors
 import Sharding
 import Transformers
 
 struct PlanVerb: Verb {
+    static let ranks = VerbRanks.connected
+
     static let configuration = CommandConfiguration(
         commandName: "plan",
         abstract: "Show what a recipe would do: linears and their rules, tiles, arithmetic, messages, memory per rank, files.",
@@ -30,17 +33,23 @@ struct PlanVerb: Verb {
     @Option(help: "A profile that `cleave bench` wrote: predicts the time of each phase.", completion: .file(extensions: ["json"]))
     var machine: String?
 
+    @Option(help: ArgumentHelp("GPUs over which the result will be split when it is served: says which linears could not be.", valueName: "8"))
+    var serveTensorParallel: Int?
+
     @Flag(help: "List every linear with the treatment that it gets.")
     var linears = false
 
     private var rankCounts: [Int] { ranks.split(separator: ",").compactMap { Int($0) } }
 
     func validate() throws {
+        if let gpus = serveTensorParallel, !(1...1024).contains(gpus) {
+            throw ValidationError("--serve-tensor-parallel must be from 1 to 1024, found \(gpus)")
+        }
         if let size = memory.tensorParallel, let ranks = rankCounts.first(where: { $0 > 0 && $0 % size != 0 }) {
             throw ValidationError("--tensor-parallel \(size) does not divide \(ranks) ranks; name multiples of it with --ranks")
         }
-        guard !rankCounts.isEmpty, rankCounts.count == ranks.split(separator: ",").count, rankCounts.allSatisfy({ $0 > 0 }) else {
-            throw ValidationError("--ranks must be numbers separated by commas, found `\(ranks)`")
+        guard !rankCounts.isEmpty, rankCounts.count == ranks.split(separator: ",").count, rankCounts.allSatisfy({ (1...PlanLimits.ranks).contains($0) }) else {
+            throw ValidationError("--ranks must be numbers from 1 to \(PlanLimits.ranks) separated by commas, found `\(ranks)`")
         }
     }
 
@@ -60,10 +69,19 @@ struct PlanVerb: Verb {
 
     func run(_ world: Communicator) throws {
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
-        let profile = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try machine.map(MachineProfile.read) }
+        let profile = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
+            try machine.map { path in
+                // Says what is no file of its own, such as a pipe, before anything waits for it.
+                _ = try FileStamp(path: path)
+                return try MachineProfile.read(path)
+            }
+        }
         let subject = try PlanSubject(source, shape: recipe.shape, reading: weights.weights, world: world)
         guard world.isCoordinator, let subject else { return }
-        let plan = subject.plan
+        for remark in subject.remarks { Console.error("note: \(remark)\n") }
+        var plan = subject.plan
+        for problem in serveTensorParallel.map(plan.servingProblems) ?? [] { Console.error("note: \(problem)\n") }
+        plan.multipliesBFloat16 = profile?.multipliesBFloat16 ?? BFloat16.isAccelerated
         let limit = memory.limit(plan.recipe)
         let outcomes = rankCounts.map { ranks in
             (
@@ -132,7 +150,7 @@ struct PlanVerb: Verb {
                     table.add([linear.linear.name, shape, "kept", "", "", "", "", "", ""])
                     continue
                 }
-                let rule = try plan.recipe.rules.first { try $0.match.matches(linear.linear.name) }
+                let rule = try plan.recipe.rules.first { rule in try linear.linear.names.contains { try rule.match.matches($0) } }
                 let quantization = treatment.bits.map { ["\($0)", "\(treatment.group)", treatment.grid.rawValue] } ?? ["", "", ""]
                 let sparsity = treatment.sparsity.map { sparsity in "\(sparsity)" + (treatment.maskBlock.map { " by \($0)" } ?? "") } ?? ""
                 table.add(
@@ -157,12 +175,13 @@ struct PlanVerb: Verb {
     }
 
     private func predictionTable(_ profile: MachineProfile, _ predictions: [Prediction?]) -> String {
-        var table = Table(header: ["ranks", "forward", "X^T X", "sums", "factor", "solve", "gather", "read", "write", "total"])
+        var table = Table(header: ["ranks", "forward", "tokens", "X^T X", "sums", "factor", "solve", "gather", "read", "write", "total"])
         for (ranks, prediction) in zip(rankCounts, predictions) {
             let seconds = prediction.map {
-                [$0.forward, $0.hessian, $0.reduce, $0.factor, $0.solve, $0.gather, $0.read, $0.commit + $0.merge + $0.verify, $0.total].map(formatSeconds)
+                [$0.forward, $0.exchange, $0.hessian, $0.reduce, $0.factor, $0.solve, $0.gather, $0.read, $0.commit + $0.merge + $0.verify, $0.total].map(
+                    formatSeconds)
             }
-            table.add(["\(ranks)"] + (seconds ?? Array(repeating: "?", count: 9)))
+            table.add(["\(ranks)"] + (seconds ?? Array(repeating: "?", count: 10)))
         }
         let note = predictions.contains { $0 == nil } ? "?: `cleave bench` on 2 ranks or more measures messages\n" : ""
         let hosts =

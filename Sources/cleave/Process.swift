@@ -2,10 +2,11 @@
 
 import Foundation
 import Glibc
+import LinearAlgebra
 
 /// The number of threads that the launcher asks for.
 func environmentThreads() -> Int? {
-    ProcessInfo.processInfo.environment["OMP_NUM_THREADS"].flatMap(Int.init).flatMap { $0 > 0 ? $0 : nil }
+    ProcessInfo.processInfo.environment["OMP_NUM_THREADS"].flatMap(Int.init).flatMap { (1...Threads.most).contains($0) ? $0 : nil }
 }
 
 func quit(_ code: Int32) -> Never {

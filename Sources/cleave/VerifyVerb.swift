@@ -6,6 +6,8 @@ import Pipeline
 import Reporting
 
 struct VerifyVerb: Verb {
+    static let ranks = VerbRanks.connected
+
     static let configuration = CommandConfiguration(
         commandName: "verify",
         abstract: "Recompute the checksums of a finished checkpoint and check that every tensor is there exactly once, with its shape.")

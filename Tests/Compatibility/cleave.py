@@ -9,7 +9,7 @@ BINARY = os.environ.get("CLEAVE_BINARY", str(ROOT / ".build/release/cleave"))
 ASSETS = pathlib.Path(os.environ.get("CLEAVE_ASSETS", ROOT.parent / "shared"))
 MODEL = ROOT / "Demo/wikillama"
 EVALUATION = dict(data=ROOT / "Demo/evaluation.txt", length=256, sequences=20)
-MPIRUN = ["mpirun", "-n", "2", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300"]
+MPIRUN = ["mpirun", "-n", "2", "--map-by", "slot:OVERSUBSCRIBE", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300"]
 
 
 def run(*arguments, code=0):

@@ -6,6 +6,15 @@ import pytest
 counts = collections.Counter()
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "changes_transformers: loads a mixture with GPTQModel, which from then on changes how transformers saves such models")
+
+
+def pytest_collection_modifyitems(items):
+    """What changes the clients for others comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("changes_transformers") is not None)
+
+
 def pytest_runtest_logreport(report):
     # A test may also fail, or be skipped, while its fixtures are made or taken down.
     if report.when == "call" or not report.passed:

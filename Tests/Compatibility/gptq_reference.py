@@ -1,4 +1,4 @@
-"""GPTQ in float64 as the papers and their code publish it, to check another implementation against.
+"""GPTQ in float64 as the papers and their code publish it, to check another implementation against; but for columns that never saw any input.
 
 Written with the inverse: U upper with H^-1 = U^T U, errors pushed to the right one column at a time, groups from the most current weights.
 
@@ -14,8 +14,12 @@ import reference_file
 
 
 def round_to(scale_type, x):
-    """x rounded to a float type (half to even), kept within its positive normal numbers."""
+    """x rounded to a float type (half to even), its magnitude kept within the normal numbers."""
     x = np.asarray(x, dtype=np.float64)
+    return np.copysign(magnitude_to(scale_type, np.abs(x)), x)
+
+
+def magnitude_to(scale_type, x):
     if scale_type == "f32":
         return np.clip(x.astype(np.float32).astype(np.float64), 2.0**-126, float(np.finfo(np.float32).max))
     if scale_type == "f16":
@@ -58,21 +62,28 @@ class Quantizer:
         kept = np.ones(x.shape, dtype=bool) if kept is None else kept
         fitted = x * kept
         low, high = np.minimum(fitted.min(1), 0), np.maximum(fitted.max(1), 0)
+        empty = (low == 0) & (high == 0)
+        low, high = np.where(empty, -1.0, low), np.where(empty, 1.0, high)
+        directions, side, whole = (1,), np.ones(len(x)), np.ones(len(x))
+        if self.options["signedScales"]:
+            # Not published: the least scale of either sign at which no weight errs by more than half a step; both signs are searched.
+            directions, side = (1, -1), np.where(high > -low, -1.0, 1.0)
+            longer, shorter = np.maximum(high, -low).astype(np.float32), np.minimum(high, -low).astype(np.float32)
+            whole = side * np.maximum(np.float32(self.maxq / (self.maxq + 2)), shorter / longer)
         if self.options["symmetric"]:
             high = np.maximum(-low, high)
             low = -high
-        empty = (low == 0) & (high == 0)
-        low, high = np.where(empty, -1.0, low), np.where(empty, 1.0, high)
+        scale, zero = self.grid(low, high, whole)
         if self.options["grid"] == "minmax":
-            return self.grid(low, high)
+            return scale, zero
         best = np.full(len(x), np.inf)
         best_step = np.zeros(len(x), dtype=int)
-        scale, zero = self.grid(low, high)
+        best_side = side
 
-        def attempt(step):
-            """step: the shrinking of each row's range in hundredths."""
-            nonlocal best, best_step, scale, zero
-            new_scale, new_zero = self.grid(low, high, np.broadcast_to(1 - step / 100, len(x)))
+        def attempt(step, side):
+            """step: the shrinking of each row's range in hundredths; side: the sign of its scale."""
+            nonlocal best, best_step, best_side, scale, zero
+            new_scale, new_zero = self.grid(low, high, side * (1 - step / 100))
             delta = x - self.dequantized(x, new_scale, new_zero) * kept
             if self.options["grid"] == "mse":
                 error = (np.abs(delta * kept) ** 2.4).sum(1)
@@ -82,19 +93,22 @@ class Quantizer:
                 error = self.solved_error(x, U, new_scale, new_zero, kept)
             better = error < best
             best, best_step = np.where(better, error, best), np.where(better, step, best_step)
+            best_side = np.where(better, side, best_side)
             scale, zero = np.where(better, new_scale, scale), np.where(better, new_zero, zero)
 
         if self.options["grid"] != "solved":
             for step in range(80 if self.options["grid"] == "mse" else 76):
-                attempt(step)
+                for direction in directions:
+                    attempt(step, direction * side)
             return scale, zero
         # Not published: every eighth range, then ever nearer neighbours of each row's best.
         for step in sorted(range(4, 76, 8), key=lambda step: (abs(step - 12), step)):
-            attempt(step)
+            for direction in directions:
+                attempt(step, direction * side)
         for distance in (4, 2, 1):
-            centers = best_step
+            centers, sides = best_step, best_side
             for offset in (-distance, distance):
-                attempt(np.clip(centers + offset, 0, 75))
+                attempt(np.clip(centers + offset, 0, 75), sides)
         return scale, zero
 
     def solved_error(self, x, U, scale, zero, kept):
@@ -122,19 +136,37 @@ def column_order(diagonal, options):
     return np.concatenate([inside(whole[i]) for i in ranked] + [inside(g) for g in groups if len(g) < options["group"]])
 
 
+def damped(hessian, damping):
+    """H with the damping, and which columns are dead: their diagonal is the damping alone, a share of the mean of the others' (published: they are erased)."""
+    H = np.array(hessian, dtype=np.float64)
+    H = np.triu(H) + np.triu(H, 1).T
+    dead = np.diag(H) == 0
+    H[np.diag_indices(len(H))] += damping * np.mean(np.diag(H)[~dead])
+    return H, dead
+
+
+def with_typical(values, dead):
+    """The values with those of dead columns replaced by the median of the others, the upper one of two."""
+    others = np.sort(values[~dead])
+    return np.where(dead, others[len(others) // 2], values)
+
+
+def compared(U, dead):
+    """U as grids and masks weigh columns: R_jj = 1 / U_jj of dead columns is the median of the others'."""
+    U = U.copy()
+    U[np.diag_indices(len(U))] = 1 / with_typical(1 / np.diag(U), dead)
+    return U
+
+
 def gptq(weights, hessian, options, damping=0.01):
     """codes [rows, columns], scales and zeros [rows, groups], loss [rows], groups of the columns, energy [rows]."""
     W = np.array(weights, dtype=np.float64)
-    H = np.array(hessian, dtype=np.float64)
-    H = np.triu(H) + np.triu(H, 1).T
+    H, dead = damped(hessian, damping)
     rows, columns = W.shape
-    dead = np.diag(H) == 0
-    H[dead, dead] = 1
-    W[:, dead] = 0
-    order = column_order(np.diag(H), options)
+    order = column_order(np.diag(np.array(hessian, dtype=np.float64)), options)
     H = H[order][:, order]
-    H[np.diag_indices(columns)] += damping * np.mean(np.diag(H))
     U = np.linalg.cholesky(np.linalg.inv(H)).T
+    weighed = compared(U, dead[order])
 
     group = columns if options["group"] == -1 else options["group"]
     count = -(-columns // group)
@@ -146,7 +178,7 @@ def gptq(weights, hessian, options, damping=0.01):
 
     def find(index, values):
         at = np.flatnonzero(group_at == index)
-        block = U[np.ix_(at, at)] if dynamic else np.diag(np.diag(U)[at])
+        block = weighed[np.ix_(at, at)] if dynamic else np.diag(np.diag(weighed)[at])
         scales[:, index], zeros[:, index] = quantizer.find(values[:, at], block)
 
     V = W[:, order].copy()
@@ -180,11 +212,12 @@ def compare(weights, hessian, options, codes, loss, damping=0.01):
 
 
 def make_options(
-    bits=4, group=64, symmetric=True, grid="minmax", actOrder=False, wholeGroups=False, staticGroups=False, scaleType="bf16", leastZero=0
+    bits=4, group=64, symmetric=True, grid="minmax", actOrder=False, wholeGroups=False, staticGroups=False, scaleType="bf16", leastZero=0,
+    signedScales=False,
 ):
     return dict(
         bits=bits, group=group, symmetric=symmetric, grid=grid, actOrder=actOrder, wholeGroups=wholeGroups, staticGroups=staticGroups,
-        scaleType=scaleType, leastZero=leastZero)
+        scaleType=scaleType, leastZero=leastZero, signedScales=signedScales)
 
 
 CASES = [
@@ -209,6 +242,13 @@ CASES = [
     make_options(group=32, actOrder=True, wholeGroups=True),
     make_options(grid="solved", bits=3, group=48, symmetric=False, actOrder=True, wholeGroups=True),
     make_options(grid="solved", bits=3, symmetric=False, group=128, actOrder=True, scaleType="f32"),
+    make_options(signedScales=True),
+    make_options(signedScales=True, bits=2, group=-1, actOrder=True, scaleType="f16"),
+    make_options(signedScales=True, bits=3, grid="mse", group=48),
+    make_options(signedScales=True, bits=3, grid="hessian", scaleType="f32"),
+    make_options(signedScales=True, grid="hessian", staticGroups=True, actOrder=True, scaleType="f16"),
+    make_options(signedScales=True, bits=2, grid="solved", actOrder=True, wholeGroups=True),
+    make_options(signedScales=True, bits=4, grid="solved", group=48, scaleType="f16"),
 ]
 
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import pathlib
 import tempfile
+import zlib
 
 import numpy
 import torch
@@ -20,6 +21,8 @@ from safetensors.torch import load_file, save_file
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
           "rope_theta": 10000.0}
+DYNAMIC = {"rope_type": "dynamic", "factor": 3.0, "rope_theta": 10000.0}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 40, "rope_theta": 10000.0, "mscale": 1.0, "mscale_all_dim": 1.0}
 LINEAR = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5000.0}
 
 # The sequences are longer than a block of query rows, so that windows and blocks cross.
@@ -28,6 +31,12 @@ SEQUENCE_LENGTHS = [150, 70]
 
 def variants(hidden, blocks, vocabulary, positions):
     """(name, model_type, options of its configuration) of each variant."""
+    for some in (gated_variants, older_variants, mixture_variants, latent_variants):
+        yield from some(hidden, blocks, vocabulary, positions)
+
+
+def gated_variants(hidden, blocks, vocabulary, positions):
+    """Dense models like Llama."""
     llama = dict(hidden_size=hidden, intermediate_size=hidden * 3 // 2, num_hidden_layers=blocks, num_attention_heads=4,
                  vocab_size=vocabulary, max_position_embeddings=positions)
     yield "llama", "llama", llama
@@ -40,6 +49,30 @@ def variants(hidden, blocks, vocabulary, positions):
     yield "qwen2", "qwen2", llama | dict(num_key_value_heads=2)
     yield "qwen2-windows", "qwen2", llama | dict(num_key_value_heads=2, use_sliding_window=True, sliding_window=40, max_window_layers=1)
     yield "qwen3", "qwen3", llama | dict(num_key_value_heads=2, head_dim=8, tie_word_embeddings=True)
+    yield "llama-rope-dynamic", "llama", llama | dict(rope_parameters=DYNAMIC, max_position_embeddings=100)
+    grouped = llama | dict(num_key_value_heads=2)
+    frequencies = hidden // 4 * 3 // 4 // 2
+    yield "phi3", "phi3", grouped | dict(original_max_position_embeddings=100, partial_rotary_factor=0.75, sliding_window=60, rope_parameters=dict(
+        rope_type="longrope", short_factor=[1.0 + 0.5 * i for i in range(frequencies)], long_factor=[1.0 + 3.0 * i for i in range(frequencies)]))
+    yield "phi3-plain", "phi3", llama | dict(tie_word_embeddings=True)
+    yield "gemma2", "gemma2", grouped | dict(head_dim=8, query_pre_attn_scalar=20, sliding_window=30, attn_logit_softcapping=4.0, final_logit_softcapping=6.0)
+    yield "gemma3", "gemma3_text", grouped | dict(
+        head_dim=10, query_pre_attn_scalar=12, sliding_window=30, layer_types=["sliding_attention", "full_attention"] + ["sliding_attention"] * (blocks - 2),
+        rope_parameters=dict(full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1e6), sliding_attention=dict(rope_type="default", rope_theta=1e4)))
+    yield "granite", "granite", grouped | dict(
+        embedding_multiplier=3.0, attention_multiplier=0.3, residual_multiplier=0.4, logits_scaling=0.5, attention_bias=True, tie_word_embeddings=True)
+    yield "cohere", "cohere", llama | dict(logit_scale=0.7, tie_word_embeddings=True)
+    yield "cohere-norms", "cohere", grouped | dict(logit_scale=0.7, use_qk_norm=True, attention_bias=True, tie_word_embeddings=False)
+    yield "cohere2", "cohere2", grouped | dict(
+        logit_scale=0.7, sliding_window=30, layer_types=["sliding_attention", "full_attention"] + ["sliding_attention"] * (blocks - 2))
+    linear = dict(head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=6, linear_value_head_dim=5, full_attention_interval=2)
+    yield "qwen3_5", "qwen3_5_text", grouped | linear | dict(linear_num_value_heads=2, tie_word_embeddings=True)
+
+
+def older_variants(hidden, blocks, vocabulary, positions):
+    """Dense models of earlier years."""
+    llama = dict(hidden_size=hidden, intermediate_size=hidden * 3 // 2, num_hidden_layers=blocks, num_attention_heads=4,
+                 vocab_size=vocabulary, max_position_embeddings=positions)
     gpt2 = dict(n_embd=hidden, n_inner=hidden * 2, n_layer=blocks, n_head=4, vocab_size=vocabulary, n_positions=positions)
     yield "gpt2", "gpt2", gpt2
     yield "gpt2-erf", "gpt2", gpt2 | dict(activation_function="gelu", n_inner=hidden + 8, tie_word_embeddings=False)
@@ -52,6 +85,69 @@ def variants(hidden, blocks, vocabulary, positions):
     yield "gpt-neox-sequential", "gpt_neox", neox | dict(
         use_parallel_residual=False, hidden_act="gelu_new",
         rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=1.0))
+    falcon = dict(hidden_size=hidden, num_hidden_layers=blocks, num_attention_heads=4, vocab_size=vocabulary, ffn_hidden_size=hidden * 2)
+    yield "falcon", "falcon", falcon
+    yield "falcon-groups", "falcon", falcon | dict(new_decoder_architecture=True, num_kv_heads=2, bias=True, tie_word_embeddings=False)
+    yield "falcon-alibi", "falcon", falcon | dict(
+        alibi=True, multi_query=False, parallel_attn=False, bias=True, num_attention_heads=6 if hidden % 6 == 0 else 4)
+    yield "gptj", "gptj", dict(n_embd=hidden, n_inner=hidden * 2, n_layer=blocks, n_head=3 if hidden % 3 == 0 else 4, vocab_size=vocabulary,
+                               n_positions=positions, rotary_dim=4)
+    yield "bloom", "bloom", dict(hidden_size=hidden, n_layer=blocks, n_head=6 if hidden % 6 == 0 else 4, vocab_size=vocabulary)
+
+
+def mixture_variants(hidden, blocks, vocabulary, positions):
+    """Mixtures of experts with attention of groups, or linear attention."""
+    llama = dict(hidden_size=hidden, intermediate_size=hidden * 3 // 2, num_hidden_layers=blocks, num_attention_heads=4,
+                 vocab_size=vocabulary, max_position_embeddings=positions)
+    mixture = llama | dict(num_key_value_heads=2, num_experts_per_tok=3, num_experts=7, intermediate_size=hidden // 2)
+    yield "mixtral", "mixtral", mixture | dict(num_experts_per_tok=2, sliding_window=40, head_dim=8)
+    qwen = mixture | dict(moe_intermediate_size=hidden // 12 * 4, intermediate_size=hidden * 2)
+    yield "qwen2-moe", "qwen2_moe", qwen | dict(shared_expert_intermediate_size=hidden + 4)
+    yield "qwen2-moe-some-blocks", "qwen2_moe", qwen | dict(
+        shared_expert_intermediate_size=hidden, decoder_sparse_step=2, norm_topk_prob=True, qkv_bias=False, use_sliding_window=True, sliding_window=30)
+    yield "qwen3-moe", "qwen3_moe", qwen | dict(norm_topk_prob=True, head_dim=10)
+    yield "qwen3-moe-some-blocks", "qwen3_moe", qwen | dict(mlp_only_layers=[0], tie_word_embeddings=True, attention_bias=True, use_sliding_window=True,
+                                                            sliding_window=50)
+    yield "olmoe", "olmoe", mixture | dict(norm_topk_prob=True)
+    yield "olmoe-clipped", "olmoe", mixture | dict(clip_qkv=1.25, attention_bias=True, tie_word_embeddings=True)
+    yield "minimax-m2", "minimax_m2", mixture | dict(num_local_experts=7, head_dim=8, rotary_dim=4)
+    linear = qwen | dict(num_hidden_layers=blocks + 1, shared_expert_intermediate_size=hidden, head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4,
+                         linear_key_head_dim=6, linear_value_head_dim=5, full_attention_interval=2, rms_norm_eps=1e-5)
+    yield "qwen3-next", "qwen3_next", linear
+    yield "qwen3-next-dense", "qwen3_next", linear | dict(mlp_only_layers=[1], linear_num_value_heads=2, linear_conv_kernel_dim=3, attention_bias=True,
+                                                          norm_topk_prob=False, tie_word_embeddings=True)
+    grouped = llama | dict(num_key_value_heads=2)
+    experts = grouped | dict(num_local_experts=5, num_experts_per_tok=2, head_dim=8)
+    yield "gpt-oss", "gpt_oss", experts | dict(sliding_window=30, swiglu_limit=1.0, intermediate_size=hidden // 12 * 4)
+    yield "llama4", "llama4_text", experts | dict(
+        num_experts_per_tok=1, intermediate_size=hidden // 12 * 4, intermediate_size_mlp=hidden, interleave_moe_layer_step=2, no_rope_layer_interval=2)
+    yield "llama4-two", "llama4_text", experts | dict(
+        intermediate_size=hidden // 12 * 4, intermediate_size_mlp=hidden, use_qk_norm=False, attn_temperature_tuning=False, attention_bias=True,
+        no_rope_layers=[1] * blocks)
+    linear = dict(head_dim=8, linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=6, linear_value_head_dim=5, full_attention_interval=2)
+    yield "qwen3_5-moe", "qwen3_5_moe_text", grouped | linear | dict(
+        num_experts=6, num_experts_per_tok=3, moe_intermediate_size=hidden // 12 * 4, shared_expert_intermediate_size=hidden)
+
+
+def latent_variants(hidden, blocks, vocabulary, positions):
+    """DeepSeek, and what has its experts."""
+    latent = dict(hidden_size=hidden, num_hidden_layers=blocks, num_attention_heads=4, num_key_value_heads=4, vocab_size=vocabulary,
+                  max_position_embeddings=positions, n_routed_experts=8, num_experts_per_tok=3, n_group=4, topk_group=2,
+                  moe_intermediate_size=hidden // 12 * 4, intermediate_size=hidden * 2, first_k_dense_replace=1, kv_lora_rank=hidden // 4,
+                  q_lora_rank=hidden // 2, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5)
+    yield "deepseek-v3", "deepseek_v3", latent
+    yield "deepseek-v3-whole-queries", "deepseek_v3", latent | dict(
+        q_lora_rank=None, attention_bias=True, n_group=1, topk_group=1, norm_topk_prob=False, rope_interleave=False, rms_norm_eps=1e-3, rope_parameters=YARN,
+        n_shared_experts=2)
+    yield "deepseek-v2", "deepseek_v2", latent | dict(
+        topk_method="group_limited_greedy", routed_scaling_factor=16.0, rope_parameters=YARN | dict(mscale=0.707, mscale_all_dim=0.707))
+    yield "deepseek-v2-lite", "deepseek_v2", latent | dict(q_lora_rank=None, tie_word_embeddings=True)
+    yield "deepseek-v32", "deepseek_v32", latent | dict(index_head_dim=8, index_n_heads=2, index_topk=160, rope_parameters=YARN)
+    yield "glm-moe-dsa", "glm_moe_dsa", latent | dict(n_group=1, topk_group=1, index_head_dim=8, index_n_heads=2, index_topk=160, rms_norm_eps=1e-5)
+    yield "glm4-moe-lite", "glm4_moe_lite", {key: value for key, value in latent.items() if key != "first_k_dense_replace"}
+    glm = latent | dict(num_key_value_heads=2, n_group=1, topk_group=1, head_dim=8)
+    yield "glm4-moe", "glm4_moe", glm | dict(use_qk_norm=True, attention_bias=True)
+    yield "glm4-moe-air", "glm4_moe", glm | dict(n_shared_experts=2, n_group=2, routed_scaling_factor=2.5)
 
 
 def make_model(model_type, options, seed):
@@ -59,21 +155,37 @@ def make_model(model_type, options, seed):
     torch.manual_seed(seed)
     configuration = transformers.AutoConfig.for_model(model_type, **options)
     configuration.bos_token_id = configuration.eos_token_id = configuration.pad_token_id = None
-    model = transformers.AutoModelForCausalLM.from_config(configuration, attn_implementation="eager").eval().float()
+    return randomise(transformers.AutoModelForCausalLM.from_config(configuration, attn_implementation=attention_of(model_type)))
+
+
+def attention_of(model_type):
+    """The implementation of attention to compare with: without another, Falcon adds its biases twice."""
+    return "sdpa" if model_type == "falcon" else "eager"
+
+
+def randomise(model):
+    """Gives a model weights with which its logits spread over several units."""
+    model = model.eval().float()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name or "ln_" in name:
-                parameter.normal_(1.0 if name.endswith("weight") else 0.0, 0.2)
+                # Some families store the difference to 1.
+                zero_centred = model.config.model_type.startswith(("gemma", "qwen3_next", "qwen3_5")) and not name.endswith("linear_attn.norm.weight")
+                centre = 0.0 if zero_centred or name.endswith("bias") else 1.0
+                parameter.normal_(centre, 0.2)
             elif name.endswith("bias"):
                 parameter.normal_(0.0, 0.3)
-            elif any(part in name for part in ("embed_tokens", "embed_in", "wte")):
+            elif any(part in name for part in ("embed_tokens", "embed_in", "word_embeddings", "wte")):
                 parameter.normal_(0.0, 1.0)
             elif any(part in name for part in ("wpe", "embed_positions")):
                 parameter.normal_(0.0, 0.5)
             else:
-                # Conv1D stores [inputs, outputs].
-                inputs = parameter.shape[0] if ".c_" in name else parameter.shape[1]
+                # Conv1D stores [inputs, outputs]; experts are one tensor [experts, outputs, inputs].
+                inputs = parameter.shape[0] if ".c_" in name else parameter.shape[-1]
                 parameter.normal_(0.0, 1.5 / inputs**0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.normal_(0.0, 0.1)
     return model
 
 
@@ -123,7 +235,9 @@ def main():
     if arguments.what == "checkpoints":
         extents = dict(hidden=64, blocks=3, vocabulary=256, positions=160)
     arguments.directory.mkdir(parents=True, exist_ok=True)
-    for seed, (name, model_type, options) in enumerate(variants(**extents)):
+    for name, model_type, options in variants(**extents):
+        # A variant keeps its numbers, whatever comes before it.
+        seed = zlib.crc32(name.encode())
         model = make_model(model_type, options, seed)
         ids, logits = reference(model, seed)
         if arguments.what == "fixtures":

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 import reference_file
-from gptq_reference import Quantizer, make_options
+from gptq_reference import Quantizer, compared, damped, make_options, with_typical
 
 
 def rounded(x, type_name):
@@ -49,21 +49,15 @@ def sparsity_of(options):
 
 
 def prepared(weights, hessian, damping):
-    W = np.array(weights, dtype=np.float64)
-    H = np.array(hessian, dtype=np.float64)
-    H = np.triu(H) + np.triu(H, 1).T
-    dead = np.diag(H) == 0
-    H[dead, dead] = 1
-    H[np.diag_indices(len(H))] += damping * np.mean(np.diag(H))
-    return W, H, dead
+    return np.array(weights, dtype=np.float64), *damped(hessian, damping)
 
 
 def sparsegpt(weights, hessian, options, damping=0.01):
     """The new weights [rows, columns] and the loss of each row."""
     W, H, dead = prepared(weights, hessian, damping)
-    W[:, dead] = 0
     rows, columns = W.shape
     U = np.linalg.cholesky(np.linalg.inv(H)).T
+    weighed = compared(U, dead)
     share, pattern = sparsity_of(options)
     quantization = options["quantization"]
     group = None
@@ -75,10 +69,10 @@ def sparsegpt(weights, hessian, options, damping=0.01):
         if not dynamic:
             for start in range(0, columns, group):
                 at = np.arange(start, min(start + group, columns))
-                grids[start // group] = quantizer.find(W[:, at], np.diag(np.diag(U)[at]))
+                grids[start // group] = quantizer.find(W[:, at], np.diag(np.diag(weighed)[at]))
     V, Q, loss = W.copy(), np.zeros_like(W), np.zeros(rows)
     kept = np.ones(W.shape, dtype=bool)
-    scores = lambda at: V[:, at] ** 2 / np.diag(U)[at] ** 2
+    scores = lambda at: V[:, at] ** 2 / np.diag(weighed)[at] ** 2
     for j in range(columns):
         if share is not None and j % options["maskBlock"] == 0:
             block = np.arange(j, min(j + options["maskBlock"], columns))
@@ -86,7 +80,7 @@ def sparsegpt(weights, hessian, options, damping=0.01):
         if quantization and dynamic and j % group == 0:
             at = np.arange(j, min(j + group, columns))
             foreseen = kept[:, at] if share is not None else ~pattern_mask(scores(at), *pattern)
-            grids[j // group] = quantizer.find(V[:, at], U[np.ix_(at, at)], foreseen)
+            grids[j // group] = quantizer.find(V[:, at], weighed[np.ix_(at, at)], foreseen)
         if pattern and j % pattern[1] == 0:
             at = np.arange(j, j + pattern[1])
             kept[:, at] = ~pattern_mask(scores(at), *pattern)
@@ -109,7 +103,7 @@ def baseline(weights, hessian, options, damping=0.01):
     scores = np.abs(W)
     if options["method"] == "wanda":
         diagonal = np.diag(np.array(hessian, dtype=np.float64))
-        scores = scores * np.sqrt(diagonal)[None]
+        scores = scores * with_typical(np.sqrt(diagonal), dead)[None]
     if pattern:
         mask = pattern_mask(scores, *pattern)
     elif options["method"] == "wanda":
@@ -124,7 +118,7 @@ def baseline(weights, hessian, options, damping=0.01):
         for start in range(0, W.shape[1], width):
             at = slice(start, start + width)
             Q[:, at] = quantizer.dequantized(Q[:, at], *quantizer.find(Q[:, at], None))
-    errors = np.where(dead[None], 0, W - Q)
+    errors = W - Q
     return Q, np.einsum("ri,ij,rj->r", errors, H, errors, optimize=True)
 
 
@@ -157,6 +151,7 @@ CASES = [
     make_case("2:4", "wanda", bits=4, group=32),
     make_case("0.5", "magnitude"),
     make_case("3:4", "magnitude", bits=8, group=-1, grid="mse", symmetric=False),
+    make_case("0.5", bits=3, group=32, grid="solved", signedScales=True),
 ]
 
 

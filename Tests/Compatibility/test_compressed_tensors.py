@@ -28,6 +28,8 @@ RECIPES = {
     "mixed": {
         "rules": [{"match": "*.mlp.*", "bits": 8, "group": 32}, {"match": "*.o_proj", "group": -1}, {"match": "*"}],
         "ignore": ["lm_head", "model.layers.0.*", "*.k_proj"]},
+    "w2-g64": {"compress.bits": 2},
+    "w4-g64-positive": {"compress.scales": "positive"},
     "rtn": {"compress.method": "rtn", "compress.grid": "minmax"},
 }
 
@@ -101,6 +103,9 @@ def test_codes(checkpoints):
     packed, dense, source = (tensors(path) for path in (checkpoints / "packed", checkpoints / "dense", cleave.MODEL))
     found = schemes(checkpoints / "packed", packed)
     assert found and dense.keys() == source.keys()
+    # Scales have both signs where grids are symmetric and the recipe does not ask for positive ones.
+    signed = all(scheme.weights.symmetric for scheme in found.values()) and "positive" not in checkpoints.name
+    assert any((parts(packed, linear)["weight_scale"] < 0).any() for linear in found) == signed
     for name, weight in dense.items():
         linear = name.removesuffix(".weight")
         if linear not in found:

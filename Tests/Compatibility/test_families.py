@@ -1,13 +1,15 @@
 """Every model family, on random checkpoints: Cleave's forward pass and its dense results against transformers."""
 import json
 import math
+import shutil
 
 import numpy
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import cleave
+import fused_experts
 import make_checkpoints
 import reference
 
@@ -18,8 +20,9 @@ LENGTH = 150
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def checkpoint(request, tmp_path_factory):
-    """A random checkpoint and random ids."""
-    folder = tmp_path_factory.mktemp(request.param)
+    """A random checkpoint and random ids, in a folder that is named by the variant."""
+    folder = tmp_path_factory.mktemp("checkpoint") / request.param
+    folder.mkdir()
     seed = list(VARIANTS).index(request.param)
     make_checkpoints.make_model(*VARIANTS[request.param], seed).save_pretrained(folder / "source")
     generator = numpy.random.default_rng(seed)
@@ -28,12 +31,12 @@ def checkpoint(request, tmp_path_factory):
     return folder
 
 
-def perplexities(folder, directory):
-    """Of Cleave and of transformers."""
+def perplexities(folder, directory, for_transformers=None):
+    """Of Cleave and of transformers, the latter of another folder where one is given."""
     windows = torch.from_numpy(numpy.load(folder / "evaluation.npy")).long().reshape(WINDOWS, LENGTH)
     return (
         cleave.perplexity(directory, folder / "evaluation.npy", LENGTH, WINDOWS),
-        reference.perplexity(reference.load(directory), windows))
+        reference.perplexity(reference.load(for_transformers or directory), windows))
 
 
 def test_likelihood(checkpoint):
@@ -52,10 +55,19 @@ def test_dense_result(checkpoint, method):
     cleave.run("compress", checkpoint / "recipe.yaml")
 
     source, result = load_file(checkpoint / "source/model.safetensors"), load_file(output / "model.safetensors")
+    form = fused_experts.FORMS[checkpoint.name] if fused_experts.are_in(source) else None
+    if form:
+        source = fused_experts.per_expert(source, **form)
     assert {name: (tensor.shape, tensor.dtype) for name, tensor in source.items()} == {
         name: (tensor.shape, tensor.dtype) for name, tensor in result.items()}
     linears = [linear["name"] + ".weight" for linear in cleave.report(output)["linears"]]
     assert linears and [name for name in source if not torch.equal(source[name], result[name])] == [name for name in source if name in linears]
 
-    ours, theirs = perplexities(checkpoint, output)
+    published = output
+    if form:  # transformers reads these families from one tensor for all experts
+        published = checkpoint / f"{method}-joined"
+        shutil.copytree(output, published)
+        tensors = fused_experts.joined(result, **form)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, published / "model.safetensors", metadata={"format": "pt"})
+    ours, theirs = perplexities(checkpoint, output, published)
     assert ours == pytest.approx(theirs, rel=1e-3)

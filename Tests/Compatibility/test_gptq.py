@@ -18,8 +18,8 @@ STAGES = {
 }
 
 
-def case(bits=4, group=64, symmetric=True, act_order=False, static_groups=True, grid="minmax"):
-    return dict(bits=bits, group=group, symmetric=symmetric, act_order=act_order, static_groups=static_groups, grid=grid)
+def case(bits=4, group=64, symmetric=True, act_order=False, static_groups=True, grid="minmax", scales="positive"):
+    return dict(bits=bits, group=group, symmetric=symmetric, scales=scales, act_order=act_order, static_groups=static_groups, grid=grid)
 
 
 CASES = [
@@ -46,6 +46,10 @@ CASES = [
     case(grid="solved", static_groups=False, bits=2, group=128, act_order=True),
     case(grid="solved", static_groups=False, act_order="groups"),
     case(static_groups=False, act_order="groups", symmetric=False),
+    case(scales="signed", bits=3),
+    case(scales="signed", bits=3, group=-1, grid="hessian"),
+    case(scales="signed", bits=2, grid="mse"),
+    case(scales="signed", static_groups=False, act_order="groups", grid="solved"),
 ]
 
 
@@ -68,7 +72,8 @@ def test_weights_and_losses(options, hessians, tmp_path):
     losses = {linear["name"]: linear for linear in cleave.report(tmp_path / "dense")["linears"]}
     expected_options = gptq_reference.make_options(
         options["bits"], options["group"], options["symmetric"], options["grid"], actOrder=options["act_order"] is not False,
-        wholeGroups=options["act_order"] == "groups", staticGroups=options["static_groups"])
+        wholeGroups=options["act_order"] == "groups", staticGroups=options["static_groups"],
+        signedScales=options["scales"] == "signed")
     assert sorted(losses) == sorted(BLOCK + name for names in STAGES.values() for name in names)
     for stage, names in STAGES.items():
         for name in names:

@@ -22,6 +22,8 @@ RECIPES = {
     "w2-g16-asymmetric-v2": {"format": "gptq_v2", "compress.bits": 2, "compress.group": 16} | ASYMMETRIC,
     "w3-g32-asymmetric-v2": {"format": "gptq_v2", "compress.bits": 3, "compress.group": 32} | ASYMMETRIC,
     "w3-g64": {"format": "gptq", "compress.bits": 3},
+    "w4-g64-positive": {"format": "gptq", "compress.scales": "positive"},
+    "w2-g64": {"format": "gptq", "compress.bits": 2},
     "permuted-asymmetric-v2": {"format": "gptq_v2", "compress.act_order": True, "compress.static_groups": False} | ASYMMETRIC,
     "permuted": {"format": "gptq", "compress.act_order": True, "compress.static_groups": False},
     "some": {"format": "gptq", "ignore": ["lm_head", "*.k_proj", "*.down_proj"]},
@@ -56,6 +58,9 @@ def expect_same_weights(found, folder):
     """found: names to weights [rows, columns] in half precision, for every compressed linear."""
     packed, dense = load_file(folder / "packed/model.safetensors"), load_file(folder / "dense/model.safetensors")
     assert found.keys() == {name.removesuffix(".qweight") for name in packed if name.endswith(".qweight")}
+    # Scales have both signs where grids are symmetric and the recipe does not ask for positive ones.
+    signed = not any(word in folder.name for word in ("asymmetric", "positive"))
+    assert any((scales < 0).any() for name, scales in packed.items() if name.endswith(".scales")) == signed
     for name, weight in found.items():
         # Half precision and the bf16 of the dense weights round the same products.
         expected = dense[name + ".weight"].float()
@@ -136,7 +141,7 @@ def test_marlin(group, tmp_path):
     cleave.run("convert", tmp_path / "packed", "--format", "dense", "--output", tmp_path / "dense")
     packed, dense = load_file(tmp_path / "packed/model.safetensors"), load_file(tmp_path / "dense/model.safetensors")
     names = [name.removesuffix(".B") for name in packed if name.endswith(".B")]
-    assert len(names) == 16
+    assert len(names) == 16 and any((packed[name + ".s"] < 0).any() for name in names)
     for name in names:
         expected = dense[name + ".weight"]
         found = marlin_weights(packed[name + ".B"], packed[name + ".s"], expected.shape[1])

@@ -18,10 +18,12 @@ CASES = [
     make_case("2:4"),
     make_case("4:8"),
     make_case("0.5", bits=4, group=64, grid="solved"),
+    make_case("0.5", bits=4, group=64, grid="mse", signedScales=True),
     make_case("2:4", bits=4, group=32, grid="mse", symmetric=False),
     make_case("0.5", bits=3, group=-1, grid="hessian", symmetric=False),
     make_case("0.5", "wanda"),
     make_case("0.5", "magnitude", bits=8, group=64),
+    make_case("0.5", "magnitude", bits=4, group=64, signedScales=True),
 ]
 
 
@@ -31,6 +33,8 @@ def settings_of(options):
         result["mask_block"] = options["maskBlock"]
     if options["quantization"]:
         result |= {key: options["quantization"][key] for key in ("bits", "group", "symmetric", "grid")}
+        if result["symmetric"]:
+            result["scales"] = "signed" if options["quantization"]["signedScales"] else "positive"
     return result
 
 

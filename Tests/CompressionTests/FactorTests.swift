@@ -35,6 +35,38 @@ import Compression
         #expect(factor.deadColumns == [4] && factor.deadPositions == [4])
     }
 
+    /// A column without input has the damping alone, which is a share of the mean of the others; grids and masks take it for the one in the middle.
+    @Test func aDeadColumnHasTheDamping() throws {
+        let hessian = Matrix<Double>(repeating: 0, 5, 5)
+        for (index, value) in [4.0, 1, 0, 9, 0].enumerated() { hessian[index, index] = value }
+        for actOrder in [false, true] {
+            let factor = try factor(hessian: hessian, dampingFraction: 0.03, actOrder: actOrder)
+            #expect(factor.deadColumns == [2, 4])
+            #expect(abs(factor.damping - 0.14) < 1e-12)
+            let positions = factor.outline.deadPositions
+            let expected = actOrder ? [3, 4] : [2, 4]
+            #expect(positions == expected)
+            for position in positions {
+                let (own, compared): (Float, Float) = (factor.r[position, position], factor.outline.comparedDiagonal[position])
+                #expect(abs(own * own - 0.14) < 1e-6)
+                #expect(abs(compared * compared - 4.14) < 1e-5)
+            }
+            for position in 0..<5 where !positions.contains(position) {
+                let compared = factor.outline.comparedDiagonal[position]
+                #expect(compared == factor.r[position, position])
+            }
+            let norms: [Float] = [2, 1, 2, 3, 2]
+            #expect(factor.outline.inputNorms == norms)
+        }
+    }
+
+    @Test func aHessianOfZerosIsRefused() {
+        let error = #expect(throws: CompressionError.self) {
+            try factor(hessian: Matrix<Double>(repeating: 0, 3, 3), dampingFraction: 0.01, actOrder: false)
+        }
+        #expect(error == .noInput(columns: 3))
+    }
+
     @Test func aSingularHessianIsDampedUntilItIsNot() throws {
         let hessian = Matrix<Double>(repeating: 1, 8, 8)
         let factor = try factor(hessian: hessian, dampingFraction: 0, actOrder: false)

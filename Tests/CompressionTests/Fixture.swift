@@ -13,7 +13,7 @@ struct Fixture: Sendable {
         let loss: [Double]
 
         var testDescription: String {
-            "\(options.bits) bits, group \(options.group), \(options.symmetric ? "symmetric" : "asymmetric"), \(options.grid), \(options.scaleType)"
+            "\(options.bits) bits, group \(options.group), \(options.symmetric ? options.signedScales ? "signed" : "symmetric" : "asymmetric"), \(options.grid), \(options.scaleType)"
                 + (options.actOrder ? ", act-order" : "") + (options.staticGroups ? ", static" : "")
         }
     }

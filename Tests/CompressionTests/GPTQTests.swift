@@ -10,10 +10,10 @@ import Testing
         var result: [QuantizationOptions] = []
         for bits in [2, 3, 4, 8] {
             for group in [-1, 16, 48, 128, 150] {
-                for symmetric in [false, true] {
+                for (symmetric, signed) in [(false, false), (true, false), (true, true)] {
                     for (actOrder, staticGroups) in [(false, false), (false, true), (true, false), (true, true)] {
                         var options = QuantizationOptions(
-                            bits: bits, group: group, symmetric: symmetric, actOrder: actOrder, staticGroups: staticGroups,
+                            bits: bits, group: group, symmetric: symmetric, signedScales: signed, actOrder: actOrder, staticGroups: staticGroups,
                             scaleType: ScaleType.allCases[result.count % 3])
                         options.grid = Grid.allCases[(result.count / 4 + bits) % (options.hasDynamicGroups ? 4 : 3)]
                         result.append(options)
@@ -113,6 +113,48 @@ import Testing
         #expect(losses[2] < 0.95 * losses[1])
     }
 
+    /// Weights of the other sign have the same codes on the grids turned around.
+    @Test(arguments: combinations.filter(\.signedScales))
+    func signedGridsKnowNoSign(_ options: QuantizationOptions) throws {
+        let layer = Layer(rows: 40, columns: 200)
+        let factor = try layer.factor(options)
+        let tile = try gptq(weights: layer.weights, factor: factor, options: options)
+        let negated = Matrix(layer.weights.elements().map { -$0 }, 40, 200)
+        let other = try gptq(weights: negated, factor: factor, options: options)
+        #expect(other.codes.elements() == tile.codes.elements())
+        #expect(other.scales.elements() == tile.scales.elements().map { -$0 })
+        #expect(other.loss == tile.loss && tile.scales.elements().contains { $0 > 0 } && tile.scales.elements().contains { $0 < 0 })
+    }
+
+    @Test(arguments: [2, 3, 4], Grid.allCases)
+    func signedGridsCostLess(bits: Int, grid: Grid) throws {
+        let layer = Layer(rows: 64, columns: 256)
+        let losses = try [false, true].map { signed in
+            let options = QuantizationOptions(bits: bits, group: 64, signedScales: signed, grid: grid)
+            return try gptq(weights: layer.weights, factor: layer.factor(options), options: options).loss.reduce(0, +)
+        }
+        #expect(losses[1] < losses[0])
+    }
+
+    /// Of the grids of either direction on which no weight errs by more than half a step it is the finest.
+    @Test(arguments: [2, 3, 4, 8])
+    func wholeSignedRangesHoldAllWeights(bits: Int) throws {
+        let layer = Layer(rows: 8, columns: 64)
+        for row in 0..<4 { for column in 0..<64 where layer.weights[row, column] > 0 { layer.weights[row, column] *= 0.25 * Float(row) } }
+        let options = QuantizationOptions(bits: bits, group: 64, signedScales: true, scaleType: .f32)
+        let tile = try roundToNearest(weights: layer.weights, options: options)
+        let decoded = Matrix<Float>(uninitialized: 8, 64)
+        tile.dequantize(into: decoded)
+        let half = Float(1 << (bits - 1))
+        for row in 0..<8 {
+            let weights = (0..<64).map { layer.weights[row, $0] }, scale = tile.scales[row, 0]
+            for column in 0..<64 { #expect(abs(decoded[row, column] - weights[column]) <= 0.5001 * scale.magnitude) }
+            let (negative, positive) = (-weights.min()!, weights.max()!)
+            let least = min(max(negative / (half + 0.5), positive / (half - 0.5)), max(positive / (half + 0.5), negative / (half - 0.5)))
+            #expect(abs(scale.magnitude / least - 1) < 1e-6 && (scale < 0) == (positive > negative))
+        }
+    }
+
     @Test func roundingErrsByHalfAStepAtMost() throws {
         let layer = Layer(rows: 7, columns: 100)
         for options in Self.combinations where !options.symmetric && options.grid == .minmax && options.scaleType == .f32 {
@@ -161,21 +203,20 @@ import Testing
         }
     }
 
-    @Test(arguments: [false, true])
-    func deadColumnsBecomeZero(actOrder: Bool) throws {
-        let layer = Layer(rows: 6, columns: 90, dead: [0, 41, 89])
-        let options = QuantizationOptions(group: 32, symmetric: false, actOrder: actOrder)
-        let factor = try layer.factor(options)
-        #expect(factor.deadColumns == [0, 41, 89])
-        let tile = try gptq(weights: layer.weights, factor: factor, options: options)
-        let decoded = Matrix<Float>(uninitialized: 6, 90)
-        tile.dequantize(into: decoded)
-        for row in 0..<6 { #expect([0, 41, 89].allSatisfy { decoded[row, $0] == 0 }) }
-        // They count in no report, but rounding to nearest keeps them.
-        let rounded = try roundToNearest(weights: layer.weights, options: options, factor: factor)
-        #expect(rounded.energy == tile.energy)
-        rounded.dequantize(into: decoded)
-        #expect((0..<6).contains { decoded[$0, 41] != 0 })
+    /// Scales that a type cannot hold are the nearest that it can, and counted.
+    @Test func clampedScalesAreCounted() throws {
+        let layer = Layer(rows: 6, columns: 128)
+        // The large ones last, as their errors make later scales large as well.
+        for (row, columns, factor) in [(1, 0..<64, Float(1e-6)), (4, 64..<128, 1e7)] { for column in columns { layer.weights[row, column] *= factor } }
+        for (type, expected) in [(ScaleType.f16, 2), (.bf16, 0), (.f32, 0)] {
+            for (grid, signed) in Grid.allCases.flatMap({ [($0, false), ($0, true)] }) {
+                let options = QuantizationOptions(group: 64, signedScales: signed, grid: grid, scaleType: type)
+                let tile = try gptq(weights: layer.weights, factor: layer.factor(options), options: options)
+                #expect(tile.clampedScales == expected)
+                #expect(tile.scales.elements().allSatisfy { (type.normalRange.least...type.normalRange.most).contains($0.magnitude) })
+            }
+            #expect(try roundToNearest(weights: layer.weights, options: QuantizationOptions(group: 64, scaleType: type)).clampedScales == expected)
+        }
     }
 
     private static let strange = {
@@ -194,7 +235,7 @@ import Testing
     func strangeWeightsGiveFiniteNumbers(_ options: QuantizationOptions) throws {
         let layer = Self.strange
         let tile = try gptq(weights: layer.weights, factor: layer.factor(options), options: options)
-        #expect(tile.scales.elements().allSatisfy { $0.isNormal && $0 > 0 })
+        #expect(tile.scales.elements().allSatisfy { $0.isNormal && ($0 > 0 || options.signedScales) })
         #expect(tile.loss.allSatisfy { $0.isFinite })
         let decoded = Matrix<Float>(uninitialized: 6, 160)
         tile.dequantize(into: decoded)

@@ -35,7 +35,7 @@ struct KernelInput {
         self.factor = factor
         weights = values(columns * rows, -1...1).map { $0 * scale }
         sums = values(columns * rows, -0.3...0.3).map { $0 * scale }
-        scales = values(columns * rows, 0.05...0.2)
+        scales = values(columns * rows, 0.05...0.2).map { Bool.random(using: &generator) ? $0 : -$0 }
         maxCode = Float((1 << bits) - 1)
         zeros = values(columns * rows, 0...maxCode).map { $0.rounded() }
         kept = (0..<columns * rows).map { _ in UInt8.random(in: 0..<3, using: &generator) > 0 ? 1 : 0 }
@@ -112,6 +112,24 @@ enum KernelReference {
             }
         }
         return errors
+    }
+
+    /// The least and the largest of each row's weights and 0; -1 and 1 where all are 0.
+    static func ranges(_ weights: [Float], columns: Int, rows: Int) -> (low: [Float], high: [Float]) {
+        let ranges = (0..<rows).map { row in
+            (0..<columns).reduce((Float(0), Float(0))) { (min($0.0, weights[$1 * rows + row]), max($0.1, weights[$1 * rows + row])) }
+        }
+        return (ranges.map { $0 == (0, 0) ? -1 : $0.0 }, ranges.map { $0 == (0, 0) ? 1 : $0.1 })
+    }
+
+    /// The grid of a shrunken range, its scale's magnitude kept within the bounds.
+    static func grid(
+        _ low: Float, _ high: Float, shrink: Float, maxCode: Float, isSymmetric: Bool, bounds: ClosedRange<Float>
+    ) -> (scale: Float, zero: Float) {
+        let scale = (shrink * high - shrink * low) / maxCode
+        let clamped = Float(signOf: scale, magnitudeOf: min(max(scale.magnitude, bounds.lowerBound), bounds.upperBound))
+        let zero = min(max((-shrink * low / clamped).rounded(.toNearestOrEven), 0), maxCode)
+        return (clamped, isSymmetric ? (maxCode + 1) / 2 : zero)
     }
 
     /// The errors of rounding a row's columns, on the grid of column 0.

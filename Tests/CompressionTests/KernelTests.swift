@@ -144,6 +144,30 @@ import Testing
         }
     }
 
+    /// Grids of either direction, with scales that are kept within bounds.
+    @Test(arguments: [1, 7, 33], [true, false])
+    func gridsAreTheReferences(columns: Int, symmetric: Bool) {
+        let (rows, bounds) = (96, Float(0.01)...0.15)
+        let input = KernelInput(columns: columns, rows: rows, bits: 3)
+        var weights = input.weights
+        for j in 0..<columns { weights[j * rows + 5] = 0 }
+        let ranges = KernelReference.ranges(weights, columns: columns, rows: rows)
+        var (low, high) = ([Float](repeating: .nan, count: rows), [Float](repeating: .nan, count: rows))
+        cleave_range(weights, columns, rows, &low, &high)
+        #expect(low == ranges.low && high == ranges.high && low[5] == -1)
+        let shrinks = (0..<rows).map { Float($0 + 1) / Float(rows) * (symmetric && $0 % 3 == 0 ? -1 : 1) }
+        var (scales, zeros) = (low, high)
+        cleave_scales(low, high, shrinks, input.maxCode, &scales, rows)
+        cleave_zeros(low, shrinks, input.maxCode, symmetric ? 1 : 0, bounds.lowerBound, bounds.upperBound, &scales, &zeros, rows)
+        let expected = (0..<rows).map {
+            KernelReference.grid(low[$0], high[$0], shrink: shrinks[$0], maxCode: input.maxCode, isSymmetric: symmetric, bounds: bounds)
+        }
+        #expect(scales == expected.map(\.scale) && zeros == expected.map(\.zero))
+        #expect(scales.contains { $0 < 0 } == symmetric)
+        // One column has no range that wide.
+        #expect(columns == 1 || scales.contains { $0.magnitude == bounds.upperBound })
+    }
+
     /// R^T
     private func transposed(_ input: KernelInput) -> [Float] {
         let columns = input.columns

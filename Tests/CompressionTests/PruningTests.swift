@@ -111,15 +111,6 @@ import Testing
         #expect(losses[1] < 0.97 * losses[0], "\(losses)")
     }
 
-    @Test func weightsOfDeadColumnsBecomeZero() throws {
-        let factor = try factor(hessian: Self.layer.hessian, dampingFraction: 0.01, actOrder: false)
-        let pruning = PruningOptions(sparsity: .share(0.2), scope: .blocks(of: 64))
-        let tile = try SparseGPTTile(weights: Self.layer.weights, factor: factor, pruning: pruning, content: .values(.f16)).solve().tile
-        let weights = tile.weights(70, 320)
-        #expect((0..<70).allSatisfy { weights[$0 * 320 + 5] == 0 && weights[$0 * 320 + 200] == 0 })
-        #expect(weights.count { $0 == 0 } > 70 * 64 && weights.allSatisfy { Float(Float16($0)) == $0 })
-    }
-
     @Test func whatDoesNotFitIsRefused() throws {
         let layer = Layer(rows: 4, columns: 60)
         let plain = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: false)

@@ -26,7 +26,7 @@ final class CleaveProcess {
     ///
     /// - Parameter environment: settings `NAME=value` for the ranks alone.
     convenience init(_ arguments: [String], ranks: Int? = nil, threads: Int = 1, environment: [String] = []) throws {
-        let launcher = ["mpirun", "--quiet", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300", "-n"]
+        let launcher = ["mpirun", "--map-by", "slot:OVERSUBSCRIBE", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300", "-n"]
         try self.init(
             command: ["OMP_NUM_THREADS=\(threads)"] + (ranks.map { launcher + ["\($0)"] } ?? []) + ["env"] + environment + [Self.binary] + arguments)
     }

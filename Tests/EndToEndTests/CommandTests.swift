@@ -32,8 +32,28 @@ import Testing
         Failure(arguments: ["convert", "Demo/wikillama", "--format", "gptq", "--output", "no-such"], exitCode: 65, message: "Demo/wikillama is dense"),
         Failure(arguments: ["convert", "Demo/wikillama", "--format", "awq", "--output", "no-such"], exitCode: 64, message: "'awq' is invalid"),
         Failure(arguments: ["verify", "Demo/wikillama"], exitCode: 66, message: "cleave_manifest.json is missing"),
-        Failure(arguments: ["eval", "Demo/wikillama", "--data", "no-such.txt"], exitCode: 66, message: "cannot read no-such.txt"),
+        Failure(arguments: ["eval", "Demo/wikillama", "--data", "no-such.txt"], exitCode: 66, message: "no-such.txt: The file does not exist"),
         Failure(arguments: ["inspect", "README.md"], exitCode: 65, message: "README.md"),
+        // Mistaken numbers and places end with the user's codes, which `--retries` does not repeat, and not with 70 or a signal.
+        Failure(arguments: ["eval", "Demo/wikillama", "--data", "/dev/null"], exitCode: 65, message: "/dev/null: This is a device; a regular file is needed"),
+        Failure(arguments: ["eval", "Demo/wikillama", "--data", "Demo"], exitCode: 65, message: "Demo: This is a directory"),
+        Failure(
+            arguments: ["eval", "Demo/wikillama", "--data", "Demo/evaluation.txt", "--length", "1000000000000000000"], exitCode: 64,
+            message: "--length must be from 2 to"),
+        Failure(
+            arguments: ["eval", "Demo/wikillama", "--data", "Demo/evaluation.txt", "--sequences", "9000000000000000000"], exitCode: 64,
+            message: "--sequences must"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--ranks", "1000000000000000"], exitCode: 64, message: "--ranks must be numbers from 1 to"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--threads", "1000000000000000000"], exitCode: 64, message: "--threads must be from 1 to"),
+        Failure(
+            arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.sequences=16777216", "--set", "calibration.length=16777216"], exitCode: 65,
+            message: "look for a mistaken number"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.source=/dev/stdin"], exitCode: 65, message: "a regular file is needed"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "/"], exitCode: 73, message: "is the root of the file system"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "Demo/wikillama"], exitCode: 73, message: "is the model's own"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "Demo/wikillama/new/out"], exitCode: 73, message: "lies inside the model's"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "Demo"], exitCode: 73, message: "holds the model"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "README.md"], exitCode: 73, message: "is a file"),
     ])
     func errorsAreSaidOnce(_ failure: Failure) throws {
         let run = try CleaveProcess.run(failure.arguments, ranks: 2)

@@ -70,6 +70,42 @@ import Testing
         try SmallRun.expectEqual(output, try SmallRun.files(directory.path + "/whole"), "after a refusal")
     }
 
+    /// A limit of the address space (ulimit -v): from one that leaves no room for the libraries to one that is enough, every run ends with the result, or with
+    /// 71 and one message. None hangs, and none ends by a signal.
+    @Test(arguments: [nil, 2] as [Int?])
+    func aSmallAddressSpace(ranks: Int?) throws {
+        let directory = try TemporaryDirectory()
+        let whole = try SmallRun.compress(directory.path + "/whole", ranks: 1)
+        try #require(whole.exitCode == 0, "\(whole.errors)")
+        let reference = try SmallRun.files(directory.path + "/whole")
+        func run(kibibytes: Int) throws -> CleaveRun {
+            let output = directory.path + "/limited"
+            try? FileManager.default.removeItem(atPath: output)
+            let launcher = ranks.map { ["mpirun", "--oversubscribe", "--bind-to", "none", "--allow-run-as-root", "-n", "\($0)"] } ?? []
+            // The limit is that of each rank: what a launcher needs differs from version to version.
+            let limit = ["sh", "-c", "ulimit -v \(kibibytes); exec \"$@\"", "sh"]
+            return try CleaveProcess.run(
+                command: ["OMP_NUM_THREADS=1", "timeout", "100"] + launcher + limit + [CleaveProcess.binary] + SmallRun.arguments(output))
+        }
+        var refusals = 0
+        for limit in stride(from: 300_000, through: 1_000_000, by: 50_000) {
+            let limited = try run(kibibytes: limit)
+            #expect(limited.exitCode == 71 || limited.exitCode == 0, "\(limit): \(limited.exitCode) \(limited.errors)")
+            guard limited.exitCode != 0 else {
+                try SmallRun.expectEqual(directory.path + "/limited", reference, "\(limit)")
+                continue
+            }
+            refusals += 1
+            let words = limited.errors.components(separatedBy: "cleave: ").dropFirst()
+            #expect(words.count == 1 && words.first?.contains("(ulimit -v)") == true, "\(limit): \(limited.errors)")
+            #expect(!limited.errors.contains("Fatal") && !limited.errors.contains("terminate called"), "\(limit): \(limited.errors)")
+        }
+        #expect(refusals >= 5)
+        let enough = try run(kibibytes: 3_000_000)
+        #expect(enough.exitCode == 0, "\(enough.errors)")
+        try SmallRun.expectEqual(directory.path + "/limited", reference, "a limit that is enough")
+    }
+
     /// A run that was stopped goes on under another limit.
     @Test func resumingUnderAnotherLimit() throws {
         let model = try WideModel(columns: 1152, blocks: 2)

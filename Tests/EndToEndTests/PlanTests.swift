@@ -51,10 +51,9 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
         arguments: [
             (["plan"], 64, "give a recipe, or --shape"), (["plan", "--shape", "Demo", "--model", "Demo"], 64, "--model has no meaning"),
             (["plan", "--shape", "no-such.json"], 66, "no-such.json: no such file"), (["plan", "--shape", "README.md"], 65, "README.md is not a JSON object"),
-            (["plan", "--shape", "Demo"], 66, "cannot read Demo/config.json"),
+            (["plan", "--shape", "Demo"], 66, "Demo/config.json: The file does not exist"),
             (["plan", "--shape", "Demo/wikillama", "--set", "compress.group=128"], 65, "not a multiple of the group"),
             (["plan", "--shape", "Demo/wikillama", "--machine", "Demo/wikillama/config.json"], 65, "no machine profile of this version"),
-            (["compress", "Configs/demo.yaml", "--model", "Benchmarks/shapes/deepseek-v3"], 65, "can be planned (`cleave plan --shape`) and not run"),
             (["compress", "Configs/demo.yaml", "--model", "Benchmarks/shapes/dense-540b"], 66, "neither model.safetensors nor"),
         ] as [([String], Int32, String)])
     func refusalsAreSaidOnce(arguments: [String], code: Int32, message: String) throws {

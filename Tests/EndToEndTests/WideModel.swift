@@ -4,6 +4,7 @@ import Foundation
 
 /// A model directory with ids beside it, removed when released.
 final class WideModel {
+    private static let vocabulary = 64
     private let directory: TemporaryDirectory
     var path: String { directory.path + "/model" }
     var recipe: String { directory.path + "/recipe.yaml" }
@@ -11,11 +12,14 @@ final class WideModel {
     /// - Parameters:
     ///   - columns: of each block's last linear.
     ///   - blocks: equal in shape.
-    ///   - family: llama (2 query heads for each key-value head where `hidden` is large), gpt2 or gpt_neox, whose qkv are one linear.
-    init(columns: Int, hidden: Int = 128, blocks: Int = 1, family: String = "llama") throws {
+    ///   - family: llama (2 query heads for each key-value head where `hidden` is large), gpt2 or gpt_neox, whose qkv are one linear, gemma2, whose outputs are
+    ///     normalised, qwen2_moe, whose blocks have `experts` experts of that width and a shared one, or deepseek_v3, whose blocks have latent attention and but
+    ///     for the first such experts.
+    ///   - experts: of each block, in pairs of which a token has one; 2 for each token.
+    init(columns: Int, hidden: Int = 128, blocks: Int = 1, family: String = "llama", experts: Int = 8) throws {
         directory = try TemporaryDirectory()
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        let (vocabulary, keyValueHeads) = (64, hidden > 128 ? 2 : 4)
+        let (vocabulary, keyValueHeads) = (Self.vocabulary, hidden > 128 ? 2 : 4)
         var tensors: [(String, [Int])] = []
         func linear(_ name: String, _ rows: Int, _ columns: Int) { tensors += [(name + ".weight", [rows, columns]), (name + ".bias", [rows])] }
         func norm(_ name: String) { tensors += [(name + ".weight", [hidden]), (name + ".bias", [hidden])] }
@@ -41,15 +45,33 @@ final class WideModel {
                 norm(name + "post_attention_layernorm")
             default:
                 let name = "model.layers.\(block)."
-                let keys = hidden / 4 * keyValueHeads
-                for (linear, rows) in [("q_proj", hidden), ("k_proj", keys), ("v_proj", keys), ("o_proj", hidden)] {
-                    tensors.append((name + "self_attn.\(linear).weight", [rows, hidden]))
+                func feedForward(_ name: String) {
+                    tensors += [("gate_proj", [columns, hidden]), ("up_proj", [columns, hidden]), ("down_proj", [hidden, columns])].map {
+                        (name + $0.0 + ".weight", $0.1)
+                    }
                 }
-                tensors += [
-                    (name + "mlp.gate_proj.weight", [columns, hidden]), (name + "mlp.up_proj.weight", [columns, hidden]),
-                    (name + "mlp.down_proj.weight", [hidden, columns]), (name + "input_layernorm.weight", [hidden]),
-                    (name + "post_attention_layernorm.weight", [hidden]),
-                ]
+                let keys = hidden / 4 * keyValueHeads
+                let attention =
+                    family == "deepseek_v3"
+                    ? [
+                        ("q_a_proj", [64, hidden]), ("q_a_layernorm", [64]), ("q_b_proj", [4 * 48, 64]), ("kv_a_proj_with_mqa", [64 + 16, hidden]),
+                        ("kv_a_layernorm", [64]), ("kv_b_proj", [4 * 64, 64]), ("o_proj", [hidden, 4 * 32]),
+                    ] : [("q_proj", [hidden, hidden]), ("k_proj", [keys, hidden]), ("v_proj", [keys, hidden]), ("o_proj", [hidden, hidden])]
+                tensors += attention.map { (name + "self_attn.\($0.0).weight", $0.1) }
+                if family == "deepseek_v3", block > 0 {
+                    tensors += [(name + "mlp.gate.weight", [experts, hidden]), (name + "mlp.gate.e_score_correction_bias", [experts])]
+                    for expert in 0..<experts { feedForward(name + "mlp.experts.\(expert).") }
+                    feedForward(name + "mlp.shared_experts.")
+                } else if family == "qwen2_moe" {
+                    tensors += [("q_proj", hidden), ("k_proj", keys), ("v_proj", keys)].map { (name + "self_attn.\($0.0).bias", [$0.1]) }
+                    tensors += [(name + "mlp.gate.weight", [experts, hidden]), (name + "mlp.shared_expert_gate.weight", [1, hidden])]
+                    for expert in 0..<experts { feedForward(name + "mlp.experts.\(expert).") }
+                    feedForward(name + "mlp.shared_expert.")
+                } else {
+                    feedForward(name + "mlp.")
+                }
+                tensors += [(name + "input_layernorm.weight", [hidden]), (name + "post_attention_layernorm.weight", [hidden])]
+                if family == "gemma2" { tensors += ["pre", "post"].map { (name + "\($0)_feedforward_layernorm.weight", [hidden]) } }
             }
         }
         let configuration: String
@@ -69,15 +91,25 @@ final class WideModel {
                 """
         default:
             tensors += [("model.embed_tokens.weight", [vocabulary, hidden]), ("model.norm.weight", [hidden])]
+            let more = [
+                "gemma2": ", \"head_dim\": \(hidden / 4)",
+                "qwen2_moe": """
+                , "num_experts": \(experts), "num_experts_per_tok": 2, "moe_intermediate_size": \(columns), "shared_expert_intermediate_size": \(columns)
+                """,
+                "deepseek_v3": """
+                , "n_routed_experts": \(experts), "num_experts_per_tok": 2, "n_group": \(experts / 2), "topk_group": 2, "moe_intermediate_size": \(columns),
+                 "first_k_dense_replace": 1, "q_lora_rank": 64, "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32
+                """,
+            ]
             configuration = """
-                {"model_type": "llama", "hidden_size": \(hidden), "intermediate_size": \(columns), "num_hidden_layers": \(blocks), "num_attention_heads": 4,
+                {"model_type": "\(family)", "hidden_size": \(hidden), "intermediate_size": \(columns), "num_hidden_layers": \(blocks), "num_attention_heads": 4,
                  "num_key_value_heads": \(keyValueHeads), "vocab_size": \(vocabulary), "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu",
-                 "tie_word_embeddings": true}
+                 "tie_word_embeddings": true\(more[family] ?? "")}
                 """
         }
         try write(tensors).write(to: URL(fileURLWithPath: path + "/model.safetensors"))
         try Data(configuration.utf8).write(to: URL(fileURLWithPath: path + "/config.json"))
-        try ids(4096, below: vocabulary).write(to: URL(fileURLWithPath: directory.path + "/ids.npy"))
+        try writeIDs(4096)
         try Data(
             """
             model: \(path)
@@ -87,6 +119,9 @@ final class WideModel {
             """.utf8
         ).write(to: URL(fileURLWithPath: recipe))
     }
+
+    /// Writes so many ids beside the model.
+    func writeIDs(_ count: Int) throws { try ids(count, below: Self.vocabulary).write(to: URL(fileURLWithPath: directory.path + "/ids.npy")) }
 
     func output(_ name: String) -> String { directory.path + "/" + name }
 

@@ -12,7 +12,7 @@ extension FuzzTarget {
         }
         expecting(RecipeError.self) {
             let recipe = try Recipe(yaml: parts.first ?? "", file: "recipe.yaml", overrides: Array(parts.dropFirst()))
-            claim(!recipe.rules.isEmpty && recipe.maxShardSize > 0 && recipe.maxFallbacks >= 0, "\(recipe)")
+            claim(!recipe.rules.isEmpty && recipe.maxShardSize > 0 && recipe.limits.fallbacks >= 0, "\(recipe)")
             expecting(PatternError.self) {
                 for pattern in recipe.rules.map(\.match) + recipe.ignore { _ = try pattern.matches("model.layers.10.self_attn.q_proj") }
             }

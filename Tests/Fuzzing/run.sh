@@ -13,10 +13,12 @@ shift || true
 targets=("$@")
 ((${#targets[@]})) || targets=($(ls Tests/Fuzzing/Corpus))
 
+Cluster/setup.sh .build-fuzzing
 # SwiftPM's own option links libFuzzer's main and gives way to Swift's; the compilers' options add the sanitizers. Swift has no undefined
 # behaviour sanitizer on Linux, so that one watches the C sources alone (the kernels, the YAML parser).
 # -enable-testing opens the rooms' internal readers to the targets.
 CLEAVE_FUZZING=1 swift build -c release ${JOBS:+--jobs "$JOBS"} --product Fuzzing --scratch-path .build-fuzzing --sanitize fuzzer \
+    $(cat .build-fuzzing/libraries/flags) \
     -Xswiftc -sanitize=fuzzer,address -Xswiftc -enable-testing -Xswiftc -Xclang-linker -Xswiftc -fsanitize=undefined \
     -Xcc -fsanitize=fuzzer-no-link,address,undefined -Xcc -fno-sanitize-recover=undefined
 

@@ -41,4 +41,30 @@ import Testing
         }
         #expect(throws: Never.self) { try launcher.check(worldSize: 2, library: "MPICH") }
     }
+
+    @Test(arguments: [
+        (["OMPI_COMM_WORLD_SIZE": "2", "PMIX_NAMESPACE": "prterun-host-1@1"], ["Open MPI", "MPICH"], false),
+        // One process needs no others.
+        (["OMPI_COMM_WORLD_SIZE": "1", "PMIX_NAMESPACE": "prterun-host-1@1"], [], false),
+        (["PMI_SIZE": "2", "PMI_RANK": "0"], ["MPICH"], false),
+        (["PMI_SIZE": "2", "PMI_RANK": "0", "PMI_FD": "7"], ["Open MPI", "MPICH"], false),
+        (["SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "1", "PMIX_NAMESPACE": "slurm.pmix.7.0"], ["Open MPI", "MPICH"], false),
+        (["SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "1"], [], true),
+        (["SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"], [], true),
+        ([:], [], false),
+    ])
+    func mpiStartsWhereALauncherConnectsProcesses(environment: [String: String], libraries: [String], isPlainStep: Bool) {
+        let launcher = Launcher(environment: environment)
+        for library in ["Open MPI", "MPICH"] {
+            #expect(launcher.connects(to: library) == libraries.contains(library))
+            #expect(launcher.isPlainStep(for: library) == isPlainStep)
+        }
+    }
+
+    /// Two packages of two cores, whose processors are numbered in turn and whose hardware threads come last.
+    @Test func processorsAreGroupedByCore() {
+        let cores = Cores.grouped(Array(0..<8)) { ($0 % 2, "\($0 % 4)") }
+        #expect(cores == [[0, 4], [2, 6], [1, 5], [3, 7]])
+        #expect(Cores.grouped([5, 6]) { ($0 % 2, "\($0 % 4)") } == [[6], [5]])
+    }
 }

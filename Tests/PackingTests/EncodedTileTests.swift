@@ -6,13 +6,14 @@ import Packing
 import Testing
 
 extension QuantizedTile {
-    /// A tile of codes, scales and zeros that differ from place to place.
+    /// A tile of codes, scales and zeros that differ from place to place; every third scale is negative.
     static func sample(_ rows: Int, _ columns: Int, _ options: QuantizationOptions, groupOfColumn: [Int32]? = nil, losses: Bool = true) -> QuantizedTile {
         let groups = options.groupCount(columns: columns)
         let codes = (0..<rows * columns).map { UInt8(($0 * 5 + $0 / columns) % (1 << options.bits)) }
         let zeros = (0..<rows * groups).map { options.symmetric ? UInt8(1 << (options.bits - 1)) : UInt8($0 % (1 << options.bits)) }
         return QuantizedTile(
-            codes: Matrix(codes, rows, columns), scales: Matrix((0..<rows * groups).map { Float($0 + 1) * 0.125 }, rows, groups),
+            codes: Matrix(codes, rows, columns),
+            scales: Matrix((0..<rows * groups).map { Float($0 + 1) * ($0 % 3 == 1 ? -0.125 : 0.125) }, rows, groups),
             zeros: Matrix(zeros, rows, groups), group: options.group, groupOfColumn: groupOfColumn,
             loss: losses ? (0..<rows).map { Double($0) + 0.5 } : [], energy: losses ? (0..<rows).map { Double($0) * 3 } : [])
     }
@@ -49,9 +50,10 @@ extension QuantizedTile {
         let options = QuantizationOptions(group: 16)
         let whole = QuantizedTile.sample(5, 16, options)
         let tile = QuantizedTile(
-            codes: whole.codes, scales: whole.scales, zeros: whole.zeros, group: 16, groupOfColumn: nil, loss: whole.loss, energy: [7, 8])
+            codes: whole.codes, scales: whole.scales, zeros: whole.zeros, group: 16, groupOfColumn: nil, loss: whole.loss, energy: [7, 8], clampedScales: 3)
         let encoded = EncodedTile(tile, options: options)
         #expect(encoded.sampled == (0.5 + 1.5, 15) && encoded.loss == 12.5 && encoded.decoded().energy == [7, 8])
+        #expect(encoded.clampedScales == 3 && encoded.decoded().clampedScales == 3)
     }
 
     @Test func groupsOfPermutedColumnsComeBack() {
@@ -83,10 +85,10 @@ extension QuantizedTile {
 
     @Test func partsBeginAtMultiplesOf8() {
         let layout = TileLayout(rows: 3, columns: 33, options: QuantizationOptions(bits: 3, group: 16, symmetric: false, actOrder: true))
-        let parts = [layout.codes, layout.scales, layout.zeros, layout.groupOfColumn, layout.losses]
-        #expect(parts.map(\.count) == [3 * 4 * 4, 3 * 3 * 4, 9, 33 * 4, 3 * 16])
+        let parts = [layout.codes, layout.scales, layout.zeros, layout.groupOfColumn, layout.losses, layout.clampedScales]
+        #expect(parts.map(\.count) == [3 * 4 * 4, 3 * 3 * 4, 9, 33 * 4, 3 * 16, 8])
         #expect(parts.allSatisfy { $0.lowerBound % 8 == 0 } && zip(parts, parts.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound })
-        #expect(layout.byteCount == layout.losses.upperBound)
+        #expect(layout.byteCount == layout.clampedScales.upperBound)
     }
 
     private func expectSameWeights(_ encoded: EncodedTile, _ tile: QuantizedTile, at location: SourceLocation = #_sourceLocation) {

@@ -11,6 +11,8 @@ import Testing
 struct MemoryTensors: TensorSource {
     var tensors: [String: (description: TensorDescription, bytes: [UInt8])] = [:]
 
+    init() {}
+
     /// What a format makes of a linear.
     init(_ sample: SampleLinear, _ format: any WeightFormat) throws {
         for tensor in try format.tensors(sample.linear) { tensors[tensor.name] = (tensor, try sample.bytes(tensor.name, format)) }
@@ -33,7 +35,8 @@ struct MemoryTensors: TensorSource {
 extension SampleLinear {
     /// The reader that config.json leads to.
     func reader(_ format: any WeightFormat) throws -> any WeightReader {
-        try weightReader(try #require(try format.configuration([linear], ignored: ["lm_head"])))
+        let configuration = try #require(try format.configuration([linear], ignored: ["lm_head"]))
+        return try #require(WeightReaders(configuration).codes)
     }
 
     /// Expects that a format's reader finds every tile's codes, scales, zeros and groups again, whole and by pieces.
@@ -187,7 +190,7 @@ extension SampleLinear {
                 #"-:^model\.layers\.0\.c$"#, #"-:^model\.layers\.1\.c$"#, #"+:^model\.layers\.0\.b$"#, #"+:^model\.layers\.1\.b$"#,
             ])
         #expect(value["modules_in_block_to_quantize"]?.array?[0].array?.map(\.string) == ["a", "b"])
-        let reader = try weightReader(JSONValue(parsing: Array(value.text().utf8)))
+        let reader = try #require(WeightReaders(JSONValue(parsing: Array(value.text().utf8))).codes)
         func options(_ name: String) throws -> QuantizationOptions { try reader.options(name) { try? TensorDescription(name: $0, type: .f16, shape: [1]) } }
         #expect(try options("model.layers.1.a") == four && options("model.layers.1.b") == eight)
         #expect(throws: PackingError.self) { try options("model.layers.1.c") }
@@ -198,7 +201,7 @@ extension SampleLinear {
     }
 
     @Test(arguments: [
-        (#"{"quant_method": "awq", "bits": 4}"#, "`awq` in format `?`"), (#"{"quant_method": "gptq", "bits": 5}"#, "2, 3, 4 or 8 bits"),
+        (#"{"quant_method": "awq", "bits": 4}"#, "`awq` cannot be read"), (#"{"quant_method": "gptq", "bits": 5}"#, "2, 3, 4 or 8 bits"),
         (#"{"quant_method": "gptq", "bits": 4, "group_size": 0}"#, "group_size"), (#"{"quant_method": "gptq"}"#, "no `bits`"),
         (#"{"quant_method": "gptq", "bits": 4, "group_size": 9223372036854775807}"#, "group_size"),
         (#"{"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}"#, "gptq_p"),
@@ -206,15 +209,42 @@ extension SampleLinear {
     ])
     func badConfigurationsAreRefused(json: String, part: String) throws {
         let value = try JSONValue(parsing: Array(json.utf8))
-        #expect(#expect(throws: PackingError.self) { try weightReader(value) }?.description.contains(part) == true)
+        #expect(#expect(throws: PackingError.self) { try WeightReaders(value) }?.description.contains(part) == true)
     }
 
     @Test func patternsThatDisagreeAreRefused() throws {
         let json = #"{"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*down": {"bits": 8}, "m\\.": {"bits": 2}, "-:.*up": {}}}"#
-        let reader = try weightReader(JSONValue(parsing: Array(json.utf8)))
+        let reader = try #require(WeightReaders(JSONValue(parsing: Array(json.utf8))).codes)
         func bits(_ name: String) throws -> Int { try reader.options(name) { try? TensorDescription(name: $0, type: .f16, shape: [1]) }.bits }
         #expect(try bits("n.down") == 8 && bits("m.gate") == 2 && bits("n.gate") == 4)
         #expect(throws: PackingError.self) { try bits("m.down") }
         #expect(throws: PackingError.self) { try bits("n.up") }
+    }
+
+    private static func reader(_ more: String) throws -> any WeightReader {
+        try #require(WeightReaders(JSONValue(parsing: Array(#"{"bits":4,"group_size":32\#(more)}"#.utf8))).codes)
+    }
+
+    @Test(arguments: [
+        (#","quant_method":"gptq""#, "gptq"), (#","quant_method":"GPTQ","checkpoint_format":"gptq_v2","meta":{"x":1},"damp_percent":0.1"#, "gptq_v2"),
+        (#","quant_method":"gptq","is_marlin_format":true"#, "marlin"),
+        (#","quant_method":"gptq","is_marlin_format":false,"model_file_base_name":"model""#, "gptq"),
+        (#","quant_method":"gptq","adapter":null,"rotation":null,"pack_dtype":"int32","data_type":"int","lm_head":false"#, "gptq"),
+    ])
+    func spellingsAreRead(more: String, name: String) throws {
+        #expect(try Self.reader(more).name == name)
+    }
+
+    @Test(arguments: [
+        ("", "no `quant_method`"), (#","quant_method":"awq""#, "`awq`"), (#","load_in_4bit":true"#, "`bitsandbytes`"),
+        (#","quant_method":"gptq","format":"gptq_p""#, "`gptq_p`"),
+        (#","quant_method":"gptq","pack_dtype":"int16""#, "pack_dtype"), (#","quant_method":"gptq","rotation":"hadamard""#, "rotation"),
+        (#","quant_method":"gptq","adapter":{"name":"lora"}"#, "adapter"), (#","quant_method":"gptq","sym":"true""#, "sym"),
+        (#","quant_method":"gptq","new_thing":1"#, "new_thing"),
+        (#","quant_method":"gptq","dynamic":{"+:a":{"new_thing":1}}"#, "dynamic.+:a.new_thing"),
+    ])
+    func whatChangesNumbersIsRefused(more: String, words: String) {
+        let error = #expect(throws: PackingError.self) { try Self.reader(more) }
+        #expect(error?.description.contains(words) == true, "\(error?.description ?? "")")
     }
 }

@@ -10,6 +10,7 @@ import Testing
 @Suite struct MarlinFormatTests {
     private let format = MarlinFormat()
 
+    /// Scales above 256 are negative.
     /// codes: row and column -> code, in tiles of 64 rows.
     private func sample(rows: Int, columns: Int, group: Int, code: (Int, Int) -> Int) -> SampleLinear {
         let options = QuantizationOptions(group: group, scaleType: .f16)
@@ -17,7 +18,7 @@ import Testing
         return SampleLinear(
             stride(from: 0, to: rows, by: 64).map { first in
                 let codes: [UInt8] = (0..<64 * columns).map { UInt8(code(first + $0 / columns, $0 % columns)) }
-                let scales: [Float] = (0..<64 * groups).map { Float((first * groups + $0) % 1024) }
+                let scales: [Float] = (0..<64 * groups).map { (first * groups + $0) % 1024 }.map { Float($0 > 256 ? -$0 : $0) }
                 let tile = QuantizedTile(
                     codes: Matrix(codes, 64, columns), scales: Matrix(scales, 64, groups), zeros: Matrix(repeating: UInt8(8), 64, groups), group: group,
                     groupOfColumn: nil, loss: [], energy: [])

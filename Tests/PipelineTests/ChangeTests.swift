@@ -3,10 +3,12 @@
 import Foundation
 import MessagePassing
 import Pipeline
+import Recipes
 import Reporting
 import Safetensors
 import TestWorld
 import Testing
+import Transformers
 
 extension PipelineTests {
     @Suite(.serialized) struct Changes {
@@ -71,6 +73,50 @@ extension PipelineTests {
             try model.flip("model/model.safetensors", at: -3)
             try FileManager.default.setAttributes([.modificationDate: try #require(before)], ofItemAtPath: path)
             #expect(message { try model.compress() }?.contains("model.safetensors has other bytes") == true)
+        }
+
+        /// A file that is rewritten in place while a run has it open gives mixed weights: nothing of that is committed, and no result is called sound.
+        @Test func aChangeDuringTheRunIsFound() throws {
+            let model = try TinyModel()
+            do {
+                let job = try model.job()
+                _ = try job.enter()
+                try model.flip("model/model.safetensors", at: -3)
+                let stop = StopConditions(world: TestWorld.world, start: .now, maxHours: nil, file: job.work.stopFile)
+                let refusal = message { _ = try job.compress(stop: stop, scratch: nil) { _ in } }
+                #expect(refusal?.contains("model.safetensors: The file was changed while it was in use") == true, "\(refusal ?? "none")")
+            }
+            #expect(try model.names("out/cleave/journal").isEmpty)
+            // As it was, nothing is missing.
+            try model.flip("model/model.safetensors", at: -3)
+            #expect(try model.compress().tiles.reused == 0)
+        }
+
+        @Test(arguments: ["model.safetensors", "tokenizer.json", "config.json"])
+        func aChangeBeforeTheMergeIsFound(file: String) throws {
+            let model = try TinyModel()
+            try model.write("{}", "model/tokenizer.json")
+            try model.compress()
+            do {
+                let job = try model.job()
+                _ = try job.enter()
+                try change(model, "model/" + file)
+                let refusal = message { _ = try job.merge() }
+                #expect(refusal?.contains("\(file): The file was changed while it was in use") == true, "\(refusal ?? "none")")
+            }
+            #expect(!model.exists("out/config.json"))
+            try change(model, "model/" + file)
+            try model.merge()
+            #expect(try verify(model.output, world: TestWorld.world).problems.isEmpty)
+        }
+
+        @Test func aChangeDuringAnEvaluationIsFound() throws {
+            let model = try TinyModel()
+            let opened = try Model(path: model.model, reading: .mapped, world: TestWorld.world)
+            let tokens = try TokenSequences.windows(source: model.path + "/ids.npy", length: 32, count: 1, tokenizer: "", vocabularySize: 50)
+            try model.flip("model/model.safetensors", at: -3)
+            let refusal = message { _ = try evaluate(opened, tokens, compute: .f32, world: TestWorld.world, clock: PhaseClock()) }
+            #expect(refusal?.contains("The file was changed while it was in use") == true, "\(refusal ?? "none")")
         }
 
         /// Without its record a run can still tell that something changed, from the journals.

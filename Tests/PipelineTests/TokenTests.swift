@@ -1,6 +1,7 @@
 // From files of text and ids to sequences.
 
 import Foundation
+import Glibc
 import Pipeline
 import Recipes
 import Safetensors
@@ -55,6 +56,92 @@ extension PipelineTests {
             #expect(try load(folder.path + "/a.jsonl", settings) == found)
         }
 
+        /// What a file is, its content says: other names, byte order marks, arrays and records over several lines give the ids of the plain text.
+        @Test(arguments: [
+            ("a.json", "{\"text\": \"One sentence of text. \"}\n{\"text\": \"Another one.\"}\n"),
+            ("a.ndjson", "\n{\"text\": \"One sentence of text. \"}\n\n{\"text\": \"Another one.\"}"),
+            ("records", "{\"text\": \"One sentence of text. \", \"url\": {\"a\": 1, \"a\": 2}}\n{\"text\": \"Another one.\"}\n"),
+            ("mark.txt", "\u{feff}{\"text\": \"One sentence of text. \"}\r\n{\"text\": \"Another one.\"}\r\n"),
+            ("array.json", "[{\"text\": \"One sentence of text. \"},\n  \"Another one.\"]"),
+            ("array.txt", " [{\"text\": \"One sentence of text. \"}, {\"text\": \"Another one.\"}]"),
+            ("pretty.json", "{\n  \"text\": \"One sentence of text. Another one.\"\n}\n"), ("strings.jsonl", "\"One sentence of text. \"\n\"Another one.\"\n"),
+        ])
+        func contentSaysWhatAFileIs(name: String, content: String) throws {
+            let settings = ", sequences: 2, length: 3, sampling: consecutive"
+            try folder.write(name.hasPrefix("pretty") ? "One sentence of text. Another one." : "One sentence of text. ", "first.txt")
+            try folder.write("Another one.", "second.txt")
+            try folder.write(content, name)
+            // Documents are encoded each on its own.
+            let parts = name.hasPrefix("pretty") ? ["first.txt"] : ["first.txt", "second.txt"]
+            let all = try parts.flatMap { try tokenIDs(ofText: folder.path + "/" + $0, tokenizer: tokenizer, addSpecialTokens: false) }
+            #expect(try load(folder.path + "/" + name, settings) == [Array(all[0..<3]), Array(all[3..<6])])
+            #expect(try tokenIDs(ofText: folder.path + "/" + name, tokenizer: tokenizer, addSpecialTokens: false) == all)
+        }
+
+        /// Texts that begin as JSON does and go on otherwise are plain texts, with all that is in them.
+        @Test(arguments: ["{braces} are text here.\nSo is this.", "[1] A footnote, and more.", "{\n  \"cut\": \"of", "\u{feff}A mark comes first."])
+        func otherBeginningsArePlain(text: String) throws {
+            try folder.write(text, "plain.txt")
+            try folder.write("x" + text.drop { $0 == "\u{feff}" }, "longer.txt")
+            let ids = try tokenIDs(ofText: folder.path + "/plain.txt", tokenizer: tokenizer, addSpecialTokens: false)
+            let longer = try tokenIDs(ofText: folder.path + "/longer.txt", tokenizer: tokenizer, addSpecialTokens: false)
+            // Nothing was taken for a key and left out.
+            #expect(ids.count >= 5 && abs(ids.count - longer.count) <= 1)
+        }
+
+        /// Each is refused by name, with file and line where it has lines.
+        @Test(arguments: [
+            ("c4.csv", "text\nOne.", "is named .csv, and Cleave reads no tables"), ("a.tsv", "a\tb", "reads no tables"),
+            ("a.gz", "plain", "is named .gz; unpack it"),
+            ("a.txt.zst", "plain", "is named .zst"), ("a.pt", "x", "is no text that Cleave reads"),
+            ("a.jsonl", "{\"text\": \"a\"}\n\n\n\n{\"content\": \"b\"}\n", "a.jsonl:5: this record has no field `text`; it has `content`"),
+            ("b.jsonl", "{\"text\": \"a\"}\nplain\n", "b.jsonl:2: this line is not JSON: expected a value, found 'p'"),
+            ("c.jsonl", "{\"text\": \"\\ud83d\"}\n", "c.jsonl:1: this line is not JSON: an unpaired surrogate"),
+            ("d.jsonl", "{\"text\": null}\n", "d.jsonl:1: this record has in its field `text` null"), ("e.jsonl", "[]\n[]\n", "e.jsonl:2: this is not JSON"),
+            ("f.json", "Once upon a time.", "f.json:1: this is not JSON: expected a value, found 'O'"),
+            ("g.json", "[{\"text\": \"a\"},\n {\"txt\": 1}]", "element 2 has no field `text`; it has `txt`"),
+            ("h.json", "{\"text\": \"a\"}\n{\"text\": \"b\"", "h.json:2"),
+            ("i.ndjson", "{\"text\": \"a\", \"text\": \"b\"}\n", "i.ndjson:1: this record has more than one field `text`"),
+            ("j.json", "{\"rows\": []}", "it has `rows`"),
+            ("k", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a pointer of Git LFS"),
+        ])
+        func othersAreNamed(name: String, content: String, words: String) throws {
+            try folder.write(content, name)
+            let found = message { _ = try load(folder.path + "/" + name) }
+            #expect(found?.contains(words) == true && found?.contains(name) == true, "\(found ?? "no error")")
+        }
+
+        @Test(
+            arguments: [
+                ("d.jsonl", [0x1f, 0x8b, 8, 0], "compressed by gzip"), ("d.txt", [0x28, 0xb5, 0x2f, 0xfd, 0], "compressed by zstd"),
+                ("e", Array("PAR1x".utf8), "Parquet"),
+                ("u.txt", [0xff, 0xfe, 0x61, 0], "UTF-16"), ("v.txt", [0x61, 0, 0x62, 0, 0x63, 0, 0x64, 0], "UTF-16"),
+                (
+                    "w.jsonl", Array("{\"text\": \"a\"}\n{\"text\": \"".utf8) + [0xe9] + Array("\"}\n".utf8),
+                    "w.jsonl:2: byte 11 of this line (0xe9) is not UTF-8"
+                ),
+                ("x.txt", Array("a\nbc".utf8) + [0xe9, 0x0a], "x.txt:2: byte 3 of this line (0xe9) is not UTF-8"),
+            ] as [(String, [UInt8], String)])
+        func bytesAreNamed(name: String, content: [UInt8], words: String) throws {
+            try Data(content).write(to: URL(fileURLWithPath: folder.path + "/" + name))
+            let found = message { _ = try load(folder.path + "/" + name) }
+            #expect(found?.contains(words) == true, "\(found ?? "no error")")
+        }
+
+        /// Nobody writes to it: whoever opened it would wait for ever.
+        @Test func aPipeIsRefused() throws {
+            #expect(mkfifo(folder.path + "/pipe.jsonl", 0o600) == 0)
+            #expect(message { _ = try load(folder.path + "/pipe.jsonl") }?.contains("This is a pipe; a regular file is needed") == true)
+        }
+
+        @Test(arguments: [(true, "and tokenizer.model beside it is in a format that Cleave does not read"), (false, "take it from the model's repository")])
+        func aMissingTokenizer(hasOther: Bool, words: String) throws {
+            try folder.write("Some text.", "some.txt")
+            if hasOther { try folder.write("x", "tokenizer.model") }
+            let found = message { _ = try tokenIDs(ofText: folder.path + "/some.txt", tokenizer: folder.path, addSpecialTokens: false) }
+            #expect(found?.contains("tokenizer.json is missing") == true && found?.contains(words) == true, "\(found ?? "no error")")
+        }
+
         @Test func windowsLeaveOutTheRest() throws {
             let all = try TokenSequences.windows(source: folder.path + "/ids.npy", length: 300, count: nil, tokenizer: "", vocabularySize: 50)
             #expect(all.sequences.map(\.count) == [300, 300])
@@ -72,9 +159,11 @@ extension PipelineTests {
                 ("ids.npy", ", sequences: 90, length: 10", "800 tokens, enough for 80 sequences of 10; 90 are asked for"),
                 ("ids.npy", ", sequences: 16777216, length: 16777216, skip: 16777216", "are asked for"),
                 ("ids.npy", ", sequences: 1, length: 10", "outside the model's vocabulary of 20"),
-                ("negative.npy", ", sequences: 1, length: 2", "id -1 at position 1"), ("missing.txt", "", "no such file"), ("empty.txt", "", "is empty"),
-                ("latin.txt", "", "not valid UTF-8"), ("bad.jsonl", "", "record 2 is not a JSON object"), ("empty.jsonl", "", "holds no text"),
-                ("model", "", "is a directory"), ("model/model.safetensors", "", "expected one tensor"),
+                ("negative.npy", ", sequences: 1, length: 2", "id -1 at position 1"), ("missing.txt", "", "The file does not exist"),
+                ("empty.txt", "", "is empty"),
+                ("latin.txt", "", "latin.txt:1: byte 2 of this line (0xff) is not UTF-8"),
+                ("bad.jsonl", "", "bad.jsonl:2: this record has no field `text`; it has `txt`"), ("empty.jsonl", "", "holds no text"),
+                ("model", "", "This is a directory"), ("model/model.safetensors", "", "expected one tensor"),
             ]
             for (name, settings, part) in cases {
                 let vocabulary = part.contains("of 20") ? 20 : 50

@@ -30,13 +30,29 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect((recipe.model, recipe.output) == ("in", "out"))
         #expect(recipe.calibration == Calibration(source: "a.txt", sequences: 128, length: 2048, skip: 0, sampling: nil, seed: 0, batch: nil))
         #expect(recipe.evaluation == nil && recipe.propagation == .stage && recipe.compute == .bf16 && recipe.ignore.isEmpty)
-        #expect(recipe.format == .compressedTensors && recipe.maxShardSize == 5_000_000_000 && recipe.maxFallbacks == 0)
+        #expect(recipe.format == .compressedTensors && recipe.maxShardSize == 5_000_000_000 && recipe.limits == DeviationLimits())
         #expect(recipe.memoryPerRank == nil && recipe.weights == .mapped)
+        #expect(recipe.experts == ExpertSettings(calibrate: .routed, starved: .blend, minimumTokens: nil))
         #expect(recipe.rules.count == 1 && recipe.rules[0].match.text == "*")
         #expect(
             recipe.rules[0].treatment
                 == Treatment(
-                    method: .gptq, bits: 4, group: 128, symmetric: true, actOrder: .groups, staticGroups: false, grid: .solved, damping: 0.01, maxDamping: 1))
+                    method: .gptq, bits: 4, group: 128, symmetric: true, scales: .signed, actOrder: .groups, staticGroups: false, grid: .solved, damping: 0.01,
+                    maxDamping: 1))
+    }
+
+    @Test func rotations() throws {
+        #expect(try recipe().rotation == nil && recipe("rotate: false").rotation == nil)
+        #expect(try recipe("rotate: hadamard").rotation == WeightRotation(block: .atMost(128), heads: true))
+        #expect(try recipe("rotate: hadamard\ncompress: {group: 64}").rotation == WeightRotation(block: .atMost(64), heads: true))
+        #expect(try recipe("rotate: hadamard\ncompress: {group: -1}").rotation == WeightRotation(block: .atMost(.max), heads: true))
+        #expect(try recipe("rotate: {heads: false}").rotation == WeightRotation(block: .atMost(128), heads: false))
+        #expect(try recipe("rotate: {block: 32}").rotation == WeightRotation(block: .exactly(32), heads: true))
+        for (value, message) in [("random", "must be hadamard"), ("[64]", "must be hadamard"), ("{block: 1}", "`rotate.block`"), ("{size: 64}", "rotate.size")]
+        {
+            let yaml = "model: in\noutput: out\ncalibration: {source: a.txt}\nrotate: \(value)"
+            #expect(refusal(yaml)?.description.contains(message) == true, "\(value)")
+        }
     }
 
     @Test func everyKey() throws {
@@ -66,14 +82,20 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
                 memory_per_rank: 1.5 GiB
                 weights: broadcast
                 max_fallbacks: 3
+                max_dead_columns: 0.25
+                max_raised_dampings: 1
+                max_clamped_scales: 0
+                experts: {calibrate: all, starved: rtn, minimum_tokens: 12}
                 """, file: "r.yaml")
         #expect((recipe.model, recipe.output) == ("models/a", "out/a"))
         #expect(recipe.calibration == Calibration(source: "ids.npy", sequences: 16, length: 512, skip: 4, sampling: .consecutive, seed: 7, batch: 2))
         #expect(recipe.calibration?.tokens == 8192)
         #expect(recipe.evaluation == Evaluation(source: "b.txt", length: 256, sequences: 3, compute: .bf16))
         #expect(recipe.propagation == .block && recipe.compute == .f32 && recipe.format == .dense)
+        #expect(recipe.limits == DeviationLimits(fallbacks: 3, deadColumns: 0.25, raisedDampings: 1, clampedScales: 0))
+        #expect(recipe.experts == ExpertSettings(calibrate: .all, starved: .rtn, minimumTokens: 12))
         #expect(recipe.memoryPerRank == 3 << 29 && recipe.weights == .broadcast)
-        #expect(recipe.maxShardSize == 512 << 20 && recipe.maxFallbacks == 3 && recipe.ignore.map(\.text) == ["lm_head", "re:.*gate.*"])
+        #expect(recipe.maxShardSize == 512 << 20 && recipe.ignore.map(\.text) == ["lm_head", "re:.*gate.*"])
         #expect(
             recipe.rules[0].treatment
                 == Treatment(
@@ -99,6 +121,18 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(rules.map(\.treatment.method) == [.gptq, .rtn])
         // A damping above the default bound raises the bound with it.
         #expect(rules.allSatisfy { $0.treatment.maxDamping == 2 })
+    }
+
+    /// Symmetric grids alone have signs.
+    @Test func signsOfScales() throws {
+        func signs(_ compress: String) throws -> [ScaleSigns] { try recipe("compress: \(compress)\n").rules.map(\.treatment.scales) }
+        #expect(try signs("{}") == [.signed] && signs("{method: rtn, bits: 8}") == [.signed] && signs("{scales: positive}") == [.positive])
+        #expect(try signs("{symmetric: false}") == [.positive] && signs("{scales: positive, symmetric: false}") == [.positive])
+        let rules = try recipe("compress: {scales: positive}\nrules: [{match: a, scales: signed}, {match: b}]\n").rules
+        #expect(rules.map(\.treatment.scales) == [.signed, .positive])
+        #expect(rules.map { $0.treatment.options(scaleType: .bf16)?.signedScales } == [true, false])
+        let refused = refusal("model: a\noutput: b\ncalibration: {source: c}\ncompress: {symmetric: false, scales: signed}\n")
+        #expect(refused?.message.contains("`scales: signed` is of symmetric grids") == true)
     }
 
     /// Methods that prune do not quantize unless `bits` says so.

@@ -8,7 +8,8 @@ import Testing
     private var report: RunReport {
         var report = RunReport(
             cleave: "1", model: "models/a", planHash: "00ff",
-            calibration: CalibrationReport(source: "text.txt", sequences: 2, length: 3, seed: .max, idsHash: "ab"), tiles: TileCounts(solved: 3, reused: 1),
+            calibration: CalibrationReport(source: "text.txt", sequences: 2, length: 3, seed: .max, idsHash: "ab", distinctTokens: 5),
+            tiles: TileCounts(solved: 3, reused: 1),
             wallSeconds: 75)
         report.ranks = [
             RankReport(
@@ -68,12 +69,33 @@ import Testing
         report.linears[1].deadColumns = 3
         report.linears[1].tokens = 255
         report.linears[2].deadColumns = 5
+        report.linears[1].effectiveRank = 1.25
+        report.linears[2].clampedScales = 7
         #expect(
             report.deviations() == [
-                "layers.0.q: rounded to nearest: no inputs", "layers.0.k: 3 of 256 columns saw nothing but zeros; their weights are zero now",
+                "layers.0.q: rounded to nearest: no inputs",
+                "layers.0.k: 3 of 256 columns saw nothing but zeros; their weights are rounded to nearest",
                 "layers.0.k: damping raised to 0.1 after 1 failed factorisations",
+                "layers.0.v: 7 scales are outside the format's type; weights in their groups lose bits, become zero or are cut off",
                 "1 linears saw fewer calibration tokens than they have columns (layers.0.k: 255 of 256), so that damping alone makes their Hessians regular",
+                "1 linears saw inputs of a low effective rank (layers.0.k: 1.3 in 256 columns), too much alike to say which weights matter",
             ])
+    }
+
+    /// JSON has no number for them.
+    @Test(arguments: [Double.infinity, .nan])
+    func perplexitiesThatAreNotFinite(value: Double) throws {
+        var report = report
+        report.size = SizeReport(sourceBytes: 4000, outputBytes: 1000, bitsPerWeight: 4.25, sourceBitsPerWeight: 16)
+        report.before = EvaluationReport(perplexity: 10, tokens: 64, windows: 2, length: 32)
+        report.after = EvaluationReport(perplexity: value, tokens: 64, windows: 2, length: 32)
+        let text = try report.json()
+        let kind = value.isNaN ? "not a number" : "infinite"
+        #expect(text.contains("\"perplexity\" : null"))
+        #expect(text.contains("\"notFinite\" : \"\(kind)\""))
+        let after = try #require(try JSONDecoder().decode(RunReport.self, from: Data(text.utf8)).after)
+        #expect(after.perplexity.isNaN == value.isNaN && after.perplexity.isInfinite == value.isInfinite && after.tokens == 64)
+        #expect(report.summaryTable()?.contains("perplexity") == true && report.before?.notFinite == nil)
     }
 
     @Test func clocksAddUpByPhase() {

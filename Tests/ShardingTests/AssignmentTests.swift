@@ -43,6 +43,20 @@ import Transformers
     }
 }
 
+extension AssignmentTests {
+    /// Every expert once; no rank has more than the mean and the largest.
+    @Test(arguments: ranks)
+    func expertsAreDealtOnceAndInBalance(ranks: Int) {
+        let costs = (0..<60).map { Double(($0 * 37) % 23 + 1) }
+        let owned = Assignment(ranks: ranks).experts(costs: costs)
+        #expect(owned.count == ranks && owned.flatMap { $0 }.sorted() == Array(0..<60))
+        let loads = owned.map { $0.reduce(0) { $0 + costs[$1] } }
+        #expect((loads.max() ?? 0) <= costs.reduce(0, +) / Double(ranks) + 23)
+        // Those that cost most come first, so that ranks have alike ones at a time.
+        #expect(owned.allSatisfy { experts in zip(experts, experts.dropFirst()).allSatisfy { costs[$0] >= costs[$1] } })
+    }
+}
+
 @Suite struct CostsTests {
     @Test func moreRanksDoLessEach() throws {
         let plan = try plan("", llama(hidden: 1024, intermediate: 2816, blocks: 4))

@@ -54,6 +54,19 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         }
     }
 
+    /// Every family's head answers to the common name, tied or not, and to that of its own.
+    @Test(arguments: ["lm_head", "embed_out", "*_out"])
+    func theHeadOfEveryFamilyAnswers(pattern: String) throws {
+        let json = """
+            {"model_type": "gpt_neox", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 100,
+             "max_position_embeddings": 512}
+            """
+        let neox = try Architecture(configuration: Data(json.utf8), source: "config.json")
+        #expect(try plan("ignore: ['\(pattern)']", neox).compressedLinears.count == 4)
+        #expect(throws: PlanError.self) { try plan("ignore: [embed_in]", neox) }
+        if pattern != "lm_head" { #expect(throws: PlanError.self) { try plan("ignore: ['\(pattern)']") } }
+    }
+
     @Test func theFirstRuleThatMatchesWinsAndIgnoreWinsOverAll() throws {
         let plan = try plan("ignore: ['*.1.mlp.*', lm_head]\nrules: [{match: '*.down_proj', bits: 8}, {match: '*_proj', bits: 3}]")
         let treated = Dictionary(uniqueKeysWithValues: plan.blocks.flatMap { $0.stages.flatMap(\.linears) }.map { ($0.linear.name, $0.treatment?.bits) })

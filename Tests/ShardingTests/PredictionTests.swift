@@ -14,7 +14,7 @@ import Transformers
         (rates.factorBFloat16, rates.factorFloat, rates.solveBFloat16, rates.solveFloat) = (8e8, 5e8, 4e8, 2.5e8)
         (rates.search, rates.dequantize, rates.permute, rates.diskRead, rates.diskWrite) = (2e8, 1e9, 4e9, 1e8, 5e7)
         change(&rates)
-        return MachineProfile(processor: "test", ranks: ranks, hosts: 1, threads: threads, rates: rates)
+        return MachineProfile(processor: "test", ranks: ranks, hosts: 1, threads: threads, multipliesBFloat16: true, rates: rates)
     }
 
     private func connected(ranks: Int = 2, threads: Int = 1) -> MachineProfile {

@@ -41,10 +41,7 @@ import Tokenizers
         (file(version: "\"2.0\""), "T: version: expected \"1.0\", found \"2.0\"."),
         (file(more: #","surprise":1"#), "T: the key \"surprise\" is not supported here."),
         (file(more: #","model":{}"#), "T: the key \"model\" is given twice."),
-        (
-            file(more: #","truncation":{"max_length":512}"#),
-            "T: truncation: the file asks for truncation, which would silently change the ids of long texts; set it to null."
-        ),
+        (file(more: #","truncation":512"#), "T: truncation: expected an object, found a number."),
         // Model
         (file(model: #"{"type":"WordPiece"}"#), "T: model: the type \"WordPiece\" is not supported (supported: BPE)."),
         (model(#""vocab":{"a":0}"#), "T: model: the key \"merges\" is missing or null."),
@@ -135,8 +132,14 @@ import Tokenizers
         ),
         // Post-processor
         (
-            file(postProcessor: #"{"type":"BertProcessing"}"#),
-            "T: post_processor: the type \"BertProcessing\" is not supported (supported: ByteLevel, TemplateProcessing, Sequence)."
+            file(postProcessor: #"{"type":"OtherProcessing"}"#),
+            "T: post_processor: the type \"OtherProcessing\" is not supported "
+                + "(supported: ByteLevel, TemplateProcessing, BertProcessing, RobertaProcessing, Sequence)."
+        ),
+        (file(postProcessor: #"{"type":"BertProcessing","sep":["b",1]}"#), "T: post_processor: the key \"cls\" is missing or null."),
+        (
+            file(postProcessor: #"{"type":"RobertaProcessing","sep":["b"],"cls":["a",0]}"#),
+            "T: post_processor.sep: expected a token and its id, found 1 values."
         ),
         (
             file(
@@ -163,11 +166,6 @@ import Tokenizers
     @Test func invalidUTF8IsRefused() {
         let error = #expect(throws: TokenizerError.self) { try Tokenizer(json: Data([0x22, 0xFF, 0x22]), name: "T") }
         #expect(error?.description == "T: the file is not valid UTF-8, so it is not JSON.")
-    }
-
-    @Test func aMissingFileIsNamed() {
-        let error = #expect(throws: TokenizerError.self) { try Tokenizer(path: "/nowhere/tokenizer.json") }
-        #expect(error?.description.hasPrefix("/nowhere/tokenizer.json: the file cannot be read: ") == true)
     }
 
     @Test func aCutFileIsAlwaysRefused() throws {

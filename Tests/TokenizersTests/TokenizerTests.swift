@@ -88,11 +88,36 @@ import Tokenizers
         #expect(try tokenizer.encode(String(repeating: "é", count: 200)) == Array(repeating: 2, count: 200))
     }
 
-    private func tokenizer(model: String, added: [(content: String, id: Int)] = []) throws -> Tokenizer {
+    /// Ids as the reference library gives them (Tests/Compatibility compares more): each processor works on what the one before has made.
+    @Test(arguments: [
+        (#"{"type":"BertProcessing","sep":["b",1],"cls":["a",0]}"#, [0, 2, 1] as [Int32]),
+        (#"{"type":"RobertaProcessing","sep":["a",0],"cls":["b",1],"trim_offsets":true,"add_prefix_space":false}"#, [1, 2, 0]),
+        (
+            #"{"type":"Sequence","processors":[{"type":"BertProcessing","sep":["b",1],"cls":["a",0]},{"type":"TemplateProcessing","single":"#
+                + #"[{"SpecialToken":{"id":"ab","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"ab":{"ids":[2]}}}]}"#,
+            [2, 0, 2, 1]
+        ),
+    ])
+    func postProcessorsFrameTheText(processor: String, ids: [Int32]) throws {
+        let tokenizer = try tokenizer(model: #""vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]"#, more: #","post_processor":\#(processor)"#)
+        #expect(try tokenizer.encode("ab", addSpecialTokens: true) == ids)
+        #expect(try tokenizer.encode("ab") == [2])
+    }
+
+    /// Clients take both back before they encode a text.
+    @Test func truncationAndPaddingAreTakenBack() throws {
+        let settings =
+            #","truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0},"#
+            + #""padding":{"strategy":{"Fixed":8},"direction":"Right","pad_to_multiple_of":null,"pad_id":0,"pad_type_id":0,"pad_token":"a"}"#
+        let tokenizer = try tokenizer(model: #""vocab":{"a":0,"b":1,"ab":2},"merges":["a b"]"#, more: settings)
+        #expect(try tokenizer.encode("abba") == [2, 1, 0])
+    }
+
+    private func tokenizer(model: String, added: [(content: String, id: Int)] = [], more: String = "") throws -> Tokenizer {
         let tokens = added.map {
             #"{"id":\#($0.id),"content":"\#($0.content)","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}"#
         }
-        let json = #"{"version":"1.0","added_tokens":[\#(tokens.joined(separator: ","))],"model":{"type":"BPE",\#(model)}}"#
+        let json = #"{"version":"1.0","added_tokens":[\#(tokens.joined(separator: ","))],"model":{"type":"BPE",\#(model)}\#(more)}"#
         return try Tokenizer(json: Data(json.utf8), name: "test")
     }
 }

@@ -4,63 +4,26 @@ import Foundation
 import Testing
 import Transformers
 
-private let llama = """
-    "model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "vocab_size": 100, "max_position_embeddings": 128
-    """
-private let gpt2 = #""model_type": "gpt2", "n_embd": 64, "n_layer": 1, "n_head": 4, "vocab_size": 100, "n_positions": 128"#
-private let opt = """
-    "model_type": "opt", "hidden_size": 64, "ffn_dim": 96, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 100,
-    "max_position_embeddings": 128
-    """
-
 private func read(_ members: String, tensors: Set<String> = []) throws -> Architecture {
     try Architecture(configuration: Data("{\(members)}".utf8), source: "config.json", tensors: tensors)
 }
 
-@Suite struct ConfigurationTests {
-    struct Refusal: Sendable, CustomStringConvertible {
-        let configuration: String
-        /// What the message must name.
-        let named: [String]
-        var description: String { named.joined(separator: " ") }
-        init(_ configuration: String, _ named: String...) { (self.configuration, self.named) = (configuration, named) }
+/// The attention window of each block.
+private func windows(_ members: String) throws -> [Int?] {
+    try read(members).blocks.map { block in
+        guard let attention = block.stages[0].effect as? Attention else { return -1 }
+        return attention.window
     }
+}
 
-    @Test(arguments: [
-        Refusal(#""hidden_size": 64"#, "model_type", "config.json"),
-        Refusal(#""model_type": "mamba""#, "mamba", "gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3"),
-        Refusal(#""model_type": "deepseek_v3""#, "deepseek_v3", "config.json", "cleave plan --shape", "mixture of experts"),
-        Refusal(#""model_type": 7"#, "model_type", "7", "string"),
-        Refusal(llama.replacing(#""hidden_size": 64, "#, with: ""), "hidden_size"),
-        Refusal(llama.replacing(#""num_hidden_layers": 2"#, with: #""num_hidden_layers": 1000000"#), "num_hidden_layers", "1000000"),
-        Refusal(llama.replacing("64", with: "-64"), "hidden_size", "-64"),
-        Refusal(llama.replacing("64", with: "64.5"), "hidden_size", "64.5"),
-        Refusal(llama.replacing("64", with: "\"64\""), "hidden_size", "\"64\""),
-        Refusal(llama.replacing("64", with: "9223372036854775807"), "hidden_size", "9223372036854775807"),
-        Refusal(llama.replacing("64", with: "1e300"), "hidden_size"),
-        Refusal(llama.replacing(#""num_attention_heads": 4"#, with: #""num_attention_heads": 5"#), "num_attention_heads", "5", "64"),
-        Refusal(llama + #", "num_key_value_heads": 3"#, "num_key_value_heads", "3"),
-        Refusal(llama + #", "hidden_act": "quick_gelu""#, "hidden_act", "quick_gelu", "silu"),
-        Refusal(llama + #", "attention_bias": 1"#, "attention_bias", "1"),
-        Refusal(llama + #", "rms_norm_eps": 0"#, "rms_norm_eps", "0"),
-        Refusal(llama + #", "head_dim": 7"#, "partial_rotary_factor", "7"),
-        Refusal(llama + #", "rope_scaling": 4"#, "rope_scaling", "4"),
-        Refusal(llama + #", "rope_scaling": {"type": "dynamic", "factor": 2}"#, "rope_scaling.type", "dynamic", "llama3"),
-        Refusal(llama + #", "rope_parameters": {"rope_type": "yarn", "factor": 2}"#, "rope_parameters.rope_type", "yarn"),
-        Refusal(llama + #", "rope_parameters": {"rope_type": "linear"}"#, "rope_parameters.factor"),
-        Refusal(llama + #", "rope_parameters": {"rope_theta": 10000.0, "partial_rotary_factor": 1.5}"#, "partial_rotary_factor", "1.5"),
-        Refusal(
-            llama + #", "rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1}"#,
-            "high_freq_factor", "1"),
-        Refusal(gpt2 + #", "scale_attn_by_inverse_layer_idx": true"#, "scale_attn_by_inverse_layer_idx", "true"),
-        Refusal(gpt2 + #", "add_cross_attention": true"#, "add_cross_attention"),
-        Refusal(opt + #", "do_layer_norm_before": false"#, "do_layer_norm_before", "false"),
-        Refusal(opt + #", "word_embed_proj_dim": 32"#, "word_embed_proj_dim", "32", "64"),
-        Refusal(
-            llama.replacing("llama", with: "qwen3") + #", "use_sliding_window": true, "layer_types": ["full_attention"]"#, "layer_types"),
-        Refusal(llama.replacing("llama", with: "qwen2") + #", "use_sliding_window": true, "max_window_layers": -1"#, "max_window_layers", "-1"),
-    ])
+/// More of YaRN's object, and the amplitude; 0.1 ln 4 = 0.13862943611198906.
+private let amplitudes: [(String, Double)] = [
+    ("", 1.13862943611198906), (#", "attention_factor": 0.5"#, 0.5),
+    (#", "mscale": 2.0, "mscale_all_dim": 0.5"#, 1.27725887222397812 / 1.06931471805599453),
+]
+
+@Suite struct ConfigurationTests {
+    @Test(arguments: refusals0 + refusals1 + refusals2 + refusals3)
     func refusesAndSaysWhy(refusal: Refusal) throws {
         let error = try #require(#expect(throws: ArchitectureError.self) { try read(refusal.configuration) })
         for name in refusal.named { #expect(error.description.contains(name), "\(error)") }
@@ -93,7 +56,6 @@ private func read(_ members: String, tensors: Set<String> = []) throws -> Archit
     }
 
     @Test func olderSpellingOfNeoX() throws {
-        let neox = llama.replacing("llama", with: "gpt_neox")
         let older = try read(neox + #", "rotary_pct": 0.5, "rotary_emb_base": 5000"#)
         let newer = try read(neox + #", "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0, "partial_rotary_factor": 0.5}"#)
         #expect(older == newer)
@@ -106,34 +68,74 @@ private func read(_ members: String, tensors: Set<String> = []) throws -> Archit
     }
 
     @Test func windowsOfMistral() throws {
-        let mistral = llama.replacing("llama", with: "mistral")
         let absent = try read(mistral)
         #expect(absent == (try read(mistral + #", "sliding_window": 4096"#)))
         #expect(absent != (try read(mistral + #", "sliding_window": null"#)))
+        // With types of blocks transformers takes it for a Ministral, which needs the size of a head and a window.
+        let types = #", "layer_types": ["full_attention", "sliding_attention"]"#
+        #expect(try windows(mistral + #", "head_dim": 16"# + types) == [nil, 4096])
+        #expect(try windows(mistral + #", "head_dim": 16, "layer_types": null"#) == [4096, 4096])
+        #expect(throws: ArchitectureError.self) { try read(mistral + types) }
+        #expect(throws: ArchitectureError.self) { try read(mistral + #", "head_dim": 16, "sliding_window": null"# + types) }
+        #expect(throws: ArchitectureError.self) { try read(llama.replacing("llama", with: "mistral")) }
     }
 
     @Test func windowsOfQwen() throws {
-        let qwen = llama.replacing("llama", with: "qwen2") + #", "sliding_window": 32"#
-        func windows(_ members: String) throws -> [Int?] {
-            try read(qwen + members).blocks.map { block in
-                guard case .attention(let attention) = block.stages[0].effect else { return -1 }
-                return attention.window
+        let qwen = qwen2 + #", "sliding_window": 32"#
+        #expect(try windows(qwen) == [nil, nil])
+        #expect(try windows(qwen + #", "use_sliding_window": true, "max_window_layers": 1"#) == [nil, 32])
+        #expect(try windows(qwen + #", "use_sliding_window": true, "layer_types": ["sliding_attention", "attention"]"#) == [32, nil])
+    }
+
+    /// A few rules of transformers that only show in numbers: what wins over what.
+    @Test func whatWinsOverWhat() throws {
+        func rotary(_ members: String, _ family: String = llama) throws -> Rotary? {
+            guard let attention = try read(family + members).blocks[0].stages[0].effect as? Attention else { return nil }
+            return attention.rotary
+        }
+        let both = #", "rope_scaling": {"type": "linear", "factor": 4.0}, "rope_parameters": {"rope_type": "default", "rope_theta": 5.0}"#
+        #expect(try rotary(both) == Rotary(size: 16, divisor: 16, base: 10_000, scaling: .linear(factor: 4)))
+        #expect(try rotary(#", "rope_scaling": {}, "rope_parameters": {"rope_theta": 5.0}"#)?.base == 5)
+        let llama3 = #"{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}"#
+        let expected = Rotary.Scaling.llama3(factor: 8, low: 1, high: 4, originalPositions: 64)
+        #expect(try rotary(#", "original_max_position_embeddings": 64, "rope_scaling": "# + llama3)?.scaling == expected)
+        #expect(try rotary(#", "partial_rotary_factor": 0.5"#)?.size == 16)
+        #expect(try rotary(#", "partial_rotary_factor": 0.5, "rope_theta": 5.0"#, neox) == Rotary(size: 4, divisor: 4, base: 10_000, scaling: .none))
+        // 5 of 16 elements: three frequencies.
+        #expect(try rotary(#", "rotary_pct": 0.35"#, neox) == Rotary(size: 6, divisor: 5, base: 10_000, scaling: .none))
+        #expect(try rotary(#", "rotary_pct": 0.01"#, neox) == nil)
+        #expect(try read(gpt2 + #", "hidden_size": 32"#).hiddenSize == 32)
+    }
+
+    /// The amplitudes are those of transformers' _compute_yarn_parameters.
+    @Test(arguments: amplitudes)
+    func yarn(members: String, amplitude: Double) throws {
+        let text = llama + #", "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32"# + members + "}"
+        guard let attention = try read(text).blocks[0].stages[0].effect as? Attention, let rotary = attention.rotary else { return #expect(Bool(false)) }
+        #expect(abs(rotary.amplitude - amplitude) < 1e-12)
+        let frequencies = rotary.frequencies
+        #expect(frequencies[0] == 1)
+        // The slowest turns less than once in 32 positions.
+        #expect(abs(frequencies[7] * 4 / pow(10_000, -14.0 / 16) - 1) < 1e-12)
+    }
+
+    @Test func scoresOfGPT2() throws {
+        func scales(_ members: String) throws -> [Float] {
+            try read(gpt2.replacing(#""n_layer": 1"#, with: #""n_layer": 2"#) + members).blocks.map { block in
+                guard let attention = block.stages[0].effect as? Attention else { return 0 }
+                return attention.scale
             }
         }
-        #expect(try windows("") == [nil, nil])
-        #expect(try windows(#", "use_sliding_window": true, "max_window_layers": 1"#) == [nil, 32])
-        #expect(try windows(#", "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention"]"#) == [32, nil])
+        #expect(try scales("") == [0.25, 0.25])
+        #expect(try scales(#", "scale_attn_by_inverse_layer_idx": true"#) == [0.25, 0.125])
+        #expect(try scales(#", "scale_attn_weights": false"#) == [1, 1])
     }
 
-    @Test func gpt2WithAndWithoutPrefix() throws {
-        #expect(try read(gpt2).block(0).name == "transformer.h.0")
-        #expect(try read(gpt2, tensors: ["wte.weight", "h.0.ln_1.weight"]).block(0).name == "h.0")
-        #expect(try read(gpt2, tensors: ["wte.weight"]).embedding.positions?.tensor == "wpe.weight")
-    }
-
-    @Test func survivesCoding() throws {
-        let architecture = try read(llama + #", "rope_scaling": {"type": "linear", "factor": 2}"#)
-        let coded = try JSONEncoder().encode(architecture)
-        #expect(try JSONDecoder().decode(Architecture.self, from: coded) == architecture)
+    @Test func whatNobodyReadsIsSaid() throws {
+        func remarks(_ members: String) throws -> [String] { try Architecture.remarks(on: Data("{\(members)}".utf8), source: "config.json") }
+        #expect(try remarks(llama + #", "architectures": ["LlamaForCausalLM"], "torch_dtype": "bfloat16", "pretraining_tp": 1"#) == [])
+        let unknown = try remarks(llama + #", "logits_scaling": 8.0, "architectures": ["LlamaForSequenceClassification"]"#)
+        #expect(unknown.count == 2 && unknown[0].contains("LlamaForSequenceClassification") && unknown[1].hasSuffix("logits_scaling"))
+        #expect(try remarks(llama + #", "auto_map": {"AutoModelForCausalLM": "modeling.M"}"#).first?.contains("auto_map") == true)
     }
 }

@@ -75,15 +75,24 @@ private struct FixtureParameters: ParameterSource {
 
     func matrix(_ tensor: String) throws -> Matrix<Float> {
         guard let found = tensors[tensor] else { throw Fixture.Problem(description: "no tensor \(tensor)") }
-        let rows = found.shape.count == 2 ? found.shape[0] : 1
-        let columns = found.shape[found.shape.count - 1]
-        return Matrix(Array(numbers[found.offset..<found.offset + rows * columns]), rows, columns)
+        let isMatrix = found.shape.count == 2
+        return matrix(found, isMatrix ? found.shape[0] : 1, isMatrix ? found.shape[1] : found.shape.reduce(1, *))
+    }
+
+    private func matrix(_ tensor: Fixture.Tensor, _ rows: Int, _ columns: Int) -> Matrix<Float> {
+        Matrix(Array(numbers[tensor.offset..<tensor.offset + rows * columns]), rows, columns)
     }
 
     func rows(_ tensor: String, _ indices: [Int32], into destination: Matrix<Float>) throws {
-        let whole = try matrix(tensor)
+        try rows(tensor, indices, columns: 0..<destination.columns, into: destination)
+    }
+
+    func rows(_ tensor: String, _ indices: [Int32], columns: Range<Int>, into destination: Matrix<Float>) throws {
+        guard let found = tensors[tensor], let width = found.shape.last else { throw Fixture.Problem(description: "no tensor \(tensor)") }
+        // Of three dimensions, as matrices one below the other.
+        let whole = matrix(found, found.shape.dropLast().reduce(1, *), width)
         for (target, index) in indices.enumerated() {
-            destination.rows(target..<target + 1).assign(whole.rows(Int(index)..<Int(index) + 1))
+            destination.rows(target..<target + 1).assign(whole.rows(Int(index)..<Int(index) + 1).columns(columns))
         }
     }
 }
@@ -93,14 +102,45 @@ extension Forward {
     func run(_ sequences: [[Int32]]) throws -> BatchState {
         var state = try embed(sequences)
         for block in architecture.blocks {
-            for stage in block.stages {
+            for stage in block.denseStages {
                 let weights = try stage.linears.map { try loadWeights($0) }
                 let input = try input(of: stage, state)
                 try apply(stage, weights: weights, to: input, &state)
             }
+            if let mixture = block.mixture { state.expertSum = try outputs(of: mixture, in: block, state) }
             finishBlock(&state)
         }
         return state
+    }
+
+    /// Every expert with its tokens.
+    private func outputs(of mixture: Mixture, in block: Block, _ state: BatchState) throws -> ExpertSum {
+        let input = try input(of: mixture, state)
+        let route = try route(mixture, input)
+        let sum = ExpertSum(residual: state.residual)
+        for expert in 0..<mixture.experts {
+            var tokens: [Int32] = [], weights: [Float] = []
+            for token in 0..<route.tokens {
+                for choice in 0..<route.chosen where route.experts[token, choice] == Int32(expert) {
+                    tokens.append(Int32(token))
+                    weights.append(route.weights[token, choice])
+                }
+            }
+            var values = Operand(uninitialized: compute, tokens.count, input.columns)
+            for (row, token) in tokens.enumerated() {
+                let own = input.rows(Int(token)..<Int(token) + 1).widened().copy()
+                if let weights = route.inputWeights { for column in 0..<own.columns { own[0, column] *= weights[Int(token), expert] } }
+                values.rows(row..<row + 1).store(own)
+            }
+            for place in mixture.stages(of: expert) {
+                let stage = block.stages[place]
+                let weights = try stage.linears.map { try loadWeights($0) }
+                values = result(of: stage, weights: stage.pieces.map { $0.parts.map { weights[$0.linear].rows($0.rows) } }, values, try context(of: stage))
+            }
+            guard case .f32(let outputs) = values else { throw Fixture.Problem(description: "outputs of an expert in bf16") }
+            guard sum.add(outputs, tokens: tokens[...], weights: weights[...]) else { throw Fixture.Problem(description: "outputs beyond the sum") }
+        }
+        return sum
     }
 
     func logits(_ sequences: [[Int32]]) throws -> Matrix<Float> {

@@ -57,6 +57,17 @@ import Transformers
         }
     }
 
+    /// The factor of Gemma's embeddings is rounded to the type of the model's numbers: sqrt(24) = 4.898979.
+    @Test(arguments: [("float32", Float(24).squareRoot()), ("bfloat16", 4.90625), ("float16", 4.8984375)])
+    func embeddingsHaveAFactorInTheModelsType(type: String, factor: Float) throws {
+        let fixture = try Fixture("gemma2")
+        let text = try #require(String(data: fixture.configuration, encoding: .utf8)).replacing(#""dtype":"float32""#, with: "\"dtype\":\"\(type)\"")
+        let architecture = try Architecture(configuration: Data(text.utf8), source: "config.json")
+        let stored = try fixture.source.matrix(architecture.embedding.tokens).rows(7..<8).elements()
+        let found = try Forward(architecture: architecture, compute: .f32, source: fixture.source).embed([[7]]).residual.elements()
+        #expect(found == stored.map { $0 * factor })
+    }
+
     /// Parallel residual: the feed-forward half reads the block's input, whatever attention has added.
     @Test func pendingSumsJoinAtTheBlocksEnd() throws {
         let fixture = try Fixture("gpt-neox")
@@ -71,7 +82,7 @@ import Transformers
         let pending = try #require(state.pending).elements()
         forward.finishBlock(&state)
         #expect(state.residual.elements() == zip(before, pending).map { $0 + $1 })
-        #expect(state.pending == nil && state.carried == nil)
+        #expect(state.pending == nil && state.values.isEmpty)
     }
 
     @Test func transposedWeightsComeAsRowsByColumns() throws {

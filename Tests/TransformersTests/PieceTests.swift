@@ -5,7 +5,10 @@ import LinearAlgebra
 import Testing
 import Transformers
 
-private let variants = ["llama-tied-grouped", "llama-biases-head-size", "mistral-window", "qwen2", "qwen3", "gpt2", "opt", "gpt-neox", "gpt-neox-sequential"]
+private let variants = [
+    "llama-tied-grouped", "llama-biases-head-size", "mistral-window", "qwen2", "qwen3", "gpt2", "opt", "gpt-neox", "gpt-neox-sequential", "deepseek-v3",
+    "deepseek-v3-whole-queries", "qwen3-next", "phi3", "gemma2", "gemma3", "granite", "cohere-norms", "falcon-groups", "falcon-alibi", "bloom",
+]
 
 private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: Int) throws -> Architecture {
     let text = """
@@ -18,7 +21,7 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
 @Suite struct PieceTests {
     @Test(arguments: variants, [1, 3, 8, 512])
     func everyRowAndColumnOnce(variant: String, leastRows: Int) throws {
-        for stage in try Fixture(variant).architecture().block(0).stages {
+        for stage in try Fixture(variant).architecture().block(0).denseStages {
             let pieces = stage.pieces(leastRows: leastRows)
             for (index, linear) in stage.linears.enumerated() {
                 let rows = pieces.flatMap(\.parts).filter { $0.linear == index }.flatMap { Array($0.rows) }
@@ -54,25 +57,27 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
         }
     }
 
-    /// Heads find their queries, keys and values in every layout: cut or whole, the numbers differ by rounding alone.
+    /// Heads find their queries, keys and values in every layout: cut or whole, the numbers differ by rounding alone. Experts are never cut, and left out.
     @Test(arguments: variants)
     func cutOrWholeIsTheSameFunction(variant: String) throws {
         let fixture = try Fixture(variant)
         let forward = try fixture.forward(.f32)
-        let whole = try forward.run(fixture.ids).residual
-        var cut = try forward.embed(fixture.ids)
+        var (whole, cut) = (try forward.embed(fixture.ids), try forward.embed(fixture.ids))
         var most = 0
         for block in forward.architecture.blocks {
-            for stage in block.stages {
+            for stage in block.denseStages {
                 let pieces = stage.pieces(leastRows: 1)
                 most = max(most, pieces.count)
                 let weights = try stage.linears.map { try forward.loadWeights($0) }
+                try forward.apply(stage, weights: weights, to: try forward.input(of: stage, whole), &whole)
                 try forward.apply(stage, pieces: pieces, weights: weights, to: try forward.input(of: stage, cut), &cut)
             }
+            forward.finishBlock(&whole)
             forward.finishBlock(&cut)
         }
         #expect(most > 1)
-        #expect(largestDifference(cut.residual, whole) < 1e-4)
+        // The recurrence of linear attention magnifies rounding.
+        #expect(largestDifference(cut.residual, whole.residual) < 5e-4)
     }
 
     /// A rank that has the rows of some pieces alone, and sends what it made of them, gives the bits of a rank that has all.
@@ -81,10 +86,10 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
         let fixture = try Fixture(variant)
         let forward = try fixture.forward(compute)
         var (here, gathered) = (try forward.embed(fixture.ids), try forward.embed(fixture.ids))
-        for stage in forward.architecture.block(0).stages {
+        for stage in forward.architecture.block(0).denseStages {
             let pieces = stage.pieces(leastRows: 1)
             let weights = try stage.linears.map { try forward.loadWeights($0) }
-            let input = try forward.input(of: stage, here)
+            let input = try forward.input(of: stage, here), values = forward.values(read: stage, here)
             try forward.apply(stage, pieces: pieces, weights: weights, to: input, &here)
             let result = forward.begin(stage, &gathered)
             for tokens in forward.tokenRanges(of: stage, gathered.lengths) {
@@ -96,12 +101,17 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
                         return LinearWeights(weight: weight, bias: try forward.bias(of: linear).map { Array($0[part.rows]) })
                     }
                     let sent = forward.output(of: stage, tokens: tokens.count, columns: piece.columns.count)
-                    forward.compute([piece], weights: [parts], try forward.headNorms(of: stage), input.rows(tokens), into: sent)
+                    let read = zip(stage.effect.reads, zip([piece].reads, values)).map { whole, part in
+                        let first = whole.columns.lowerBound
+                        return part.1.rows(tokens).columns(part.0.columns.lowerBound - first..<part.0.columns.upperBound - first)
+                    }
+                    forward.compute([piece], weights: [parts], try forward.context(of: stage), input.rows(tokens), values: read, into: .value(sent))
                     result.take(sent, tokens: tokens, columns: piece.columns)
                 }
             }
+            try forward.end(stage, result, gathered)
             #expect(gathered.residual.elements().map(\.bitPattern) == here.residual.elements().map(\.bitPattern), "\(stage.name)")
-            #expect(bits(gathered.carried) == bits(here.carried), "\(stage.name)")
+            #expect(gathered.values.mapValues(bits) == here.values.mapValues(bits), "\(stage.name)")
             #expect(gathered.pending?.elements() == here.pending?.elements(), "\(stage.name)")
         }
     }
@@ -110,7 +120,7 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
     @Test(arguments: [(512, 8), (2048, 8), (2048, 600)])
     func everyTokenPassesEveryPiece(hidden: Int, tokens: Int) throws {
         let architecture = try llama(hidden: hidden, intermediate: 1056, heads: 8, keyValueHeads: 8)
-        let stage = try #require(architecture.block(0).stages.first { if case .gatedActivation = $0.effect { true } else { false } })
+        let stage = try #require(architecture.block(0).stages.first { $0.name == "gate+up" })
         let forward = Forward(architecture: architecture, compute: .bf16, source: try Fixture("llama-tied-grouped").source)
         #expect(stage.pieces.count == 2)
         func random(_ rows: Int, _ scale: Float) -> Matrix<BFloat16> {
@@ -123,7 +133,7 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
             zip([gate, up], piece.parts).map { LinearWeights(weight: .bf16($0.rows($1.rows)), bias: nil).packed() }
         }
         let target = forward.output(of: stage, tokens: tokens, columns: 1056)
-        forward.compute(stage.pieces, weights: weights, try forward.headNorms(of: stage), .bf16(input), into: target)
+        forward.compute(stage.pieces, weights: weights, try forward.context(of: stage), .bf16(input), into: .value(target))
         guard case .bf16(let target) = target else { throw Fixture.Problem(description: "a result in fp32") }
         for token in [0, 1, 63, 64, 255, 256, 511, 512, 599] where token < tokens {
             for column in [0, 527, 528, 1055] {
@@ -137,14 +147,13 @@ private func llama(hidden: Int, intermediate: Int, heads: Int, keyValueHeads: In
         }
     }
 
-    private func bits(_ operand: Operand?) -> [UInt32]? {
+    private func bits(_ operand: Operand) -> [UInt32] {
         switch operand {
-        case .f32(let matrix)?: matrix.elements().map(\.bitPattern)
-        case .bf16(let matrix)?:
+        case .f32(let matrix): matrix.elements().map(\.bitPattern)
+        case .bf16(let matrix):
             (0..<matrix.rows).flatMap { row in
                 matrix.row(row).withMemoryRebound(to: UInt16.self, capacity: matrix.columns) { line in (0..<matrix.columns).map { UInt32(line[$0]) } }
             }
-        case nil: nil
         }
     }
 }

@@ -5,13 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// The range of each row with zero included; symmetric: [-m, m] of the largest magnitude m. A row of zeros gets [-1, 1].
-void cleave_range(const float *values, size_t columns, size_t rows, int symmetric, float *low, float *high);
+/// The range of each row with zero included. A row of zeros gets [-1, 1].
+void cleave_range(const float *values, size_t columns, size_t rows, float *low, float *high);
 
-/// scale = (shrink high - shrink low) / maxq.
+/// scale = (shrink high - shrink low) / maxq; negative where shrink is.
 void cleave_scales(const float *low, const float *high, const float *shrink, float maxq, float *scales, size_t rows);
 
-/// Clamps the scales to least ... most, then zero = round(-shrink low / scale) clamped to 0 ... maxq, or (maxq + 1) / 2 when symmetric.
+/// Clamps the scales' magnitudes to least ... most, then zero = round(-shrink low / scale) clamped to 0 ... maxq, or (maxq + 1) / 2 when symmetric.
 void cleave_zeros(
     const float *low, const float *shrink, float maxq, int symmetric, float least, float most, float *scales, float *zeros, size_t rows);
 

@@ -11,6 +11,9 @@ void cleave_layer_norm(const float *values, const float *weight, const float *bi
 /// Rotates each pair (values[i], values[i + half]) by the angle whose cosine and sine are cosines[i] and sines[i].
 void cleave_rotate(float *values, const float *cosines, const float *sines, size_t half);
 
+/// Rotates each pair (values[2 i], values[2 i + 1]) in the same way.
+void cleave_rotate_interleaved(float *values, const float *cosines, const float *sines, size_t half);
+
 /// values[i] = exp(scale * values[i]) / sum of exp(scale * values), for scale > 0.
 void cleave_softmax(float *values, size_t count, float scale);
 

@@ -3,12 +3,28 @@
 /// How the config.json of one model_type becomes an architecture.
 struct Family: Sendable {
     let modelType: String
-    /// Why a model of this family cannot be run, where it can only be planned; nil where it can be run.
-    var refusal: String? = nil
-    /// From the configuration and the checkpoint's tensor names (empty where they are not known).
-    let architecture: @Sendable (Configuration, Set<String>) throws(ArchitectureError) -> Architecture
+    let names: ModuleNames
+    let keys: FamilyKeys
+    /// Where the model takes several kinds of input: the family of its language model, whose keys are in an object of their own.
+    var text: TextModel? = nil
+    /// From the configuration, with the family's own names of tensors.
+    let architecture: @Sendable (Configuration) throws(ArchitectureError) -> Architecture
 
-    static let all: [Family] = [.deepSeekV3, .gpt2, .gptNeoX, .llama, .mistral, .opt, .qwen2, .qwen3]
+    static let all: [Family] = [
+        .bloom, .cohere, .cohere2, .deepSeekV2, .deepSeekV3, .deepSeekV32, .falcon, .gemma2, .gemma3, .gemma3Vision, .glm4MoE, .glm4MoELite, .glmMoEDSA,
+        .gpt2, .gptJ, .gptNeoX, .gptOSS, .granite, .kimiK2, .kimiK25, .llama, .llama4, .llama4Vision, .miniMaxM2, .mistral, .mistral3, .mixtral, .olmoe,
+        .opt, .phi3, .qwen2, .qwen2MoE, .qwen3, .qwen3MoE, .qwen3Next, .qwen35, .qwen35MoE, .qwen35MoEVision, .qwen35Vision,
+    ]
+
+    /// Reads a config.json of this family.
+    func read(_ configuration: Configuration) throws(ArchitectureError) -> Architecture {
+        let keys = configuration.limited(to: self.keys.read)
+        // Keys that transformers reads in every model.
+        try keys.require("is_causal", true)
+        try keys.refuse("per_layer_config")
+        try keys.refuse("transformers_weights")
+        return try architecture(keys)
+    }
 }
 
 /// Extents of attention that every family needs, checked against each other.
@@ -17,10 +33,13 @@ struct HeadCounts {
     let keyValueHeads: Int
     let size: Int
 
-    init(_ configuration: Configuration, headsKey: String, hiddenSize: Int, keyValueHeads: Int? = nil, size: Int? = nil) throws(ArchitectureError) {
+    /// - Parameter dividesHidden: whether the hidden size must be a multiple of the number of heads even where `size` is given.
+    init(
+        _ configuration: Configuration, headsKey: String, hiddenSize: Int, keyValueHeads: Int? = nil, size: Int? = nil, dividesHidden: Bool = true
+    ) throws(ArchitectureError) {
         heads = try configuration.count(headsKey)
         self.keyValueHeads = keyValueHeads ?? heads
-        guard size != nil || hiddenSize % heads == 0 else {
+        guard size != nil && !dividesHidden || hiddenSize % heads == 0 else {
             throw configuration.invalid(headsKey, "a divisor of the hidden size, \(hiddenSize)")
         }
         guard heads % self.keyValueHeads == 0 else {
@@ -30,9 +49,4 @@ struct HeadCounts {
     }
 
     var scale: Float { Float(1 / Double(size).squareRoot()) }
-}
-
-/// The first of several prefixes under which the checkpoint has a tensor; the first of all where its names are not known.
-func namePrefix(_ prefixes: [String], of tensor: String, in tensors: Set<String>) -> String {
-    prefixes.first { tensors.contains($0 + tensor) } ?? prefixes.first ?? ""
 }

@@ -1,45 +1,71 @@
 // GPT-2: learned positions, layer norms, fused qkv, weights stored transposed.
 
 extension Family {
-    static let gpt2 = Family(modelType: "gpt2") { configuration, tensors throws(ArchitectureError) in
-        try configuration.require("scale_attn_weights", true)
-        try configuration.require("scale_attn_by_inverse_layer_idx", false)
+    private static let gpt2Names = ModuleNames(causalClass: "GPT2LMHeadModel", base: "transformer")
+
+    private static let gpt2Keys = FamilyKeys(
+        Set([
+            "activation_function", "add_cross_attention", "layer_norm_epsilon", "n_inner", "scale_attn_by_inverse_layer_idx", "scale_attn_weights",
+            "reorder_and_upcast_attn", "tie_word_embeddings", "vocab_size",
+        ]).union(Configuration.shortNames.keys).union(Configuration.shortNames.values),
+        withoutEffect: [
+            "attn_pdrop", "embd_pdrop", "n_ctx", "resid_pdrop", "summary_activation", "summary_first_dropout",
+            "summary_proj_to_labels", "summary_type", "summary_use_proj",
+        ])
+
+    static let gpt2 = Family(modelType: "gpt2", names: gpt2Names, keys: gpt2Keys) { configuration throws(ArchitectureError) in
         try configuration.require("add_cross_attention", false)
-        let hidden = try configuration.count("n_embd")
+        // Of no effect: scores are computed in fp32 in any case, and scaled in whatever order.
+        _ = try configuration.flag("reorder_and_upcast_attn", default: false)
+        let hidden = try configuration.count(configuration.longName(of: "n_embd"))
         let vocabulary = try configuration.count("vocab_size")
-        let positions = try configuration.count("n_positions")
-        let inner = try configuration.count("n_inner", default: 4 * hidden)
+        let positions = try configuration.count(configuration.longName(of: "n_positions"))
+        let inner = try configuration.optionalCount("n_inner") ?? 4 * hidden
         let epsilon = Float(try configuration.positive("layer_norm_epsilon", default: 1e-5))
-        let heads = try HeadCounts(configuration, headsKey: "n_head", hiddenSize: hidden)
+        let heads = try HeadCounts(configuration, headsKey: configuration.longName(of: "n_head"), hiddenSize: hidden)
         let activation = try ActivationFunction(configuration, key: "activation_function", default: "gelu_new")
         let isTied = try configuration.flag("tie_word_embeddings", default: true)
-        let prefix = namePrefix(["transformer.", ""], of: "wte.weight", in: tensors)
+        let isScaled = try configuration.flag("scale_attn_weights", default: true)
+        let isScaledByBlock = try configuration.flag("scale_attn_by_inverse_layer_idx", default: false)
+        let base = gpt2Names.base
 
         func block(_ index: Int) -> Block {
-            let name = "\(prefix)h.\(index)"
+            let name = "\(base).h.\(index)"
             func linear(_ suffix: String, _ rows: Int, _ columns: Int) -> [Linear] {
                 [Linear("\(name).\(suffix)", rows: rows, columns: columns, bias: true, layout: .columnsByRows)]
             }
             func norm(_ suffix: String) -> StageInput { .norm(.layer("\(name).\(suffix)", size: hidden, epsilon: epsilon)) }
+            let scale = isScaled ? heads.scale : 1
             let attention = Attention(
-                layout: .thirds, heads: heads.heads, keyValueHeads: heads.heads, headSize: heads.size, scale: heads.scale,
+                layout: .fused, heads: heads.heads, keyValueHeads: heads.heads, headSize: heads.size,
+                scale: isScaledByBlock ? scale / Float(index + 1) : scale,
                 window: nil, rotary: nil, queryNorm: nil, keyNorm: nil)
-            return Block(
-                index: index, name: name,
-                stages: [
-                    Stage(name: "qkv", input: norm("ln_1"), linears: linear("attn.c_attn", 3 * hidden, hidden), effect: .attention(attention)),
-                    Stage(name: "attention output", input: .carried, linears: linear("attn.c_proj", hidden, hidden), effect: .addToResidual),
-                    Stage(name: "up", input: norm("ln_2"), linears: linear("mlp.c_fc", inner, hidden), effect: .activation(activation)),
-                    Stage(name: "down", input: .carried, linears: linear("mlp.c_proj", hidden, inner), effect: .addToResidual),
-                ])
+            let qkv = Stage(name: "qkv", input: norm("ln_1"), linears: linear("attn.c_attn", 3 * hidden, hidden), effect: attention)
+            let output = Stage(name: "attention output", after: qkv, linears: linear("attn.c_proj", hidden, hidden), effect: Addition())
+            let up = Stage(name: "up", input: norm("ln_2"), linears: linear("mlp.c_fc", inner, hidden), effect: PlainActivation(function: activation))
+            let down = Stage(name: "down", after: up, linears: linear("mlp.c_proj", hidden, inner), effect: Addition())
+            return Block(index: index, name: name, stages: [qkv, output, up, down])
         }
-        let embedding = "\(prefix)wte.weight"
+        let embedding = "\(base).wte.weight"
         return Architecture(
             family: "gpt2", hiddenSize: hidden, vocabularySize: vocabulary, maximumPositions: positions,
             embedding: Embedding(
-                tokens: embedding, positions: Embedding.Positions(tensor: "\(prefix)wpe.weight", rows: positions, offset: 0)),
-            blocks: (0..<(try configuration.blockCount("n_layer"))).map(block),
-            finalNorm: .layer("\(prefix)ln_f", size: hidden, epsilon: epsilon),
-            head: Head("lm_head", tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
+                tokens: embedding, positions: Embedding.Positions(tensor: "\(base).wpe.weight", rows: positions, offset: 0)),
+            blocks: (0..<(try configuration.blockCount(configuration.longName(of: "n_layer")))).map(block),
+            finalNorm: .layer("\(base).ln_f", size: hidden, epsilon: epsilon),
+            head: Head(gpt2Names, tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
+    }
+}
+
+extension Configuration {
+    /// Names of the older families, and those that transformers' configurations share, which win where config.json has both.
+    static let shortNames = [
+        "n_embd": "hidden_size", "n_head": "num_attention_heads", "n_layer": "num_hidden_layers", "n_positions": "max_position_embeddings",
+    ]
+
+    /// The name under which config.json has what an older family calls otherwise.
+    func longName(of short: String) throws(ArchitectureError) -> String {
+        guard let long = Self.shortNames[short], try has(long) else { return short }
+        return long
     }
 }

@@ -1,0 +1,106 @@
+// The weights with which a stage runs forward.
+
+internal import LinearAlgebra
+internal import MessagePassing
+internal import Packing
+internal import Recipes
+internal import Reporting
+internal import Sharding
+internal import Transformers
+
+extension Model {
+    /// Some rows of a linear's weight: [rows.count, columns]
+    func weightRows(_ linear: Linear, _ rows: Range<Int>) throws -> Matrix<Float> {
+        let weights = Matrix<Float>(uninitialized: rows.count, linear.columns)
+        try parameters.rows(of: linear, rows, into: weights)
+        return weights
+    }
+}
+
+/// Loads weights for the forward pass. Every method is collective.
+struct StageWeights {
+    let model: Model
+    let forward: Forward
+    let world: Communicator
+    let clock: PhaseClock
+    /// What its time counts as; nil inside a phase.
+    let phase: Phase?
+
+    /// Rows of a linear that one rank reads and sends at a time.
+    private static let rowsAtOnce = 1024
+
+    /// The weights of some pieces of a stage: of each piece those of its parts.
+    ///
+    /// - Parameters:
+    ///   - tiles: what the compressed linears are decoded from: the tiles of the stage by their index, those of other pieces may be missing; nil: all weights
+    ///     as the checkpoint has them.
+    ///   - pieces: those of this rank; none where it has no batches.
+    func load(_ plan: StagePlan, tiles: [Int: EncodedTile]?, pieces: [Piece]) throws -> [[LinearWeights]] {
+        // By linear, and the rows of a part.
+        let weights = try plan.linears.indices.map { index -> [Range<Int>: LinearWeights] in
+            let linear = plan.linears[index].linear
+            let parts = pieces.flatMap(\.parts).filter { $0.linear == index }.map(\.rows)
+            let own = tiles == nil ? [] : plan.tiles.indices.filter { plan.tiles[$0].linear == index }
+            let loaded: [LinearWeights]
+            if let tiles, !own.isEmpty {
+                let (bias, compute) = (try bias(of: linear, isNeeded: !parts.isEmpty), forward.compute)
+                let encoded = own.compactMap { tile in tiles[tile].map { ($0, plan.tiles[tile].rows) } }
+                // Part by part, the plain weights are few, and still in cache when they are packed.
+                loaded = try measured {
+                    parallelMap(parts.count) { part in
+                        var rows = LinearRows([parts[part]], columns: linear.columns, compute: compute)
+                        rows.decode(encoded)
+                        rows.bias = bias
+                        return rows.weights(parts[part]).packed()
+                    }
+                }
+            } else {
+                var rows = LinearRows(parts, columns: linear.columns, compute: forward.compute)
+                try read(linear, into: rows)
+                rows.bias = try bias(of: linear, isNeeded: !parts.isEmpty)
+                let plain = parts.map(rows.weights)
+                loaded = try measured { parallelMap(parts.count) { plain[$0].packed() } }
+            }
+            return Dictionary(uniqueKeysWithValues: zip(parts, loaded))
+        }
+        return pieces.map { piece in piece.parts.map { part in weights[part.linear][part.rows]! } }
+    }
+
+    /// The weights of a linear as the checkpoint has them; nil on a rank that does not need them.
+    func load(_ linear: Linear, isNeeded: Bool) throws -> LinearWeights? {
+        var rows = LinearRows(isNeeded ? [0..<linear.rows] : [], columns: linear.columns, compute: forward.compute)
+        try read(linear, into: rows)
+        rows.bias = try bias(of: linear, isNeeded: isNeeded)
+        return isNeeded ? rows.weights(0..<linear.rows) : nil
+    }
+
+    /// Reads rows of a weight as the checkpoint has them.
+    private func read(_ linear: Linear, into rows: LinearRows) throws {
+        guard model.reading == .broadcast, world.size > 1 else {
+            _ = try together(true) { try forward.loadRows(linear, rows.runs) }
+            return
+        }
+        for (piece, start) in stride(from: 0, to: linear.rows, by: Self.rowsAtOnce).enumerated() {
+            let (reader, range) = (piece % world.size, start..<min(start + Self.rowsAtOnce, linear.rows))
+            let window = rows.window(range)
+            let weight = window ?? Operand(uninitialized: forward.compute, range.count, linear.columns)
+            _ = try together(world.rank == reader) { try forward.loadRows(linear, [(range, weight)]) }
+            try measured { try weight.withBytes { try world.broadcast($0, from: reader) } }
+            if window == nil {
+                for (within, place) in rows.overlaps(range) { place.assign(weight.rows(within)) }
+            }
+        }
+    }
+
+    private func bias(of linear: Linear, isNeeded: Bool) throws -> [Float]? {
+        try together(isNeeded) { try forward.bias(of: linear) } ?? nil
+    }
+
+    private func together<Value>(_ isNeeded: Bool, _ body: () throws -> Value) throws -> Value? {
+        try world.together(exitCode: exitCode) { try measured { isNeeded ? try body() : nil } }
+    }
+
+    private func measured<Value>(_ body: () throws -> Value) throws -> Value {
+        try phase.map { try clock.measure($0, body) } ?? body()
+    }
+}

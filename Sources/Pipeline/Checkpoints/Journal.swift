@@ -1,0 +1,163 @@
+// What has been committed: lines of JSON, one file per rank and attempt.
+
+internal import Foundation
+internal import MessagePassing
+internal import Safetensors
+internal import Sharding
+
+/// One committed partial checkpoint.
+struct JournalEntry: Sealed, Sendable {
+    var planHash: String
+    /// Checksum of the source's files.
+    var sourceDigest: String
+    var block: Int
+    /// Name inside the directory of partial checkpoints.
+    var file: String
+    var bytes: Int
+    /// XXH3 of the file.
+    var checksum: String
+    /// Committed tiles as (stage, first tile, count).
+    var tiles: [TileRun]
+    /// What the report says about the stages' Hessians, by stage.
+    var stages: [Int: StageFacts]
+    var seal: String?
+}
+
+/// Consecutive tiles of a stage.
+struct TileRun: Codable, Sendable {
+    var stage: Int
+    var first: Int
+    var count: Int
+
+    /// Ascending indices of tiles as runs.
+    static func runs(of tiles: [Int], stage: Int) -> [TileRun] {
+        tiles.reduce(into: []) { runs, tile in
+            if let last = runs.last, last.first + last.count == tile {
+                runs[runs.count - 1].count += 1
+            } else {
+                runs.append(TileRun(stage: stage, first: tile, count: 1))
+            }
+        }
+    }
+}
+
+/// What is known of a stage after its factorisation.
+struct StageFacts: Codable, Sendable {
+    /// By treatment of the stage's linears, in the order of the linears; nil for a linear without a Hessian.
+    var linears: [LinearFacts?]
+    /// That entered the Hessian.
+    var tokens: Int
+    /// Of an expert, those that the router sent to it: fewer where it borrowed some.
+    var routedTokens: Int?
+}
+
+struct LinearFacts: Codable, Sendable {
+    var damping: Double
+    var attempts: Int
+    var deadColumns: Int
+    var fallback: String?
+    /// Of the Hessian; nil without one.
+    var effectiveRank: Double?
+}
+
+/// Appends entries to one file, each on disk before `append` returns.
+struct JournalWriter {
+    private let file: AppendedFile
+
+    /// - Parameter attempt: number of this run of the job, from 1.
+    init(_ work: WorkDirectory, attempt: Int, rank: Int) {
+        file = AppendedFile(path: work.journals + "/" + Self.fileName(attempt: attempt, rank: rank))
+    }
+
+    private static func fileName(attempt: Int, rank: Int) -> String { "attempt-\(attempt).rank-\(rank).jsonl" }
+
+    /// Whether a name is one that a journal has.
+    static func isFileName(_ name: String) -> Bool {
+        let numbers = name.split(separator: ".").prefix(2).map { $0.split(separator: "-").last.flatMap { Int($0) } ?? -1 }
+        return numbers.count == 2 && name == fileName(attempt: numbers[0], rank: numbers[1])
+    }
+
+    func append(_ entry: JournalEntry) throws {
+        try file.append(entry.sealedJSON())
+    }
+}
+
+/// The committed tiles of earlier attempts.
+struct Journal: Sendable {
+    private(set) var entries: [JournalEntry] = []
+    /// The number of the attempt that starts now.
+    private(set) var attempt = 1
+    /// Partial checkpoints that were not trusted, with the reason.
+    private(set) var refused: [String] = []
+
+    struct Contents: Codable {
+        var entries: [JournalEntry]
+        var attempt: Int
+        var refused: [String]
+    }
+
+    /// Reads the journals and clears away what killed runs left (the coordinator), and checks every partial checkpoint's size and checksum (all ranks, in turn).
+    init(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan, world: Communicator) throws {
+        // A rank may still be writing its last entry.
+        try world.barrier()
+        let contents = try world.fromCoordinator(exitCode: exitCode) { try Self.read(work, identity, plan) }
+        attempt = contents.attempt
+        refused = contents.refused
+        var valid = [Int32](repeating: 0, count: contents.entries.count)
+        for index in stride(from: world.rank, to: contents.entries.count, by: world.size) {
+            let entry = contents.entries[index]
+            let path = work.partialCheckpoints + "/" + entry.file
+            let bytes = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? -1
+            valid[index] = bytes == entry.bytes && (try? Checksum.ofFile(path)) == entry.checksum ? 1 : 0
+        }
+        try world.allReduceMax(&valid)
+        for (index, entry) in contents.entries.enumerated() {
+            if valid[index] == 1 { entries.append(entry) } else { refused.append("\(entry.file): missing, or its size or checksum differs") }
+        }
+    }
+
+    static func read(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan) throws -> Contents {
+        var contents = Contents(entries: [], attempt: 1, refused: [])
+        for (name, attempt) in try files(work) {
+            contents.attempt = max(contents.attempt, attempt + 1)
+            for entry in try entries(work.journals + "/" + name) {
+                guard let entry else {
+                    contents.refused.append("\(name): a line that is cut off or damaged")
+                    continue
+                }
+                if let contradiction = entry.identity == identity ? entry.contradiction(to: plan) : "it is another run's" {
+                    contents.refused.append("\(name): a line that does not fit the plan: \(contradiction)")
+                } else {
+                    contents.entries.append(entry)
+                }
+            }
+        }
+        work.removeLeftovers(journaled: Set(contents.entries.map(\.file)))
+        return contents
+    }
+
+    /// The journals of all ranks and attempts by name, with the number of their attempt.
+    private static func files(_ work: WorkDirectory) throws -> [(name: String, attempt: Int)] {
+        let names = try FileManager.default.contentsOfDirectory(atPath: work.journals).filter(JournalWriter.isFileName).sorted()
+        // A 32-bit number leaves room to count on from.
+        return names.map { ($0, Int(Int32($0.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0)) }
+    }
+
+    /// The lines of one journal; nil for each that cannot be trusted.
+    private static func entries(_ path: String) throws -> [JournalEntry?] {
+        guard let data = FileManager.default.contents(atPath: path) else { throw PipelineError(.ioError, "cannot read \(path)") }
+        return data.split(separator: UInt8(ascii: "\n")).map(JournalEntry.init(sealedJSON:))
+    }
+
+    /// An entry of an earlier attempt, if there is any: all are of one run.
+    static func anyEntry(_ work: WorkDirectory) throws -> JournalEntry? {
+        for (name, _) in try files(work) {
+            if let entry = try entries(work.journals + "/" + name).lazy.compactMap({ $0 }).first { return entry }
+        }
+        return nil
+    }
+}
+
+extension JournalEntry {
+    var identity: RunIdentity { RunIdentity(planHash: planHash, sourceDigest: sourceDigest) }
+}

@@ -1,0 +1,95 @@
+// cleave_manifest.json: what a finished checkpoint is made of, for verification at any later time.
+
+internal import Foundation
+internal import Packing
+internal import Recipes
+internal import Safetensors
+internal import Transformers
+
+/// The files and tensors of a finished checkpoint with their checksums, and how it was made. The same bytes for any number of ranks.
+struct Manifest: Sealed, Equatable {
+    static let fileName = "cleave_manifest.json"
+
+    struct File: Codable, Equatable {
+        var name: String
+        var bytes: Int
+        /// XXH3 (64 bits) of the file.
+        var xxh3: String
+    }
+
+    struct Tensor: Codable, Equatable {
+        var type: String
+        var shape: [Int]
+        /// The file it lies in.
+        var file: String
+    }
+
+    /// A file of the source.
+    struct Source: Codable, Equatable {
+        var bytes: Int
+        /// XXH3 of the XXH3 of each 16 MiB.
+        var digest: String
+    }
+
+    struct Calibration: Codable, Equatable {
+        /// XXH3 of the ids as little-endian int32.
+        var idsHash: String
+        var sequences: Int
+        var length: Int
+        var seed: UInt64
+    }
+
+    /// How the source's weights were rotated.
+    struct Rotation: Codable, Equatable {
+        /// Elements of the residual stream that are rotated together.
+        var block: Int
+        /// Attention layers whose heads have rotated values.
+        var attentions: Int
+    }
+
+    var cleave: String
+    /// Of the run that made the codes; nil, as are the two below, where another program made them.
+    var planHash: String?
+    var propagation: String?
+    var compute: String?
+    var format: String
+    var calibration: Calibration?
+    /// nil where they were not.
+    var rotation: Rotation?
+    /// What it was made from.
+    var source: [String: Source]
+    /// The treatment of each compressed linear.
+    var linears: [String: Treatment]
+    var tensors: [String: Tensor]
+    var files: [File]
+    var seal: String?
+
+    /// Bytes of all files.
+    var byteCount: Int { files.reduce(0) { $0 + $1.bytes } }
+
+    /// Reads the manifest of a checkpoint directory.
+    static func read(_ directory: String) throws -> Manifest {
+        let path = WorkDirectory(output: directory).manifest
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw PipelineError(
+                .missingInput, "\(path) is missing: \(directory) was not written by Cleave, or its merge has not finished (run `cleave merge` again)")
+        }
+        guard let manifest = Manifest(sealedJSON: data) else {
+            throw PipelineError(.badInput, "\(path) is damaged: its checksum is not that of its content")
+        }
+        // No disk holds as much, and sums of sizes below it do not overflow.
+        let largest = Int.max / max(manifest.files.count, 1)
+        for file in manifest.files {
+            guard FilePath.isName(file.name), (0...largest).contains(file.bytes) else {
+                throw PipelineError(.badInput, "\(path) is damaged: a file \"\(file.name)\" of \(file.bytes) bytes")
+            }
+        }
+        return manifest
+    }
+}
+
+extension Manifest.Rotation {
+    init(_ rotated: RotatedArchitecture) {
+        self.init(block: rotated.block, attentions: rotated.rotatedAttentions)
+    }
+}

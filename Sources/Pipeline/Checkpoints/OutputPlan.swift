@@ -1,0 +1,130 @@
+// Which tensors the result has, and in which file each lies.
+
+internal import Packing
+internal import Recipes
+internal import Safetensors
+internal import Sharding
+internal import Transformers
+
+/// The files of the result, a function of plan and source alone.
+struct OutputPlan: Sendable {
+    let content: CheckpointContent
+    /// Of each compressed linear, in the order of its rows.
+    let tiles: [[TileKey]]
+    /// Bits of a weight of the compressed linears in the source, scales included.
+    let sourceBitsPerWeight: Double
+
+    /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
+    init(_ plan: Plan, source: SourceTensors) throws {
+        let format = plan.recipe.format.weightFormat, directory = source.index.directory
+        var linears: [PackedLinear] = []
+        var tilesOfLinears: [[TileKey]] = []
+        var placeOfLinear: [String: Int] = [:]
+        // Linears whose weights share a tensor, by its name; those of whole tensors are alone there.
+        var sharers: [String: [Linear]] = [:]
+        for (blockIndex, block) in plan.blocks.enumerated() {
+            for (stageIndex, stage) in block.stages.enumerated() {
+                for (index, linear) in stage.linears.enumerated() {
+                    let (own, weight) = (linear.linear, linear.linear.weight)
+                    if own.slice != nil { for tensor in [weight, own.bias].compactMap({ $0 }) { sharers[tensor, default: []].append(own) } }
+                    guard linear.treatment != nil else { continue }
+                    guard let found = source[weight]?.description else {
+                        throw PipelineError(.badInput, "\(directory): tensor \(weight) is missing from the checkpoint")
+                    }
+                    let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == index }
+                    let packed = PackedLinear(
+                        // The result has the family's names, which every client knows; each slice of a tensor is a weight of its own there.
+                        name: own.name, otherNames: plan.architecture.names.otherNames(of: own.name), sourceType: found.type.ofWeights,
+                        isTransposed: own.layout == .columnsByRows && own.slice == nil, tiles: tiles.map(stage.layout))
+                    if let refusal = format.refusal(packed) {
+                        throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
+                    }
+                    placeOfLinear[own.slice == nil ? weight : own.name] = linears.count
+                    linears.append(packed)
+                    tilesOfLinears.append(tiles.map { TileKey(block: blockIndex, stage: stageIndex, tile: $0) })
+                }
+            }
+        }
+        var result = OutputTensors(directory: directory)
+        let names = plan.architecture.names
+        // The order of the source keeps its reading sequential.
+        for name in source.namesByPlace {
+            guard let tensor = source[name], names.blockBeyond(name) == nil else { continue }
+            if let linear = placeOfLinear[name] {
+                for replacement in try format.tensors(linears[linear]) { try result.append(replacement, .linear(linear)) }
+            } else if let slices = sharers[name] {
+                for slice in slices {
+                    if slice.weight == name, let linear = placeOfLinear[slice.name] {
+                        for replacement in try format.tensors(linears[linear]) { try result.append(replacement, .linear(linear)) }
+                    } else {
+                        let type = tensor.description.type.ofWeights, isWeight = slice.weight == name
+                        try result.append(
+                            TensorDescription(
+                                name: slice.name + (isWeight ? ".weight" : ".bias"), type: type, shape: isWeight ? [slice.rows, slice.columns] : [slice.rows]),
+                            isWeight ? .weight(of: slice) : .bias(of: slice))
+                    }
+                }
+            } else {
+                try result.append(
+                    TensorDescription(name: names.familyName(name), type: tensor.description.type, shape: tensor.description.shape), tensor.origin(name))
+            }
+        }
+        tiles = tilesOfLinears
+        sourceBitsPerWeight = 8 * source.bytesPerWeight(plan)
+        content = CheckpointContent(
+            format: format, linears: linears, ignored: Self.plainLinears(plan) + source.unreadModules(plan.architecture),
+            files: Self.cut(result.tensors, maxBytes: plan.recipe.maxShardSize), origins: result.origins)
+    }
+
+    /// The linears that clients find as plain weights, kept or pruned, by the names that clients have for them.
+    private static func plainLinears(_ plan: Plan) -> [String] {
+        let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.options == nil }.map(\.linear.name) } }
+        return (kept + plan.architecture.plainModules).flatMap { [$0] + plan.architecture.names.otherNames(of: $0) }
+    }
+
+    /// Consecutive tensors up to a file's size; a larger tensor has a file of its own.
+    private static func cut(_ tensors: [TensorDescription], maxBytes: Int) -> [CheckpointContent.File] {
+        var groups: [[TensorDescription]] = [[]]
+        var bytes = 0
+        for tensor in tensors {
+            if bytes > 0, bytes + tensor.byteCount > maxBytes {
+                groups.append([])
+                bytes = 0
+            }
+            groups[groups.count - 1].append(tensor)
+            bytes += tensor.byteCount
+        }
+        return groups.enumerated().map {
+            let name = groups.count > 1 ? ShardIndex.shardName($0 + 1, of: groups.count) : ShardIndex.singleFileName
+            return CheckpointContent.File(name: name, metadata: ["format": "pt"], tensors: $1)
+        }
+    }
+
+    /// Bytes of everything that stands for the weights of compressed linears.
+    private var compressedBytes: Int {
+        content.files.reduce(0) { sum, file in
+            sum
+                + file.tensors.reduce(0) { total, tensor in
+                    if case .linear = content.origins[tensor.name] { total + tensor.byteCount } else { total }
+                }
+        }
+    }
+
+    /// Bits of a weight of the compressed linears in the result, scales and zero points included.
+    var bitsPerWeight: Double { Double(8 * compressedBytes) / Double(max(compressedWeights, 1)) }
+
+    /// Weights of all compressed linears.
+    private var compressedWeights: Int { content.linears.reduce(0) { $0 + $1.rows * $1.columns } }
+}
+
+extension OutputFormat {
+    var weightFormat: any WeightFormat {
+        switch self {
+        case .compressedTensors: CompressedTensorsFormat()
+        case .gptq: GPTQFormat(zeroPoints: .lessOne)
+        case .gptqV2: GPTQFormat(zeroPoints: .plain)
+        case .marlin: MarlinFormat()
+        case .dense: DenseFormat()
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// Committed tiles of one block, written by one rank: a safetensors file with one tensor of bytes per tile.
+
+internal import Foundation
+internal import LinearAlgebra
+internal import Packing
+internal import Safetensors
+internal import Sharding
+internal import Transformers
+
+/// A tile of the plan.
+struct TileKey: Hashable, Sendable {
+    var block: Int
+    var stage: Int
+    /// Index in the stage's tiles.
+    var tile: Int
+}
+
+enum PartialCheckpoint {
+    /// - Parameter part: of a block whose tiles are committed in several parts, from 0 on.
+    static func fileName(block: Int, part: Int = 0, attempt: Int, rank: Int) -> String {
+        "block-\(block)\(part > 0 ? ".part-\(part)" : "").attempt-\(attempt).rank-\(rank).safetensors"
+    }
+
+    /// Whether a name is one that `fileName` makes.
+    static func isFileName(_ name: String) -> Bool {
+        let fields = name.split(separator: ".").dropLast().map { $0.split(separator: "-") }
+        guard [3, 4].contains(fields.count), fields.allSatisfy({ $0.count == 2 }) else { return false }
+        let numbers = fields.compactMap { Int($0[1]) }
+        guard numbers.count == fields.count else { return false }
+        let part = fields.count == 4 ? numbers[1] : 0
+        return name == fileName(block: numbers[0], part: part, attempt: numbers[fields.count - 2], rank: numbers[fields.count - 1])
+    }
+
+    /// `model.layers.0.mlp.down_proj/rows-64-128`
+    static func tensorName(_ stage: StagePlan, _ tile: Int) -> String {
+        let tile = stage.tiles[tile]
+        return "\(stage.linears[tile.linear].linear.name)/rows-\(tile.rows.lowerBound)-\(tile.rows.upperBound)"
+    }
+
+    /// Writes tiles of one block; they are committed when the journal says so.
+    static func write(_ tiles: [(key: TileKey, tile: EncodedTile)], of block: BlockPlan, to path: String, planHash: String) throws -> WrittenFile {
+        let named = Dictionary(uniqueKeysWithValues: tiles.map { (tensorName(block.stages[$0.key.stage], $0.key.tile), $0.tile) })
+        let writer = try SafetensorsWriter(
+            path: path, tensors: named.map { try TensorDescription(name: $0.key, type: .u8, shape: [$0.value.bytes.count]) }, metadata: ["plan": planHash])
+        do {
+            for entry in writer.entries {
+                try named[entry.name]?.bytes.withBytes { try writer.append(UnsafeRawBufferPointer($0), to: entry.name) }
+            }
+            return try writer.finish()
+        } catch {
+            writer.abandon()
+            throw error
+        }
+    }
+}
+
+/// The committed tiles of a run, found by their place in the plan.
+struct CommittedTiles: Sendable {
+    private let files: [TileKey: String]
+    private let directory: String
+    private let plan: Plan
+
+    init(_ entries: [JournalEntry], _ plan: Plan, _ work: WorkDirectory) {
+        var files: [TileKey: String] = [:]
+        for entry in entries {
+            for run in entry.tiles {
+                for tile in run.first..<run.first + run.count { files[TileKey(block: entry.block, stage: run.stage, tile: tile)] = entry.file }
+            }
+        }
+        self.files = files
+        self.plan = plan
+        directory = work.partialCheckpoints
+    }
+
+    var count: Int { files.count }
+
+    func contains(_ key: TileKey) -> Bool { files[key] != nil }
+
+    /// Reads one committed tile.
+    func read(_ key: TileKey) throws -> EncodedTile {
+        let stage = plan.blocks[key.block].stages[key.stage]
+        let name = PartialCheckpoint.tensorName(stage, key.tile)
+        guard let file = files[key] else { throw PipelineError(.internalError, "tile \(name) is not committed") }
+        let layout = stage.layout(of: key.tile)
+        let bytes = Matrix<UInt8>(uninitialized: 1, layout.byteCount)
+        let partial = try PartialFiles.open(directory + "/" + file)
+        guard let found = partial.tensors[name]?.description, found.byteCount == layout.byteCount else {
+            throw PipelineError(.badInput, "\(directory)/\(file): tile \(name) is missing or not \(layout.byteCount) bytes long")
+        }
+        try bytes.withBytes { try partial.read(name, into: $0) }
+        let tile = EncodedTile(layout: layout, bytes: bytes)
+        guard tile.hasValidGroups else { throw PipelineError(.badInput, "\(directory)/\(file): tile \(name) has columns of groups that it does not have") }
+        return tile
+    }
+}
+
+extension StagePlan {
+    /// The layout of an encoded tile.
+    func layout(of tile: Int) -> TileLayout {
+        let tile = tiles[tile]
+        let linear = linears[tile.linear]
+        guard let content = linear.content else { preconditionFailure("a tile of a linear that keeps its weights") }
+        return TileLayout(rows: tile.rows.count, columns: columns, content: content, pruning: linear.pruning)
+    }
+}

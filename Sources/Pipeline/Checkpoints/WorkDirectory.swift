@@ -1,0 +1,40 @@
+// Where an unfinished run keeps its work, inside the output directory.
+
+internal import Foundation
+
+/// The paths of a run.
+public struct WorkDirectory: Sendable {
+    /// The directory of the result.
+    public let output: String
+
+    public init(output: String) {
+        self.output = output
+    }
+
+    /// Everything that is not part of the result: journals, partial checkpoints, the report.
+    public var path: String { output + "/cleave" }
+    public var report: String { path + "/report.json" }
+    /// A file here asks a run to stop in good order.
+    public var stopFile: String { path + "/stop" }
+    var lock: String { path + "/lock" }
+    var record: String { path + "/run.json" }
+    var recipe: String { path + "/recipe.json" }
+    var partialCheckpoints: String { path + "/partial" }
+    /// The names of the result's files.
+    var result: String { path + "/result.json" }
+    /// The files of the work directory that are replaced as a whole, by name.
+    var workFiles: [String] { [report, record, recipe, result].map { String($0.dropFirst(path.count + 1)) } }
+    var journals: String { path + "/journal" }
+    public var manifest: String { output + "/" + Manifest.fileName }
+
+    /// Makes the directories; the coordinator's task.
+    func create() throws {
+        do {
+            for directory in [output, partialCheckpoints, journals] {
+                try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            }
+        } catch {
+            throw PipelineError(.cannotWrite, "cannot make the output directory \(output): \(error.localizedDescription)")
+        }
+    }
+}

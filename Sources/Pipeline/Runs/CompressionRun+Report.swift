@@ -1,0 +1,70 @@
+// What a run of compression says of each linear.
+
+internal import Compression
+internal import MessagePassing
+internal import Packing
+internal import Recipes
+internal import Reporting
+internal import Sharding
+internal import Transformers
+
+extension CompressionRun {
+    /// Adds a block's linears to the outcome and says that the block is done.
+    func report(_ index: Int, _ solved: [SolvedStage]) {
+        guard world.isCoordinator else { return }
+        let block = plan.blocks[index]
+        var (loss, energy) = (0.0, 0.0)
+        for (stageIndex, result) in solved.enumerated() {
+            let stage = block.stages[stageIndex]
+            let facts = facts[index]?[stageIndex]
+            for (linearIndex, linear) in stage.linears.enumerated() {
+                guard let treatment = linear.treatment else { continue }
+                let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.measures[$0] }
+                let entry = LinearReport(linear.linear, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
+                for tile in tiles {
+                    loss += tile.sampled.loss
+                    energy += tile.sampled.energy
+                }
+                outcome.append(entry)
+            }
+        }
+        progress?.finish(
+            block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "solved without a Hessian")
+    }
+}
+
+extension LinearFacts {
+    init(_ outcome: FactorOutcome) {
+        switch outcome {
+        case .factor(let factor):
+            self.init(
+                damping: factor.outline.dampingFraction, attempts: factor.outline.attempts, deadColumns: factor.outline.deadColumns.count, fallback: nil,
+                effectiveRank: factor.effectiveRank.isFinite ? factor.effectiveRank : nil)
+        case .singular(let reason):
+            self.init(damping: 0, attempts: 0, deadColumns: 0, fallback: reason)
+        }
+    }
+}
+
+extension LinearReport {
+    init(_ linear: Linear, _ treatment: Treatment, _ tiles: [TileMeasure], _ facts: LinearFacts?, tokens: Int?) {
+        self.init(
+            name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.bits.map { _ in treatment.group },
+            columns: linear.columns)
+        let zeros = tiles.compactMap(\.zeroCount)
+        if !zeros.isEmpty { sparsity = Double(zeros.reduce(0, +)) / Double(linear.rows * linear.columns) }
+        let clamped = tiles.reduce(0) { $0 + ($1.clampedScales ?? 0) }
+        if clamped > 0 { clampedScales = clamped }
+        let loss = tiles.reduce(0) { $0 + $1.loss }
+        if loss.isFinite { self.loss = loss }
+        let sampled = tiles.map(\.sampled).reduce((loss: 0.0, energy: 0.0)) { ($0.loss + $1.loss, $0.energy + $1.energy) }
+        if sampled.energy > 0, (sampled.loss / sampled.energy).isFinite { relativeOutputError = (sampled.loss / sampled.energy).squareRoot() }
+        fallback = treatment.method.needsHessian ? facts?.fallback : nil
+        guard let facts, facts.fallback == nil else { return }
+        damping = facts.damping
+        attempts = facts.attempts
+        deadColumns = facts.deadColumns
+        effectiveRank = facts.effectiveRank
+        self.tokens = tokens
+    }
+}

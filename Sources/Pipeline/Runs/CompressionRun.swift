@@ -1,0 +1,246 @@
+// A run of compression: block by block and stage by stage, from embedded calibration tokens to committed tiles.
+
+internal import Compression
+internal import MessagePassing
+internal import Packing
+internal import Recipes
+internal import Reporting
+internal import Safetensors
+internal import Sharding
+internal import Transformers
+
+/// Compresses a model's linears over the ranks of a world.
+final class CompressionRun {
+    let plan: Plan
+    let world: Communicator
+    let work: WorkDirectory
+    let identity: RunIdentity
+    let clock: PhaseClock
+    let stop: StopConditions
+    let memory: MemoryPlan
+
+    let tokens: TokenSequences?
+    /// The files of the source as they were when the run began.
+    let source: SourceFiles?
+    let sourcePath: String
+    private let stageWeights: StageWeights
+    let batches: CalibrationBatches
+    private let solver: StageSolver
+    /// What works on an expert, on its owner alone.
+    let alone: (solver: StageSolver, hessian: StageHessian, weights: StageWeights)
+    private let hessian: StageHessian
+    let journal: Journal
+    let committed: CommittedTiles
+    /// The last stage with a tile to solve: activations need to go no further. Nil when every tile is committed.
+    private let lastWork: (block: Int, stage: Int)?
+    let journalWriter: JournalWriter
+    let progress: Progress?
+
+    /// What the report says about stages, by block and stage.
+    private(set) var facts: [Int: [Int: StageFacts]] = [:]
+    private var deviations: HessianDeviations
+    private var counts = TileCounts(solved: 0, reused: 0)
+    /// Whether it has been said that inputs say little; the report names them all.
+    private var hasSaidThatInputsAreAlike = false
+    var outcome: [LinearReport] = []
+    /// By block: tokens of the rank whose experts have the most, as a multiple of the mean.
+    var balances: [Int: Double] = [:]
+
+    init(_ job: Job, _ identity: RunIdentity, stop: StopConditions, memory: MemoryPlan, scratch: String?) throws {
+        plan = job.plan
+        self.memory = memory
+        tokens = job.tokens
+        source = job.sourceFiles
+        sourcePath = job.model.path
+        world = job.world
+        work = job.work
+        clock = job.clock
+        self.identity = identity
+        self.stop = stop
+        let forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: job.model.parameters)
+        let assignment = Assignment(ranks: world.size, groupSize: memory.tensorParallel)
+        let group = try TensorGroup(world, assignment)
+        stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
+        solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
+        hessian = StageHessian(world: world, assignment: assignment, clock: clock, compute: forward.compute)
+        let (own, one) = (Communicator.alone(), Assignment(ranks: 1))
+        alone = (
+            StageSolver(model: job.model, world: own, assignment: one, clock: clock),
+            StageHessian(world: own, assignment: one, clock: clock, compute: forward.compute),
+            StageWeights(model: job.model, forward: forward, world: own, clock: clock, phase: .read)
+        )
+        journal = try Journal(work, identity, plan, world: world)
+        let committed = CommittedTiles(journal.entries, plan, work)
+        self.committed = committed
+        lastWork = plan.lastStage { !committed.contains($0) }
+        let tokens = lastWork == nil ? nil : job.tokens
+        journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
+        progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil
+        batches = try world.together(exitCode: exitCode) { () throws in
+            try CalibrationBatches(
+                job.plan, tokens, group: group, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
+        }
+        deviations = HessianDeviations(plan)
+        for entry in journal.entries {
+            facts[entry.block, default: [:]].merge(entry.stages) { old, _ in old }
+            for (stage, found) in entry.stages { deviations.add(plan.blocks[entry.block].stages[stage], block: entry.block, index: stage, found) }
+        }
+    }
+
+    /// What was found of earlier attempts, in words; nil when there was nothing.
+    var resumption: String? {
+        let refused = journal.refused.map { "\n  not used: \($0)" }.joined()
+        guard journal.attempt > 1 || !refused.isEmpty else { return nil }
+        return "resuming: \(committed.count) of \(plan.tileCount) tiles are committed (attempt \(journal.attempt))\(refused)"
+    }
+
+    /// Runs every block.
+    func run() throws -> CompressionOutcome {
+        stop.begin()
+        for index in plan.blocks.indices { report(index, try runBlock(index)) }
+        progress?.clear()
+        return CompressionOutcome(linears: outcome, tiles: counts, mixtures: mixtureReports())
+    }
+
+    // MARK: - One block
+
+    /// Solves the stages of a block, takes the batches through it, and commits it.
+    private func runBlock(_ index: Int) throws -> [SolvedStage] {
+        let block = plan.blocks[index]
+        let propagation = plan.recipe.propagation
+        let isCommitted = keys(of: index).allSatisfy(committed.contains)
+        // Dense inside the block for the Hessians of its stages, then again as it was compressed; a committed block has no Hessians to make.
+        let runsTwice = propagation == .block && !isCommitted
+        if runsTwice { try world.together(exitCode: exitCode) { try batches.beginBlock() } }
+        var solved: [SolvedStage] = []
+        let mixture = block.block.mixture
+        for (stageIndex, stage) in block.stages.prefix(block.block.denseStages.count).enumerated() {
+            progress?.begin(block: index, stage: stage.stage.name)
+            let result = try solveStage(stage, block: index, index: stageIndex)
+            solved.append(result)
+            let isLast = stageIndex == block.stages.count - 1
+            guard isWork(after: index, stageIndex) else { continue }
+            if let reason = try stop.reason() {
+                try commit(index, solvedStages(solved))
+                throw stopped(reason, "block \(index + 1)/\(plan.blocks.count), \(stage.stage.name)")
+            }
+            try advance(stage, propagation == .none || runsTwice ? nil : result.tiles, endsBlock: isLast && mixture == nil)
+            // What the other ranks solved is not needed again.
+            if !runsTwice { solved[stageIndex].keepOwn() }
+        }
+        try commit(index, solvedStages(solved))
+        let experts = try mixture.map { try runExperts($0, block: index, runsTwice: runsTwice) }
+        if runsTwice, isWork(after: index, block.stages.count - 1) {
+            try world.together(exitCode: exitCode) { try batches.rewind() }
+            for (stage, result) in zip(block.stages, solved) {
+                try advance(stage, result.tiles, endsBlock: mixture == nil && stage.stage == block.stages.last?.stage)
+            }
+            if let experts { try runSolved(experts, block: index) }
+        }
+        return solved + (experts?.stages ?? [])
+    }
+
+    /// The stages of a block by their places, from the first on.
+    private func solvedStages(_ solved: [SolvedStage]) -> [Int: SolvedStage] {
+        Dictionary(uniqueKeysWithValues: solved.enumerated().map { ($0.offset, $0.element) })
+    }
+
+    private func keys(of block: Int) -> [TileKey] {
+        plan.blocks[block].stages.enumerated().flatMap { stage, stagePlan in
+            stagePlan.tiles.indices.map { TileKey(block: block, stage: stage, tile: $0) }
+        }
+    }
+
+    /// Whether any stage after this one has tiles to solve.
+    func isWork(after block: Int, _ stage: Int) -> Bool {
+        lastWork.map { $0 > (block, stage) } ?? false
+    }
+
+    /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
+    private func advance(_ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
+        let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.pieces(stage.stage))
+        let failure = try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
+        try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
+    }
+
+    func stopped(_ reason: String, _ place: String) -> AgreedFailure {
+        progress?.clear()
+        let done = committed.count + counts.solved
+        return stop.failure(
+            reason, after: place,
+            committed: "; \(done) of \(plan.tileCount) tiles are committed in \(work.output) (\(counts.solved) solved by this run)")
+    }
+
+    /// The tiles of a stage from which this rank's pieces are decoded.
+    private func neededTiles(_ stage: StagePlan, block: Int, index: Int) -> Set<Int> {
+        guard plan.recipe.propagation != .none, isWork(after: block, index) else { return [] }
+        let parts = batches.pieces(stage.stage).flatMap(\.parts)
+        return Set(stage.tiles.indices.filter { tile in parts.contains { $0.linear == stage.tiles[tile].linear && $0.rows.overlaps(stage.tiles[tile].rows) } })
+    }
+
+    private func solveStage(_ stage: StagePlan, block: Int, index: Int) throws -> SolvedStage {
+        let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
+        let reused = keys.count(where: committed.contains)
+        solver.readAhead(
+            stage, isMissing: { !committed.contains(keys[$0]) }, pieces: batches.pieces(stage.stage), isDense: plan.recipe.propagation != .stage)
+        let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
+        let result = try solver.solve(
+            stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed,
+            needed: neededTiles(stage, block: block, index: index))
+        try result.checkScales(stage, limit: plan.recipe.limits.clampedScales)
+        count(stage, block: block, reused: reused)
+        return result
+    }
+
+    /// Counts the tiles of a stage that is done.
+    func count(_ stage: StagePlan, block: Int, reused: Int) {
+        let solved = stage.tiles.count - reused
+        counts.solved += solved
+        counts.reused += reused
+        progress?.advance(block: block, stage: stage.stage.name, solved: solved, reused: reused)
+    }
+
+    // MARK: - Hessians
+
+    private func makeFactors(_ stage: StagePlan, block: Int, index: Int) throws -> [FactorSettings: FactorOutcome] {
+        guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
+        let count = tokens.sequences.reduce(0) { $0 + $1.count }
+        let residency = memory.stages[block][index]
+        let sum = try hessian.accumulate(
+            batches, stage.stage, tokens: count, blocks: residency.hessianBlocks, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
+        let factors = try hessian.factors(sum, stage, isComplete: residency.completeFactor)
+        let found = stage.facts(factors, tokens: count)
+        note(found, stage, block: block, index: index)
+        try deviations.check()
+        return factors
+    }
+
+    /// Takes in what was found of a stage's Hessian.
+    func note(_ found: StageFacts, _ stage: StagePlan, block: Int, index: Int) {
+        facts[block, default: [:]][index] = found
+        deviations.add(stage, block: block, index: index, found)
+        sayIfInputsAreAlike(stage, found)
+    }
+
+    /// - Throws: an `AgreedFailure` past a limit of the recipe, the same on every rank.
+    func checkDeviations() throws { try deviations.check() }
+
+    /// Says once, as soon as it is known, that calibration inputs span too little; hours of work may lie ahead.
+    private func sayIfInputsAreAlike(_ stage: StagePlan, _ found: StageFacts) {
+        guard !hasSaidThatInputsAreAlike, let text = stage.inputsAreAlike(found) else { return }
+        hasSaidThatInputsAreAlike = true
+        progress?.say("note: \(text)\n")
+    }
+}
+
+extension Plan {
+    /// The last stage that has such a tile.
+    fileprivate func lastStage(_ isChosen: (TileKey) -> Bool) -> (block: Int, stage: Int)? {
+        for (block, blockPlan) in blocks.enumerated().reversed() {
+            for (stage, stagePlan) in blockPlan.stages.enumerated().reversed() {
+                if stagePlan.tiles.indices.contains(where: { isChosen(TileKey(block: block, stage: stage, tile: $0)) }) { return (block, stage) }
+            }
+        }
+        return nil
+    }
+}

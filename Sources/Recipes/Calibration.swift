@@ -1,0 +1,55 @@
+// The calibration text and how sequences are cut from it.
+
+/// The calibration text and how it is cut.
+public struct Calibration: Sendable, Equatable {
+    /// Text, JSON lines or a JSON array (field `text`), or ids: .npy or safetensors (one tensor), int32 or int64, 1-D.
+    public var source: String
+    /// Number of sequences.
+    public var sequences: Int
+    /// Tokens of a sequence.
+    public var length: Int
+    /// Sequences to pass over first, when ids are taken in order.
+    public var skip: Int
+    /// nil: `random` for a text, `consecutive` for ids.
+    public var sampling: Sampling?
+    public var seed: UInt64
+    /// Sequences of a batch; nil lets the plan choose.
+    public var batch: Int?
+
+    public var tokens: Int { sequences * length }
+
+    package init(source: String, sequences: Int, length: Int, skip: Int, sampling: Sampling?, seed: UInt64, batch: Int?) {
+        self.source = source
+        self.sequences = sequences
+        self.length = length
+        self.skip = skip
+        self.sampling = sampling
+        self.seed = seed
+        self.batch = batch
+    }
+}
+
+/// Where sequences begin in the ids of a text.
+public enum Sampling: String, Sendable, CaseIterable {
+    /// One after the other from the start.
+    case consecutive
+    /// At places drawn with the seed, without overlap.
+    case random
+}
+
+extension Calibration {
+    static let keys = ["source", "sequences", "length", "skip", "sampling", "seed", "batch"]
+    /// Of sequences, and of tokens of a sequence; far beyond use, and small enough that no product of the two overflows.
+    public static let most = 1 << 24
+
+    init(_ mapping: YAMLMapping) throws(RecipeError) {
+        source = try mapping.required("source")
+        sequences = try mapping.integer("sequences", in: 1...Self.most) ?? 128
+        length = try mapping.integer("length", in: 2...Self.most) ?? 2048
+        skip = try mapping.integer("skip", in: 0...Self.most) ?? 0
+        sampling = try mapping.choice("sampling")
+        seed = UInt64(try mapping.integer("seed", in: 0...Int.max) ?? 0)
+        batch = try mapping.integer("batch", in: 1...Self.most)
+        guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
+    }
+}

@@ -1,0 +1,33 @@
+// Why no plan can be derived.
+
+public import Recipes
+
+/// A recipe that does not fit the model.
+public enum PlanError: Error, CustomStringConvertible {
+    case unusedRule(pattern: String, line: Int?, example: String)
+    case unusedIgnore(pattern: String, example: String)
+    case unmatchable(key: String, line: Int?, PatternError)
+    case nothingToDo
+    case pattern(String, columns: Int, linear: String)
+    case tooLarge(String)
+    case mixedExperts(String, String)
+
+    public var description: String {
+        switch self {
+        case .unusedRule(let pattern, let line, let example):
+            "the rule `\(pattern)`\(line.map { " (line \($0) of the recipe)" } ?? "") takes no linear of this model: mend its pattern, or remove it "
+                + "if earlier rules are meant to take all (a linear is named like `\(example)`)"
+        case .unusedIgnore(let pattern, let example):
+            "the ignore pattern `\(pattern)` matches no linear of this model (a linear is named like `\(example)`)"
+        case .unmatchable(let key, let line, let error): "key `\(key)`\(line.map { " (line \($0) of the recipe)" } ?? ""): \(error)"
+        case .pattern(let pattern, let columns, let linear):
+            "`sparsity: \(pattern)` needs a number of columns that \(pattern.split(separator: ":").last ?? "") divides, but \(linear) has \(columns); "
+                + "give it a rule of its own, or another pattern"
+        case .tooLarge(let what): "\(what): there is no such run; look for a mistaken number"
+        case .mixedExperts(let first, let other):
+            "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "
+                + "them one method, bits, group and symmetry, or `format: dense`"
+        case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
+        }
+    }
+}

@@ -1,0 +1,68 @@
+// The seconds of a mixture's experts: each rank works on some of them, one after the other, and tokens travel.
+
+internal import LinearAlgebra
+internal import Recipes
+internal import Transformers
+
+/// How the experts of a block share a number of ranks.
+struct ExpertShares {
+    /// Experts that the busiest rank works on.
+    let most: Int
+    /// Tokens of an expert that the busiest rank has, as a multiple of the mean. Greedy packing evens out what differs between experts as long as a rank has
+    /// several; one that has a single expert has the one with the most.
+    let imbalance: Double
+
+    init(experts: Int, ranks: Int) {
+        most = (experts + ranks - 1) / ranks
+        imbalance = 1 + min(Double(ranks) / Double(experts), 1)
+    }
+}
+
+extension Workload {
+    /// Adds the time of all experts' stages of one kind.
+    ///
+    /// - Parameters:
+    ///   - group: stages, one of each expert of some blocks.
+    ///   - experts: of a block.
+    func addExperts(_ group: StageGroup, experts: Int, to prediction: inout Prediction) {
+        let stage = group.stage, columns = Double(stage.columns)
+        let shares = ExpertShares(experts: experts, ranks: ranks)
+        let blocks = Double(group.count) / Double(experts)
+        let count = blocks * Double(shares.most)
+        if plan.calibrationTokens > 0 {
+            let tokens = Double(plan.calibrationTokens) * stage.stage.tokenShare * shares.imbalance
+            let passes = plan.recipe.propagation == .block ? 2.0 : 1
+            prediction.forward += count * passes * 2 * stage.weightCount * tokens / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
+            prediction.read += count * passes * stage.weightCount / rates.dequantize
+            let bytes = exchangedBytes(stage, experts: experts)
+            prediction.exchange += blocks * passes * messages.exchange(bytes: bytes, steps: shares.most)
+            if stage.needsHessian {
+                prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
+                let factor = FactorSchedule(columns: stage.columns, ranks: 1, threads: threads)
+                prediction.factor += count * Double(stage.factorCount) * factor.critical / (isBFloat16 ? rates.factorBFloat16 : rates.factorFloat)
+            }
+        }
+        guard !stage.tiles.isEmpty else { return }
+        if stage.needsHessian { prediction.solve += count * solveSeconds(tiles: stage.tiles.map(\.rows.count), columns) }
+        let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count }), workers = min(ranks, experts)
+        prediction.solve += blocks * Double(experts) * 2 * columns * rows / disk.read(ranks: workers)
+        prediction.commit += blocks * Double(experts) * stage.encodedBytes / disk.write(ranks: workers)
+    }
+
+    /// Bytes that a rank sends for a stage: the inputs of its tokens to the experts, or as owner the outputs back.
+    private func exchangedBytes(_ stage: StagePlan, experts: Int) -> Double {
+        plan.exchangedBytes(stage, experts: experts) / Double(ranks)
+    }
+}
+
+extension Plan {
+    /// Tokens of the calibration.
+    var calibrationTokens: Int { batches.reduce(0) { $0 + $1.count } * (recipe.calibration?.length ?? 0) }
+
+    /// Bytes that all ranks together exchange for the experts' stages of one kind in a block.
+    func exchangedBytes(_ stage: StagePlan, experts: Int) -> Double {
+        let tokens = Double(calibrationTokens) * stage.stage.tokenShare * Double(experts)
+        let isFirst = stage.stage.input.isDerived
+        return tokens * Double(isFirst ? stage.columns * operands(recipe.compute).byteCount : 4 * (stage.linears.first?.linear.rows ?? 0))
+    }
+}

@@ -1,0 +1,71 @@
+// What becomes of the numbers of a stored tensor in a model of the same function: data.
+
+/// A linear change of both sides of a tensor, as it is stored, or a constant in its place.
+///
+/// Of three dimensions, the matrices lie one below the other; a tensor of one dimension is a row.
+public struct TensorTransform: Sendable, Hashable {
+    /// What is done along rows or columns: first the gain, then the rotation.
+    struct Side: Hashable {
+        /// The norm whose gain multiplies element after element, from the beginning again in each matrix.
+        var gain: Norm?
+        /// Elements that are rotated together.
+        var block = 1
+        /// Which are; nil: all.
+        var span: Span?
+    }
+
+    /// A run of elements that comes again: in each `period` the `length` from `first` on.
+    struct Span: Hashable {
+        let first: Int
+        let length: Int
+        let period: Int
+    }
+
+    var rows: Side?
+    var columns: Side?
+    /// Of a norm whose gain is folded: what leaves its input as it is.
+    var constant: Float?
+
+    /// Both of two changes of one tensor.
+    ///
+    /// - Returns: nil where they change the same side otherwise.
+    func merged(_ other: TensorTransform) -> TensorTransform? {
+        func one<Value: Equatable>(_ a: Value?, _ b: Value?) -> Value?? { a == nil || b == nil || a == b ? .some(a ?? b) : nil }
+        guard let rows = one(rows, other.rows), let columns = one(columns, other.columns), let constant = one(constant, other.constant) else { return nil }
+        return TensorTransform(rows: rows, columns: columns, constant: constant)
+    }
+}
+
+extension TensorTransform.Side {
+    /// The elements that are rotated with this one; itself alone where none are.
+    func block(of index: Int) -> Range<Int> {
+        let place = span.map { index % $0.period - $0.first } ?? index
+        guard block > 1, span.map({ (0..<$0.length).contains(place) }) ?? true else { return index..<index + 1 }
+        let start = index - place % block
+        return start..<start + block
+    }
+
+    /// Runs of whole blocks that cover a range, each of `size` elements or a few more.
+    func pieces(_ range: Range<Int>, of size: Int) -> [Range<Int>] {
+        var pieces: [Range<Int>] = []
+        var start = range.isEmpty ? range.upperBound : block(of: range.lowerBound).lowerBound
+        while start < range.upperBound {
+            let end = block(of: min(start + size, range.upperBound) - 1).upperBound
+            pieces.append(start..<end)
+            start = end
+        }
+        return pieces
+    }
+
+    /// The blocks of more than one element in a run of whole blocks.
+    func blocks(in run: Range<Int>) -> [Range<Int>] {
+        var blocks: [Range<Int>] = []
+        var start = run.lowerBound
+        while block > 1, start < run.upperBound {
+            let next = block(of: start)
+            if next.count > 1 { blocks.append(next) }
+            start = next.upperBound
+        }
+        return blocks
+    }
+}

@@ -1,0 +1,234 @@
+// Mixtures of experts: the promises hold where each rank works on experts of its own.
+
+import Foundation
+import Testing
+
+@Suite(.serialized) struct MixtureTests {
+    /// What report.json says.
+    private struct Report: Decodable {
+        struct Mixture: Decodable {
+            var experts: Int
+            var leastTokens: Int
+            var mostTokens: Int
+            var minimumTokens: Int
+            var starvedExperts: Int
+            var borrowedTokens: Int
+            var balance: Double?
+        }
+        struct Memory: Decodable { var boundBytes: Int }
+        struct Rank: Decodable { var peakMemoryBytes: Int }
+        struct Linear: Decodable {
+            var name: String
+            var fallback: String?
+            var tokens: Int?
+        }
+        var mixtures: [Mixture]
+        var memory: Memory
+        var ranks: [Rank]
+        var linears: [Linear]
+        var peak: Int { ranks.map(\.peakMemoryBytes).max() ?? 0 }
+    }
+
+    private static let experts = 6
+
+    private func model(columns: Int = 192, blocks: Int = 2) throws -> WideModel {
+        try WideModel(columns: columns, blocks: blocks, family: "qwen2_moe", experts: Self.experts)
+    }
+
+    private func compress(_ model: WideModel, _ name: String, _ flags: [String] = [], ranks: Int?, threads: Int = 1) throws -> Report {
+        let output = model.output(name)
+        let run = try CleaveProcess.run(["compress", model.recipe, "--output", output] + flags, ranks: ranks, threads: threads)
+        try #require(run.exitCode == 0, "\(name), \(flags) on \(ranks ?? 1) ranks: \(run.errors)")
+        return try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json")))
+    }
+
+    /// Experts that are solved by whichever rank, with tokens from all: the bytes are those of one rank.
+    @Test(arguments: [
+        [], ["compute=f32", "propagation=block"], ["experts={starved: rtn, minimum_tokens: 300}", "max_fallbacks=100"],
+        ["compress={method: sparsegpt, sparsity: 0.5}", "format=dense", "experts={calibrate: all}"],
+        ["propagation=none", "ignore=['*.self_attn.*', '*.shared_expert.*']"],
+    ])
+    func anyNumberOfRanks(settings: [String]) throws {
+        let model = try model()
+        let flags = settings.flatMap { ["--set", $0] }
+        _ = try compress(model, "reference", flags, ranks: 1)
+        let reference = try SmallRun.files(model.output("reference"))
+        func expectSame(_ more: [String] = [], ranks: Int, threads: Int = 1) throws {
+            _ = try compress(model, "other", flags + more, ranks: ranks, threads: threads)
+            try SmallRun.expectEqual(model.output("other"), reference, "\(settings), \(more) on \(ranks) ranks")
+            try FileManager.default.removeItem(atPath: model.output("other"))
+        }
+        // Fewer ranks than experts, as many, and more; 6 batches.
+        for ranks in [2, 3, 6, 8] { try expectSame(ranks: ranks) }
+        try expectSame(["--tensor-parallel", "2"], ranks: 4)
+        try expectSame(["--activations", "scratch"], ranks: 2, threads: 3)
+        try expectSame(["--weights", "broadcast"], ranks: 3)
+    }
+
+    /// Latent attention, whose stages read parts of values, and a router that takes experts from some groups: on any ranks, and after kills.
+    @Test func latentAttentionGivesTheSameBytes() throws {
+        let model = try WideModel(columns: 64, blocks: 3, family: "deepseek_v3", experts: 8)
+        let start = ContinuousClock.now
+        _ = try compress(model, "reference", ranks: 1)
+        let time = start.duration(to: .now) / .seconds(1)
+        let reference = try SmallRun.files(model.output("reference"))
+        for (ranks, flags) in [(2, []), (3, []), (4, []), (4, ["--tensor-parallel", "2"]), (2, ["--activations", "scratch"])] {
+            _ = try compress(model, "other", flags, ranks: ranks)
+            try SmallRun.expectEqual(model.output("other"), reference, "\(flags) on \(ranks) ranks")
+            try FileManager.default.removeItem(atPath: model.output("other"))
+        }
+        var interrupted = 0
+        for attempt in 0..<4 {
+            let output = model.output("\(attempt)")
+            let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: 2)
+            Thread.sleep(forTimeInterval: time * (0.4 + 0.15 * Double(attempt)))
+            let ranks = run.ranks
+            if !ranks.isEmpty { kill(ranks[attempt % ranks.count], SIGKILL) }
+            if try run.wait().exitCode != 0 { interrupted += 1 }
+            let resumed = try CleaveProcess.run(["compress", model.recipe, "--output", output], ranks: 3)
+            #expect(resumed.exitCode == 0, "attempt \(attempt): \(resumed.errors)")
+            try SmallRun.expectEqual(output, reference, "attempt \(attempt)")
+        }
+        #expect(interrupted > 0, "none of 4 runs was interrupted")
+    }
+
+    /// Where an expert's tokens are not kept, they come again for each use, down to a step at a time.
+    @Test func aLimitChangesMemoryAlone() throws {
+        let model = try model(columns: 1024, blocks: 1)
+        // Enough tokens for more than one step of an expert.
+        let many = ["--set", "calibration={source: \(model.output("ids.npy")), sequences: 30, length: 256, batch: 2}", "--set", "experts={calibrate: all}"]
+        try model.writeIDs(30 * 256)
+        let free = try compress(model, "free", many, ranks: 1)
+        let reference = try SmallRun.files(model.output("free"))
+        for ranks in [1, 2, 3] {
+            let refused = try CleaveProcess.run(
+                ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"] + many, ranks: ranks)
+            #expect(refused.exitCode == 65)
+            let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
+            let least = try #require(Int(words.prefix { $0.isNumber })) << 20
+            let held = try compress(model, "held", many + ["--memory-per-rank", "\(least + (1 << 20))"], ranks: ranks)
+            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks in \(least) bytes")
+            #expect(held.peak <= held.memory.boundBytes && held.memory.boundBytes < free.memory.boundBytes, "\(ranks) ranks: \(held.peak)")
+            try FileManager.default.removeItem(atPath: model.output("held"))
+        }
+    }
+
+    /// A kill while tokens travel, sums grow, tiles are solved or parts committed: the rest is solved on another number of ranks.
+    @Test func aRankIsKilledAtAnyMoment() throws {
+        let model = try model(blocks: 3)
+        let start = ContinuousClock.now
+        _ = try compress(model, "whole", ranks: 3)
+        let wholeTime = start.duration(to: .now) / .seconds(1)
+        let reference = try SmallRun.files(model.output("whole"))
+        var interrupted = 0
+        for attempt in 0..<8 {
+            let output = model.output("\(attempt)")
+            let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: 3)
+            Thread.sleep(forTimeInterval: wholeTime * (0.3 + 0.08 * Double(attempt)))
+            let ranks = run.ranks
+            if !ranks.isEmpty { kill(ranks[attempt % ranks.count], SIGKILL) }
+            if try run.wait().exitCode != 0 { interrupted += 1 }
+            let resumed = try CleaveProcess.run(["compress", model.recipe, "--output", output], ranks: 1 + attempt % 4)
+            #expect(resumed.exitCode == 0, "attempt \(attempt): \(resumed.errors)")
+            try SmallRun.expectEqual(output, reference, "attempt \(attempt)")
+        }
+        #expect(interrupted > 2, "\(interrupted) of 8 runs were interrupted")
+    }
+
+    /// Experts whose tiles are lost are solved again, the others read; whether tokens must pass those or not.
+    @Test(arguments: [0, 1])
+    func lostTilesAreSolvedAlone(block: Int) throws {
+        let model = try model()
+        _ = try compress(model, "whole", ranks: 2)
+        let run = try CleaveProcess.run(["compress", model.recipe, "--output", model.output("parts"), "--no-merge"], ranks: 2)
+        try #require(run.exitCode == 0, "\(run.errors)")
+        let partial = model.output("parts") + "/cleave/partial"
+        let names = try FileManager.default.contentsOfDirectory(atPath: partial).filter { $0.hasPrefix("block-\(block).part-1.") }
+        try #require(names.count == 2)
+        try FileManager.default.removeItem(atPath: partial + "/" + names[0])
+        _ = try compress(model, "parts", ranks: 3)
+        try SmallRun.expectEqual(model.output("parts"), try SmallRun.files(model.output("whole")), "resumed")
+        let tiles = try SmallRun.tiles(model.output("parts"))
+        #expect(tiles.solved > 0 && tiles.reused > tiles.solved)
+    }
+
+    @Test func starvedExpertsAreNamed() throws {
+        let model = try model()
+        let all = 6 * 128
+        let blended = try compress(model, "blended", ["--set", "experts.minimum_tokens=\(all)"], ranks: 2)
+        #expect(blended.mixtures.count == 2)
+        for mixture in blended.mixtures {
+            #expect(mixture.experts == Self.experts && mixture.minimumTokens == all && mixture.leastTokens <= mixture.mostTokens && mixture.mostTokens <= all)
+            #expect(mixture.starvedExperts > 0 && mixture.borrowedTokens > 0 && (mixture.balance ?? 0) >= 1)
+        }
+        // Every expert has seen the whole layer.
+        #expect(blended.linears.filter { $0.name.contains(".experts.") }.allSatisfy { $0.tokens == all })
+        let refused = try CleaveProcess.run(
+            ["compress", model.recipe, "--output", model.output("refused"), "--set", "experts={starved: error, minimum_tokens: \(all)}"], ranks: 2)
+        #expect(refused.exitCode == 65 && refused.errors.contains("experts of model.layers.0 got fewer tokens than"), "\(refused.errors)")
+        let rounded = try compress(
+            model, "rounded", ["--set", "experts={starved: rtn, minimum_tokens: \(all)}", "--set", "max_fallbacks=1000"], ranks: 3)
+        #expect(rounded.linears.contains { $0.fallback?.contains("the router sent it") == true })
+        let limited = try CleaveProcess.run(
+            ["compress", model.recipe, "--output", model.output("limited"), "--set", "experts={starved: rtn, minimum_tokens: \(all)}"], ranks: 3)
+        #expect(limited.exitCode == 65 && limited.errors.contains("max_fallbacks"), "\(limited.errors)")
+    }
+
+    @Test func expertsOfABlockHaveOneScheme() throws {
+        let model = try model(blocks: 1)
+        let rules = ["--set", "rules=[{match: '*.experts.*.down_proj', bits: 8}, {match: '*'}]"]
+        let refused = try CleaveProcess.run(["plan", model.recipe, "--output", model.output("refused")] + rules)
+        #expect(refused.exitCode == 65 && refused.errors.contains("vLLM and transformers take all experts of a block for alike"), "\(refused.errors)")
+        _ = try compress(model, "dense", rules + ["--set", "format=dense"], ranks: 2)
+    }
+
+    /// What vLLM would not load, and transformers does, is no error: plan and run say so.
+    @Test(arguments: [
+        (
+            "deepseek_v3", ["rules=[{match: '*.q_a_proj', bits: 8}, {match: '*'}]"],
+            "q_a_proj 8 bits g64 symmetric, kv_a_proj_with_mqa 4 bits g64 symmetric in model.layers.0.self_attn and 1 more"
+        ),
+        (
+            "qwen2_moe", ["ignore=['*.self_attn.k_proj']"],
+            "q_proj 4 bits g64 symmetric, k_proj plain, v_proj 4 bits g64 symmetric in model.layers.0.self_attn and 1 more"
+        ),
+        (
+            "qwen2_moe", ["rules=[{match: '*.0.mlp.shared_expert.up_proj', group: 32}, {match: '*'}]"],
+            "gate_proj 4 bits g64 symmetric, up_proj 4 bits g32 symmetric in model.layers.0.mlp.shared_expert"
+        ),
+        ("deepseek_v3", [], nil), ("qwen2_moe", ["rules=[{match: '*.self_attn.*', bits: 8}, {match: '*'}]"], nil),
+        ("qwen2_moe", ["ignore=['*.self_attn.k_proj']", "format=dense"], nil),
+    ])
+    func linearsOfWhichVLLMMakesOneAreNamed(family: String, settings: [String], note: String?) throws {
+        let model = try WideModel(columns: 64, blocks: 2, family: family, experts: Self.experts)
+        for verb in ["plan", "compress"] {
+            let run = try CleaveProcess.run([verb, model.recipe, "--output", model.output("out")] + settings.flatMap { ["--set", $0] })
+            #expect(run.exitCode == 0, "\(run.errors)")
+            let said = run.errors + run.output
+            #expect(said.contains("vLLM makes one linear of these") == (note != nil) && note.map(said.contains) != false, "\(verb): \(said)")
+        }
+    }
+
+    @Test func evaluationIsTheSameOnAnyRanks() throws {
+        let model = try model()
+        func perplexity(ranks: Int?) throws -> String {
+            let run = try CleaveProcess.run(["eval", model.path, "--data", model.output("ids.npy"), "--length", "128", "--json"], ranks: ranks)
+            try #require(run.exitCode == 0, "\(run.errors)")
+            return run.output
+        }
+        let alone = try perplexity(ranks: nil)
+        for ranks in [2, 3, 5, 8] { #expect(try perplexity(ranks: ranks) == alone, "\(ranks) ranks") }
+    }
+
+    /// A rank whose disk fails while tokens travel: one message, and no rank waits for it.
+    @Test(arguments: [4, 9, 20])
+    func aRankThatFailsEndsTheRun(write: Int) throws {
+        let (model, directory) = (try model(), try TemporaryDirectory())
+        let fault = Fault(call: .write, path: "cleave-scratch", number: write, action: .error(EIO), rank: 1)
+        let run = try CleaveProcess.run(
+            ["compress", model.recipe, "--output", model.output("out"), "--activations", "scratch"], ranks: 3,
+            environment: fault.environment(try Fault.buildLibrary(in: directory)))
+        #expect(run.exitCode == 73, "\(run.exitCode) \(run.errors)")
+        #expect(run.errors.components(separatedBy: "write a scratch file").count == 2 && run.errors.contains("rank 1 on "), "\(run.errors)")
+    }
+}

@@ -4,16 +4,14 @@ internal import CKernels
 
 /// The sum of X^T X over batches, exact: adding the same batches in any order, on any ranks, gives the same bits.
 ///
-/// Every batch's product is computed in fp32, rounded to a multiple of one power of two (the quantum), and added in fp64. The quantum is large
-/// enough that all partial sums are integer multiples of it below 2^53, so no addition rounds. Only the blocks on and above the diagonal are
-/// computed and kept (`GramBlocks.swift`). The sum may be of some columns only: its blocks have the same bits.
+/// Only the blocks on and above the diagonal are computed and kept (`GramBlocks.swift`). The sum may be of some columns only: its blocks have the same
+/// bits. `ExactBlocks` says why no addition rounds.
 public final class GramSum: @unchecked Sendable {
     /// The columns of X^T X that are here.
     public let part: Range<Int>
     /// Their sums from left to right, one panel for each of `blocks(of:)`.
     public let panels: [Panel]
-    private let blocks: [Block]
-    private let quantum: Double
+    private let blocks: ExactBlocks
 
     /// Some columns of the sum, which have memory of their own.
     public struct Panel: Sendable {
@@ -36,15 +34,6 @@ public final class GramSum: @unchecked Sendable {
         }
     }
 
-    /// Rows and columns of X^T X, and where they are summed.
-    struct Block {
-        var rows: Range<Int>
-        var columns: Range<Int>
-        var target: Matrix<Double>
-
-        var elements: Int { rows.count * columns.count }
-    }
-
     /// - Parameters:
     ///   - columns: columns of X.
     ///   - part: whole ranges of `blocks(of: columns)`; nil: all.
@@ -59,9 +48,11 @@ public final class GramSum: @unchecked Sendable {
         let ranges = all.filter { part.contains($0.lowerBound) }
         precondition(part.isEmpty || ranges.first?.lowerBound == part.lowerBound && ranges.last?.upperBound == part.upperBound, "part \(part)")
         panels = Self.zeros(ranges.map { (0..<$0.upperBound, $0) })
-        var blocks: [Block] = []
+        var blocks: [ExactBlocks.Block] = []
         for panel in panels {
-            func add(_ rows: Range<Int>, _ columns: Range<Int>) { blocks.append(Block(rows: rows, columns: columns, target: panel.block(rows, columns))) }
+            func add(_ rows: Range<Int>, _ columns: Range<Int>) {
+                blocks.append(ExactBlocks.Block(rows: rows, columns: columns, target: panel.block(rows, columns)))
+            }
             for rows in all where rows.upperBound <= panel.columns.lowerBound { add(rows, panel.columns) }
             if let known = diagonal?.panels.first(where: { $0.columns == panel.columns }) {
                 panel.block(panel.columns, panel.columns).assign(known.block(panel.columns, panel.columns))
@@ -69,19 +60,19 @@ public final class GramSum: @unchecked Sendable {
                 Self.forEachBlock(onDiagonal: panel.columns, add)
             }
         }
-        (self.part, self.blocks) = (part, Self.share(blocks, share))
-        quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
+        self.part = part
+        self.blocks = ExactBlocks(blocks, share: share, tokens: tokens, maxMagnitudes: (maxMagnitude, maxMagnitude))
     }
 
     /// The sum of the blocks on the diagonal alone.
     public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float, share: (index: Int, count: Int) = (0, 1)) {
         panels = Self.zeros(Self.blocks(of: columns).map { ($0, $0) })
-        var blocks: [Block] = []
+        var blocks: [ExactBlocks.Block] = []
         for panel in panels {
-            Self.forEachBlock(onDiagonal: panel.columns) { blocks.append(Block(rows: $0, columns: $1, target: panel.block($0, $1))) }
+            Self.forEachBlock(onDiagonal: panel.columns) { blocks.append(ExactBlocks.Block(rows: $0, columns: $1, target: panel.block($0, $1))) }
         }
-        (part, self.blocks) = (0..<columns, Self.share(blocks, share))
-        quantum = Self.quantum(tokens: tokens, maxMagnitude: maxMagnitude)
+        part = 0..<columns
+        self.blocks = ExactBlocks(blocks, share: share, tokens: tokens, maxMagnitudes: (maxMagnitude, maxMagnitude))
     }
 
     private static func zeros(_ shapes: [(rows: Range<Int>, columns: Range<Int>)]) -> [Panel] {
@@ -89,16 +80,6 @@ public final class GramSum: @unchecked Sendable {
             let (rows, columns) = shapes[index]
             return Panel(rows: rows, columns: columns, values: Matrix(zeros: rows.count, columns.count))
         }
-    }
-
-    /// The power of two at or above n m^2 / 2^52: no entry of the sum exceeds n m^2 in exact arithmetic, and fp32's rounding cannot double it.
-    static func quantum(tokens: Int, maxMagnitude: Float) -> Double {
-        precondition(maxMagnitude.isFinite, "a Hessian of activations that are not finite")
-        let bound = Double(tokens) * Double(maxMagnitude) * Double(maxMagnitude)
-        guard bound > 0 else { return 1 }
-        let power = (bound / 0x1p52).exponent
-        let candidate = Double(sign: .plus, exponent: power, significand: 1)
-        return candidate >= bound / 0x1p52 ? candidate : candidate * 2
     }
 
     /// The diagonal of X^T X: of the part's columns.
@@ -116,36 +97,15 @@ public final class GramSum: @unchecked Sendable {
     }
 
     /// Adds X^T X of one batch, x: [tokens, columns].
-    public func add(_ x: Matrix<Float>) {
-        add { multiply(x.columns($0), x.columns($1), transposeA: true, into: $2) }
-    }
+    public func add(_ x: Matrix<Float>) { blocks.add(x, x) }
 
     /// Adds X^T X of one batch, x: [tokens, columns].
-    ///
-    /// Where there are many blocks, both operands are brought once into the order in which the products' code reads them, and not for each block anew.
-    public func add(_ x: Matrix<BFloat16>) {
-        guard Self.packs(columns: x.columns), x.rows > 0 else { return add { multiply(x.columns($0), x.columns($1), transposeA: true, into: $2) } }
-        let left = Matrix<BFloat16>(uninitialized: part.upperBound, x.rows)
-        parallelFor(left.rows, inUnitsOf: Self.diagonalColumns) { transpose(x.columns($0), into: left.rows($0)) }
-        let ranges = Self.blocks(of: x.columns).filter { range in blocks.contains { $0.columns == range } }
-        let packed = parallelMap(ranges.count) { PackedMatrix(transposing: x.columns(ranges[$0])) }
-        let right = Dictionary(uniqueKeysWithValues: zip(ranges, packed))
-        add { rows, columns, block in
-            if let packed = right[columns] {
-                multiply(left.rows(rows), transposed: packed, into: block)
-            } else {
-                multiply(left.rows(rows), x.columns(columns), into: block)
-            }
-        }
-    }
-
-    /// Whether operands in bf16 are packed; it decides bits, so it follows from the number of columns alone. For fewer blocks it takes longer than it saves.
-    private static func packs(columns: Int) -> Bool { blocks(of: columns).count > 3 }
+    public func add(_ x: Matrix<BFloat16>) { blocks.add(x, x, rows: 0..<part.upperBound) }
 
     /// Bytes beside a batch in bf16 while its product is made.
     /// - Parameter part: the columns that are summed at a time, of `columns`.
     public static func operandBytes(columns: Int, part: Int, tokens: Int) -> Int {
-        packs(columns: columns) ? (columns + part) * tokens * MemoryLayout<BFloat16>.stride : 0
+        ExactBlocks.packs(columns: columns) ? (columns + part) * tokens * MemoryLayout<BFloat16>.stride : 0
     }
 
     /// Bytes of the sums of some columns, each from the first row to its block on the diagonal.
@@ -155,29 +115,9 @@ public final class GramSum: @unchecked Sendable {
         }
     }
 
-    /// - Parameter multiply: makes the block of X^T X of some rows and columns.
-    private func add(_ multiply: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>, _ block: Matrix<Float>) -> Void) {
-        parallelFor(blocks.count) { index in
-            let block = blocks[index]
-            ScratchPool.withScratch(byteCount: Self.blockBytes) { memory in
-                let product = Matrix<Float>(in: memory, block.rows.count, block.columns.count)
-                multiply(block.rows, block.columns, product)
-                accumulate(product, block.target)
-            }
-        }
-    }
-
     /// Multiplications and additions that adding one batch cannot avoid: those of elements on and above the diagonal.
     public func operations(tokens: Int) -> Double {
-        blocks.reduce(0) { sum, block in
-            let elements = Double(block.rows.count) * Double(block.columns.count)
-            return sum + Double(tokens) * elements * (block.rows == block.columns ? 1 : 2)
-        }
-    }
-
-    private func accumulate(_ block: Matrix<Float>, _ target: Matrix<Double>) {
-        let (quantum, inverse) = (quantum, 1 / quantum)
-        for row in 0..<block.rows { cleave_add_quantized(block.row(row), target.row(row), block.columns, quantum, inverse) }
+        blocks.blocks.reduce(0) { sum, block in sum + Double(tokens) * Double(block.elements) * (block.rows == block.columns ? 1 : 2) }
     }
 }
 

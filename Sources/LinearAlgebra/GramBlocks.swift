@@ -8,17 +8,6 @@ extension GramSum {
     /// Blocks on the diagonal are cut down to so many columns: half of what they compute lies below it.
     package static let diagonalColumns = 128
 
-    /// Blocks in shares of about the same work: the largest first, each to the share that has the least so far.
-    static func share(_ blocks: [Block], _ share: (index: Int, count: Int)) -> [Block] {
-        guard share.count > 1 else { return blocks }
-        var work = [Int](repeating: 0, count: share.count)
-        return blocks.indices.sorted { (blocks[$1].elements, $0) < (blocks[$0].elements, $1) }.compactMap { index in
-            guard let least = work.indices.min(by: { (work[$0], $0) < (work[$1], $1) }) else { return nil }
-            work[least] += blocks[index].elements
-            return least == share.index ? blocks[index] : nil
-        }
-    }
-
     /// The columns of X^T X in blocks of nearly equal width, in whole cache lines; they follow from the number of columns alone.
     public static func blocks(of columns: Int) -> [Range<Int>] {
         let count = max((columns + blockColumns - 1) / blockColumns, 1)

@@ -90,8 +90,8 @@ extension Recipe {
 
 extension TreatmentSettings {
     static let keys = [
-        "method", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping", "sparsity",
-        "mask_block",
+        "method", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping", "target",
+        "target_strength", "sparsity", "mask_block",
     ]
 
     /// The settings of a mapping; what it leaves out is taken from `base`.
@@ -107,6 +107,8 @@ extension TreatmentSettings {
         grid = try mapping.choice("grid") ?? base.grid
         damping = try mapping.number("damping", in: 1e-8...10) ?? base.damping
         maxDamping = try mapping.number("max_damping", in: 1e-8...100) ?? base.maxDamping
+        target = try mapping.choice("target") ?? base.target
+        targetStrength = try mapping.number("target_strength", in: 0...1) ?? (target == .dense ? base.targetStrength : nil)
         // A rule with another kind of method of its own does not take over how much the others prune.
         let inheritsPruning = try mapping.choice("method", Method.self)?.prunes ?? true
         sparsity = try mapping.sparsity("sparsity") ?? (inheritsPruning ? base.sparsity : nil)

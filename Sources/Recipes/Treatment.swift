@@ -19,6 +19,14 @@ public enum ScaleSigns: String, Sendable, Codable, CaseIterable {
     case positive
 }
 
+/// Which outputs a linear's new weights are to give on the inputs that the compressed model hands them.
+public enum Target: String, Sendable, Codable, CaseIterable {
+    /// Those that its own weights give on the same inputs.
+    case layer
+    /// Those that its own weights give on the inputs of the dense model, so that errors of earlier linears are made up for.
+    case dense
+}
+
 /// One method with its settings.
 public struct Treatment: Sendable, Hashable, Codable {
     public var method: Method
@@ -36,6 +44,9 @@ public struct Treatment: Sendable, Hashable, Codable {
     public var damping: Double
     /// The damping at which a linear whose Hessian is still singular falls back.
     public var maxDamping: Double
+    public var target: Target
+    /// The share of the shift towards the dense model's outputs that is made; of `target: dense`.
+    public var targetStrength: Double
     /// Of methods that prune.
     public var sparsity: Sparsity?
     /// Columns for which SparseGPT chooses a mask at a time, over all rows; nil for patterns and other methods.
@@ -43,7 +54,7 @@ public struct Treatment: Sendable, Hashable, Codable {
 
     package init(
         method: Method, bits: Int?, group: Int, symmetric: Bool, scales: ScaleSigns = .positive, actOrder: ActOrder, staticGroups: Bool, grid: Grid,
-        damping: Double, maxDamping: Double, sparsity: Sparsity? = nil, maskBlock: Int? = nil
+        damping: Double, maxDamping: Double, target: Target = .layer, targetStrength: Double = 1, sparsity: Sparsity? = nil, maskBlock: Int? = nil
     ) {
         self.method = method
         self.bits = bits
@@ -55,6 +66,8 @@ public struct Treatment: Sendable, Hashable, Codable {
         self.grid = grid
         self.damping = damping
         self.maxDamping = maxDamping
+        self.target = target
+        self.targetStrength = targetStrength
         self.sparsity = sparsity
         self.maskBlock = maskBlock
     }

@@ -14,6 +14,8 @@ struct TreatmentSettings {
     var grid: Grid?
     var damping: Double?
     var maxDamping: Double?
+    var target: Target?
+    var targetStrength: Double?
     var sparsity: Sparsity?
     var maskBlock: Int?
 
@@ -51,12 +53,13 @@ struct TreatmentSettings {
         if grid == .solved, !hasDynamicGroups {
             return .failure(Contradiction("`grid: solved` is for groups of 16 columns or more that are not static; use `grid: hessian`"))
         }
+        if let contradiction = contradictionOfTarget(method) { return .failure(Contradiction(contradiction)) }
         if damping > maxDamping { return .failure(Contradiction("`damping` \(damping) is above `max_damping` \(maxDamping)")) }
         return .success(
             Treatment(
                 method: method, bits: bits, group: group, symmetric: symmetric, scales: symmetric ? scales ?? .signed : .positive, actOrder: actOrder,
                 staticGroups: isGPTQ && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
-                sparsity: sparsity, maskBlock: blockOfMask(method)))
+                target: target ?? .layer, targetStrength: targetStrength ?? 1, sparsity: sparsity, maskBlock: blockOfMask(method)))
     }
 
     /// The published block size is 128 (`sparsegpt.py`).
@@ -84,6 +87,12 @@ struct TreatmentSettings {
             ("grid", grid != nil),
         ]
         return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: give `bits` too, or leave it out" }
+    }
+
+    private func contradictionOfTarget(_ method: Method) -> String? {
+        if target == .dense, method != .gptq { return "`target: dense` goes with `method: gptq`, not with `method: \(method.rawValue)`" }
+        if targetStrength != nil, target != .dense { return "`target_strength` goes with `target: dense`" }
+        return nil
     }
 
     /// - Parameter group: the width of groups whose grids are found as the column loop reaches them.

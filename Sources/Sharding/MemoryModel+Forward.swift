@@ -14,7 +14,7 @@ extension MemoryModel {
         let decoded = min(threads, stage.tiles.count) * stage.tileRows * stage.columns * (4 + 2)
         let unpacked = isBFloat16 ? min(threads, pieces.count) * part * stage.columns * operand : 0
         // Linears with the weights of the checkpoint: rows as read and as they are sent; then the whole, plain and packed side by side for a moment.
-        let isDense = plan.recipe.propagation != .stage
+        let isDense = plan.recipe.propagation != .stage || plan.needsDenseInputs
         let rows = stage.linears.filter { isDense || $0.treatment == nil }.map(\.linear.rows).max() ?? 0
         let kept = min(1024, rows) * stage.columns * ((isBFloat16 ? 4 : 0) + (assignment.groupSize > 1 ? operand : 0))
         let packing = isBFloat16 ? rows * stage.columns * operand : 0

@@ -26,6 +26,8 @@ struct MemoryModel {
     /// What rests besides while experts are worked on.
     var besideExperts = 0
 
+    /// Models through which the batches go: the compressed one, and the dense one where linears are to give its outputs.
+    private var models: Int { plan.needsDenseInputs ? 2 : 1 }
     var hidden: Int { plan.architecture.hiddenSize }
     /// What operands of products are, and the bytes of an element.
     var compute: Compute { plan.operands(plan.recipe.compute) }
@@ -52,7 +54,7 @@ struct MemoryModel {
 
     /// Embedding the tokens.
     func embed() -> Int {
-        base + (keepsActivations ? rankTokens : batchTokens) * hidden * 4
+        base + (keepsActivations ? rankTokens * models : batchTokens) * hidden * 4
     }
 
     /// Summing a stage's Hessian, and reducing it to the owners of its panels.
@@ -96,6 +98,7 @@ struct MemoryModel {
         let partial = stage.needsHessian ? ColumnLoop.partialBytes(columns: c, lanes: lanes) : 0
         let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1) + partial + stage.transposedWeights * 4
         let tiles: Int
+        var shifted = shiftedWeights(stage, tiles: count)
         if stage.prunes {
             // Values and masks besides; R where there is a Hessian.
             tiles =
@@ -108,13 +111,14 @@ struct MemoryModel {
         } else {
             let held = c * lanes * (4 + 4 + narrowed + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
             let inHand = min(residency.tilesAtOnce ?? count, count)
+            shifted = shiftedWeights(stage, tiles: inHand)
             let pieces = c * min(stage.panelColumns, c) * (4 + narrowed) + panel(c, 4)
             tiles = stage.factorCount * ownPanels(c) / 2 + inHand * held + max(min(threads, inHand) * (atOnce - held), pieces)
         }
         // A rank's own tiles while it solves them; then those that it needs of the others, while R is still there.
         let (own, held) = encodedTiles(stage)
         let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)
-        return resting(stage) + (stage.prunes ? held + tiles : max(own + tiles, held + r))
+        return resting(stage) + mismatchMaps(stage) + (stage.prunes ? held + tiles : max(own + tiles + shifted, held + r))
     }
 
     /// Assembling the result: a piece of the source or a tile, and what is waiting to be written; whole tensors where the format transposes them.
@@ -180,7 +184,7 @@ struct MemoryModel {
         if leaving { columns = max(columns, stage.stage.destination.valueColumns) }
         columns += stage.stage.restingColumns
         let streams = 1 + (plan.recipe.propagation == .block ? 1 : 0) + (holdsPending ? 1 : 0)
-        bytes += rankTokens * (hidden * 4 * streams + columns * operand)
+        bytes += models * rankTokens * (hidden * 4 * streams + columns * operand)
         return bytes
     }
 
@@ -195,7 +199,7 @@ struct MemoryModel {
     private func restsWithInput(_ stage: StagePlan) -> Bool { keepsActivations && (!stage.stage.input.isDerived || stage.needsHessian) }
 
     /// The panels of a matrix in fp64 with the rank that has the most.
-    private func ownPanels(_ columns: Int) -> Int {
+    func ownPanels(_ columns: Int) -> Int {
         var bytes = [Int](repeating: 0, count: assignment.ranks)
         for (index, range) in choleskyPanels(order: columns).enumerated() {
             bytes[assignment.panelOwner(index)] += (columns - range.lowerBound) * range.count * 8
@@ -203,10 +207,10 @@ struct MemoryModel {
         return bytes.max() ?? 0
     }
 
-    private func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
+    func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
 
     /// R in fp32, and in bf16 where products are.
-    private func completeFactor(_ columns: Int) -> Int { upperTriangle(columns) + (isBFloat16 ? Factor.narrowedBytes(columns: columns) : 0) }
+    func completeFactor(_ columns: Int) -> Int { upperTriangle(columns) + (isBFloat16 ? Factor.narrowedBytes(columns: columns) : 0) }
 
     /// R in fp32, of which elements on and above the diagonal are written, to whole pages in each row.
     private func upperTriangle(_ columns: Int) -> Int { MemoryPool.TriangleShape(order: columns, elementByteCount: 4).usedByteCount }

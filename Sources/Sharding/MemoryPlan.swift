@@ -147,6 +147,7 @@ extension Plan {
                 choices.append(choice)
                 note("Hessian", model.hessian(stage, choice), stage)
                 note("factor", model.factor(stage, choice), stage)
+                note("mismatch", model.mismatch(stage, choice), stage)
                 note("solve", model.solve(stage, choice), stage)
                 note("forward", model.forward(stage), stage)
             }
@@ -155,7 +156,7 @@ extension Plan {
         let expertTokens = expertTokens(model, limit, note)
         phases["merge"] = MemoryPlan.Phase(name: "merge", bytes: model.merge(), stage: nil)
         if recipe.evaluation != nil { phases["evaluate"] = MemoryPlan.Phase(name: "evaluate", bytes: model.evaluate(windows: windows), stage: nil) }
-        let order = ["embed", "Hessian", "factor", "solve", "forward", "merge", "evaluate"]
+        let order = ["embed", "Hessian", "factor", "mismatch", "solve", "forward", "merge", "evaluate"]
         var plan = MemoryPlan(
             keepsActivations: model.keepsActivations, tensorParallel: model.assignment.groupSize, stages: residencies, phases: order.compactMap { phases[$0] },
             beside: model.besideMatrices())
@@ -199,13 +200,24 @@ extension MemoryModel {
             let counts = Set((2...max(blocks, 2)).map { (blocks + $0 - 1) / $0 }).sorted(by: >)
             choice.hessianBlocks = counts.first { hessian(stage, StageResidency(hessianBlocks: $0, completeFactor: true, tilesAtOnce: nil)) <= limit } ?? 1
         }
-        guard !stage.prunes, factor(stage, choice) > limit || solve(stage, choice) > limit else { return choice }
+        let needsPanels = factor(stage, choice) > limit || solve(stage, choice) > limit || mismatch(stage, withLeastMismatch(choice)) > limit
+        guard !stage.prunes, needsPanels else {
+            choice.mismatchPanels = mismatchPanels(stage, choice, limit)
+            return choice
+        }
         choice.completeFactor = false
+        choice.mismatchPanels = mismatchPanels(stage, choice, limit)
         let tiles = max(stage.tiles.count, 1)
         choice.tilesAtOnce =
             stride(from: tiles, to: 0, by: -1).first { count in
                 solve(stage, StageResidency(hessianBlocks: choice.hessianBlocks, completeFactor: false, tilesAtOnce: count)) <= limit
             } ?? 1
+        return choice
+    }
+
+    private func withLeastMismatch(_ choice: StageResidency) -> StageResidency {
+        var choice = choice
+        choice.mismatchPanels = 1
         return choice
     }
 }

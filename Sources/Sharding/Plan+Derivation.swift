@@ -60,6 +60,17 @@ extension Plan {
         self.blocks = blocks
         batches = Self.batches(recipe.calibration)
         guard tileCount > 0 else { throw PlanError.nothingToDo }
+        try checkTargets()
+    }
+
+    private func checkTargets() throws {
+        guard needsDenseInputs else { return }
+        guard recipe.propagation == .stage else {
+            throw PlanError.denseTarget("needs `propagation: stage`: only then do linears see the inputs for whose errors they make up")
+        }
+        guard !blocks.contains(where: { $0.block.mixture != nil }) else {
+            throw PlanError.denseTarget("is not there for mixtures of experts, whose tokens take other ways in the dense model; leave it out")
+        }
     }
 
     /// Holds the experts of a block to one scheme: clients fuse them, and look at the first alone.

@@ -25,6 +25,12 @@ public struct Plan: Sendable {
     /// Whether any linear's method needs a Hessian.
     public var needsHessian: Bool { blocks.contains { $0.stages.contains(where: \.needsHessian) } }
 
+    /// Whether the batches go through the dense model as well.
+    public var needsDenseInputs: Bool { blocks.contains { $0.stages.contains(where: \.needsDenseInput) } }
+
+    /// Times that the batches pass a stage: twice where a block is run again as it was compressed, or the dense model runs beside.
+    var forwardPasses: Double { recipe.propagation == .block || needsDenseInputs ? 2 : 1 }
+
     /// The linears that are compressed, in the order of the model.
     public var compressedLinears: [LinearPlan] {
         blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.treatment != nil } } }
@@ -55,6 +61,9 @@ public struct StagePlan: Sendable {
 
     /// Whether any linear's method needs the stage's Hessian.
     public var needsHessian: Bool { linears.contains { $0.treatment?.method.needsHessian == true } }
+
+    /// Whether any linear is to give the dense model's outputs, for which the stage's input in the dense model is needed too.
+    public var needsDenseInput: Bool { linears.contains { $0.treatment?.target == .dense } }
 }
 
 /// A linear and what is done to it.

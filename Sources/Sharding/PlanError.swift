@@ -11,6 +11,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case pattern(String, columns: Int, linear: String)
     case tooLarge(String)
     case mixedExperts(String, String)
+    case denseTarget(String)
 
     public var description: String {
         switch self {
@@ -27,6 +28,7 @@ public enum PlanError: Error, CustomStringConvertible {
         case .mixedExperts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "
                 + "them one method, bits, group and symmetry, or `format: dense`"
+        case .denseTarget(let why): "`target: dense` \(why)"
         case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
         }
     }

@@ -8,11 +8,14 @@ public struct StageResidency: Sendable, Equatable, Codable {
     public var completeFactor: Bool
     /// Tiles that a rank solves at a time when R comes panel by panel; nil: all of its tiles.
     public var tilesAtOnce: Int?
+    /// Panels of the mismatch of inputs that are summed at a time, where linears are to give the dense model's outputs; nil: all.
+    public var mismatchPanels: Int?
 
-    public init(hessianBlocks: Int?, completeFactor: Bool, tilesAtOnce: Int?) {
+    public init(hessianBlocks: Int?, completeFactor: Bool, tilesAtOnce: Int?, mismatchPanels: Int? = nil) {
         self.hessianBlocks = hessianBlocks
         self.completeFactor = completeFactor
         self.tilesAtOnce = tilesAtOnce
+        self.mismatchPanels = mismatchPanels
     }
 
     /// The fastest way: everything once.

@@ -31,7 +31,7 @@ extension Workload {
         let count = blocks * Double(shares.most)
         if plan.calibrationTokens > 0 {
             let tokens = Double(plan.calibrationTokens) * stage.stage.tokenShare * shares.imbalance
-            let passes = plan.recipe.propagation == .block ? 2.0 : 1
+            let passes = plan.forwardPasses
             prediction.forward += count * passes * 2 * stage.weightCount * tokens / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
             prediction.read += count * passes * stage.weightCount / rates.dequantize
             let bytes = exchangedBytes(stage, experts: experts)

@@ -74,6 +74,29 @@ public enum Operand: Sendable {
         }
     }
 
+    /// This less another operand of the same shape and type: subtracted in fp32, rounded to the type.
+    public func difference(_ other: Operand) -> Operand {
+        let result = Operand(uninitialized: compute, rows, columns)
+        parallelFor(rows, inUnitsOf: Self.rowsAtOnce) { range in
+            let (minuend, subtrahend) = (rows(range).widened().copy(), other.rows(range).widened())
+            for row in 0..<minuend.rows {
+                let (values, others) = (minuend.row(row), subtrahend.row(row))
+                for column in 0..<minuend.columns { values[column] -= others[column] }
+            }
+            result.rows(range).store(minuend)
+        }
+        return result
+    }
+
+    private static let rowsAtOnce = 64
+
+    public var compute: Compute {
+        switch self {
+        case .f32: .f32
+        case .bf16: .bf16
+        }
+    }
+
     /// Copies fp32 values of the same shape in, rounding them to bf16 where that is the type.
     public func store(_ values: Matrix<Float>) {
         switch self {

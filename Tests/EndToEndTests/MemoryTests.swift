@@ -28,27 +28,29 @@ import Testing
     }
 
     /// The sum of a Hessian some columns at a time, R panel by panel, one tile at a time: on any number of ranks the bytes of a run that holds everything.
-    @Test func aLimitChangesMemoryAlone() throws {
+    @Test(arguments: [[], ["--set", "compress.target=dense"]])
+    func aLimitChangesMemoryAlone(settings: [String]) throws {
         let model = try WideModel(columns: 3200)
-        let free = try compress(model, "free", ranks: 1)
+        let free = try compress(model, "free", settings, ranks: 1)
         let reference = try SmallRun.files(model.output("free"))
         #expect(free.peak < free.memory.boundBytes)
         for ranks in 1...4 {
-            let least = try leastLimit(model, ranks: ranks)
-            let held = try compress(model, "held", ["--memory-per-rank", "\(least + (4 << 20))"], ranks: ranks)
+            let least = try leastLimit(model, settings, ranks: ranks)
+            let held = try compress(model, "held", settings + ["--memory-per-rank", "\(least + (4 << 20))"], ranks: ranks)
             try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks in \(least) bytes")
             #expect(held.peak <= held.memory.boundBytes && held.memory.boundBytes < free.memory.boundBytes / 4 * 3, "\(ranks) ranks")
             try FileManager.default.removeItem(atPath: model.output("held"))
         }
-        let threads = try compress(model, "threads", ["--memory-per-rank", "\(try leastLimit(model, ranks: 2, threads: 2) + (4 << 20))"], ranks: 2, threads: 2)
+        let least = try leastLimit(model, settings, ranks: 2, threads: 2)
+        let threads = try compress(model, "threads", settings + ["--memory-per-rank", "\(least + (4 << 20))"], ranks: 2, threads: 2)
         try SmallRun.expectEqual(model.output("threads"), reference, "2 ranks of 2 threads")
         #expect(threads.peak <= threads.memory.boundBytes)
     }
 
     /// The least limit that a refusal names.
-    private func leastLimit(_ model: WideModel, ranks: Int, threads: Int = 1) throws -> Int {
+    private func leastLimit(_ model: WideModel, _ settings: [String] = [], ranks: Int, threads: Int = 1) throws -> Int {
         let refused = try CleaveProcess.run(
-            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"], ranks: ranks, threads: threads)
+            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"] + settings, ranks: ranks, threads: threads)
         #expect(refused.exitCode == 65)
         let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
         return try #require(Int(words.prefix { $0.isNumber })) << 20

@@ -14,6 +14,8 @@ import Testing
     @Test(arguments: [
         [], ["compute=f32"], ["propagation=block", "compress.symmetric=false"], ["compress.act_order=false", "compress.static_groups=false"],
         ["compress.method=rtn", "compress.grid=minmax"], pruned, ["compress={method: sparsegpt, sparsity: 0.6, bits: 4, group: 64}"],
+        ["compress.target=dense"],
+        ["compute=f32", "compress.target=dense", "rules=[{match: '*.down_proj', target: layer}, {match: '*.k_proj', act_order: false}, {match: '*'}]"],
     ])
     func anyNumberOfRanksAndThreads(settings: [String]) throws {
         try expectSameBytes(settings, shards: true)

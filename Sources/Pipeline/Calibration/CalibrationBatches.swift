@@ -85,6 +85,28 @@ final class CalibrationBatches {
         }
     }
 
+    /// Runs `body` on the input of a stage and on that of the same batch in `others`, batch after batch.
+    func forEachInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) throws -> Void) throws {
+        var index = 0
+        try forEachInput(of: stage) { input in
+            try body(input, forward.input(of: stage, others.current.load(index)))
+            index += 1
+        }
+    }
+
+    /// The same for every batch of the group. Collective over the group.
+    ///
+    /// - Returns: as `forEachGroupInput(of:_:)`.
+    func forEachGroupInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) -> Void) throws -> (any Error)? {
+        try forEachTurn { turn in
+            turn.isOwn ? try [self, others].map { try forward.input(of: stage, $0.current.load(turn.index)) } : nil
+        } pass: { turn, own in
+            let inputs = own ?? (0..<2).map { _ in Operand(uninitialized: forward.compute, turn.lengths.reduce(0, +), stage.columns) }
+            for input in inputs { try input.withBytes { try group.ranks.broadcast($0, from: turn.owner) } }
+            body(inputs[0], inputs[1])
+        }
+    }
+
     /// Takes every batch of the group through a stage; `endsBlock` also lets what the block holds back join the residual stream. Collective over the group.
     ///
     /// - Parameter weights: of this rank's pieces.

@@ -25,6 +25,8 @@ final class CompressionRun {
     let sourcePath: String
     private let stageWeights: StageWeights
     let batches: CalibrationBatches
+    /// The same batches on their way through the dense model, where linears are to give its outputs.
+    private let dense: CalibrationBatches?
     private let solver: StageSolver
     /// What works on an expert, on its owner alone.
     let alone: (solver: StageSolver, hessian: StageHessian, weights: StageWeights)
@@ -76,9 +78,11 @@ final class CompressionRun {
         let tokens = lastWork == nil ? nil : job.tokens
         journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
         progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil
-        batches = try world.together(exitCode: exitCode) { () throws in
-            try CalibrationBatches(
-                job.plan, tokens, group: group, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
+        (batches, dense) = try world.together(exitCode: exitCode) { () throws in
+            func embedded() throws -> CalibrationBatches {
+                try CalibrationBatches(job.plan, tokens, group: group, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
+            }
+            return (try embedded(), job.plan.needsDenseInputs ? try embedded() : nil)
         }
         deviations = HessianDeviations(plan)
         for entry in journal.entries {
@@ -158,6 +162,11 @@ final class CompressionRun {
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
     private func advance(_ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
+        if let dense { try advance(dense, stage, nil, endsBlock: endsBlock) }
+        try advance(batches, stage, tiles, endsBlock: endsBlock)
+    }
+
+    private func advance(_ batches: CalibrationBatches, _ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
         let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.pieces(stage.stage))
         let failure = try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
         try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
@@ -182,10 +191,13 @@ final class CompressionRun {
         let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
         let reused = keys.count(where: committed.contains)
         solver.readAhead(
-            stage, isMissing: { !committed.contains(keys[$0]) }, pieces: batches.pieces(stage.stage), isDense: plan.recipe.propagation != .stage)
+            stage, isMissing: { !committed.contains(keys[$0]) }, pieces: batches.pieces(stage.stage), isDense: plan.recipe.propagation != .stage || dense != nil
+        )
         let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
+        let mismatches = try makeMismatches(stage, block: block, index: index, factors)
         let result = try solver.solve(
-            stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed,
+            stage, block: block, index: index, factors: factors, mismatches: mismatches, tilesAtOnce: memory.stages[block][index].tilesAtOnce,
+            committed: committed,
             needed: neededTiles(stage, block: block, index: index))
         try result.checkScales(stage, limit: plan.recipe.limits.clampedScales)
         count(stage, block: block, reused: reused)
@@ -213,6 +225,20 @@ final class CompressionRun {
         note(found, stage, block: block, index: index)
         try deviations.check()
         return factors
+    }
+
+    /// What shifts the weights of linears with `target: dense`.
+    private func makeMismatches(
+        _ stage: StagePlan, block: Int, index: Int, _ factors: [FactorSettings: FactorOutcome]
+    ) throws -> [FactorSettings: StageMismatch] {
+        var found: [(FactorSettings, StageFactor)] = []
+        for settings in stage.linears.compactMap(\.treatment).filter({ $0.target == .dense }).map(FactorSettings.init) {
+            guard case .factor(let factor)? = factors[settings], !found.contains(where: { $0.0 == settings }) else { continue }
+            found.append((settings, factor))
+        }
+        guard let dense, let tokens, !found.isEmpty else { return [:] }
+        return try hessian.mismatches(
+            batches, dense, stage.stage, tokens: tokens.sequences.reduce(0) { $0 + $1.count }, panelsAtOnce: memory.stages[block][index].mismatchPanels, found)
     }
 
     /// Takes in what was found of a stage's Hessian.

@@ -88,6 +88,15 @@ struct StageHessian {
         return factors
     }
 
+    /// What maps the inputs of a stage to their mismatch with the dense model's, by the factors that belong to them.
+    func mismatches(
+        _ batches: CalibrationBatches, _ dense: CalibrationBatches, _ stage: Stage, tokens: Int, panelsAtOnce: Int?, _ factors: [(FactorSettings, StageFactor)]
+    ) throws -> [FactorSettings: StageMismatch] {
+        try SharedMismatch(
+            world: world, assignment: assignment, clock: clock, batches: batches, dense: dense, stage: stage, tokens: tokens, panelsAtOnce: panelsAtOnce
+        ).make(factors)
+    }
+
     private func factor(_ sum: any HessianParts, settings: FactorSettings, isComplete: Bool) throws -> FactorOutcome {
         do {
             return .factor(

@@ -25,17 +25,19 @@ struct StageSolver {
     ///
     /// - Parameters:
     ///   - factors: by settings, for the treatments that need them.
+    ///   - mismatches: the same, for treatments with `target: dense`.
     ///   - tilesAtOnce: tiles that take a factor's panels together where R lies over the ranks; nil: all of this rank.
     ///   - committed: tiles of earlier attempts.
     ///   - needed: tiles that this rank is to have, whoever solves them.
     func solve(
-        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], tilesAtOnce: Int?, committed: CommittedTiles,
-        needed: Set<Int>
+        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], mismatches: [FactorSettings: StageMismatch] = [:],
+        tilesAtOnce: Int?, committed: CommittedTiles, needed: Set<Int>
     ) throws -> SolvedStage {
         let owners = assignment.owners(of: stage.tiles)
         let message = StageTiles(stage, owners: owners, world: world)
         let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
         let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
+        let targets = DenseTargets(model: model, world: world, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
         let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.panelwiseFactor($0) : nil }
 
         let linears = stage.linears.indices.map { linear in LinearState(stage, linear) { !isMissing[$0] } }
@@ -47,6 +49,7 @@ struct StageSolver {
         for (tile, encoded) in compared { message.put(tile, encoded) }
 
         let alone = owners.indices.filter { owners[$0] == world.rank && byPanels[$0] == nil && compared[$0] == nil }
+        let shifted = tileSolver.beginning(with: try targets.weights(of: alone.filter { isMissing[$0] }))
         try world.together(exitCode: exitCode) {
             try clock.measure(.solve) { () throws in
                 _ = try parallelMap(alone.count, alone: stage.aloneTiles(alone.count)) { position in
@@ -54,11 +57,11 @@ struct StageSolver {
                     func read(_ tile: Int) throws -> EncodedTile { try committed.read(TileKey(block: block, stage: index, tile: tile)) }
                     guard isMissing[tile] else { return message.put(tile, try read(tile)) }
                     let thresholds = try linears[stage.tiles[tile].linear].committedTile.map { try read($0).thresholds }
-                    message.put(tile, try tileSolver.solve(tile, thresholds: thresholds))
+                    message.put(tile, try shifted.solve(tile, thresholds: thresholds))
                 }
             }
         }
-        for run in PanelRun.runs(byPanels) { try solve(stage, run, owners, tileSolver, tilesAtOnce: tilesAtOnce, into: message) }
+        for run in PanelRun.runs(byPanels) { try solve(stage, run, owners, tileSolver, targets, tilesAtOnce: tilesAtOnce, into: message) }
 
         for tile in missing where [.gptq, .sparsegpt].contains(stage.linears[stage.tiles[tile].linear].treatment?.method) {
             clock.count(.solve, operations: Double(stage.tiles[tile].rows.count) * Double(stage.columns) * Double(stage.columns))
@@ -67,7 +70,11 @@ struct StageSolver {
     }
 
     /// Solves tiles whose factor lies over the ranks: some of each rank's tiles at a time, which take the panels of R together.
-    private func solve(_ stage: StagePlan, _ run: PanelRun, _ owners: [Int], _ tileSolver: TileSolver, tilesAtOnce: Int?, into message: StageTiles) throws {
+    private func solve(
+        _ stage: StagePlan, _ run: PanelRun, _ owners: [Int], _ tileSolver: TileSolver, _ targets: DenseTargets, tilesAtOnce: Int?, into message: StageTiles
+    )
+        throws
+    {
         let counts = (0..<world.size).map { rank in run.tiles.count { owners[$0] == rank } }
         let atOnce = max(tilesAtOnce ?? .max, 1)
         let own = run.tiles.filter { owners[$0] == world.rank }
@@ -75,8 +82,9 @@ struct StageSolver {
         let size = run.factor.outline.columns
         for start in stride(from: 0, to: counts.max() ?? 0, by: min(atOnce, max(counts.max() ?? 1, 1))) {
             let wave = Array(own.dropFirst(start).prefix(atOnce))
+            let shifted = tileSolver.beginning(with: try targets.weights(of: wave))
             let tiles = try world.together(exitCode: exitCode) {
-                try clock.measure(.solve) { () throws in try parallelMap(wave.count) { try tileSolver.begin(wave[$0], run.factor) } }
+                try clock.measure(.solve) { () throws in try parallelMap(wave.count) { try shifted.begin(wave[$0], run.factor) } }
             }
             for first in stride(from: 0, to: size, by: run.width) {
                 let panel = try panels.columns(first..<min(first + run.width, size), of: run.factor)

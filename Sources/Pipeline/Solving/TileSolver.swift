@@ -1,6 +1,7 @@
 // One tile through its linear's method.
 
 internal import Compression
+internal import LinearAlgebra
 internal import Packing
 internal import Recipes
 internal import Sharding
@@ -12,6 +13,19 @@ struct TileSolver: Sendable {
     let stage: StagePlan
     /// By settings, for the treatments that need them.
     let factors: [FactorSettings: FactorOutcome]
+    /// By tile, the weights from which it begins; others begin with the source's.
+    private var targets: [Int: Matrix<Float>] = [:]
+
+    init(model: Model, stage: StagePlan, factors: [FactorSettings: FactorOutcome]) {
+        (self.model, self.stage, self.factors) = (model, stage, factors)
+    }
+
+    /// The same with other weights for some tiles to begin from.
+    func beginning(with weights: [Int: Matrix<Float>]) -> TileSolver {
+        var solver = self
+        solver.targets = weights
+        return solver
+    }
 
     /// A factor whose R lies over the ranks, and the width of the panels in which a tile takes it.
     struct PanelwiseFactor {
@@ -33,7 +47,7 @@ struct TileSolver: Sendable {
     func begin(_ index: Int, _ factor: StageFactor) throws -> any TileInProgress {
         let (linear, treatment) = try linear(of: index)
         guard let options = linear.options else { throw PipelineError(.internalError, "no options for \(linear.linear.name)") }
-        let weights = try model.weightRows(linear.linear, stage.tiles[index].rows)
+        let weights = try weights(of: index)
         return try naming(index) { () throws -> any TileInProgress in
             switch treatment.method {
             case .gptq: try GPTQTile(weights: weights, factor: factor.outline, options: options, measuringEnergy: stage.isSampled(index))
@@ -52,7 +66,7 @@ struct TileSolver: Sendable {
             }
         }
         guard let options = linear.options else { throw PipelineError(.internalError, "no options for \(linear.linear.name)") }
-        let weights = try model.weightRows(linear.linear, stage.tiles[index].rows)
+        let weights = try weights(of: index)
         return try naming(index) {
             switch (treatment.method, factors[FactorSettings(treatment)]) {
             case (.gptq, .factor(let factor)?):
@@ -96,6 +110,11 @@ struct TileSolver: Sendable {
     /// A tile that has taken all panels, as bytes.
     func encode(_ index: Int, _ tile: QuantizedTile) -> EncodedTile {
         EncodedTile(tile, options: stage.layout(of: index).options)
+    }
+
+    /// [rows, columns]
+    private func weights(of index: Int) throws -> Matrix<Float> {
+        try targets[index] ?? model.weightRows(stage.linears[stage.tiles[index].linear].linear, stage.tiles[index].rows)
     }
 
     private func complete(_ factor: StageFactor) throws -> Factor {

@@ -45,6 +45,9 @@ public struct FactorOutline: Sendable {
     /// sqrt(H_jj), the norm of a column's inputs, by column; for dead columns the median of the others, as in `comparedDiagonal`.
     package var inputNorms: [Float] { withTypicalValues(diagonal.map { Float($0.squareRoot()) }, at: deadColumns) }
 
+    /// The square roots of the damped Hessian's diagonal, by column; for dead columns again the median of the others.
+    var dampedNorms: [Float] { withTypicalValues(diagonal.map { Float(($0 + damping).squareRoot()) }, at: deadColumns) }
+
     private static func positions(of deadColumns: [Int], _ permutation: [Int]?) -> [Int] {
         guard let permutation else { return deadColumns }
         let dead = Set(deadColumns)
@@ -90,6 +93,18 @@ public struct Factor: @unchecked Sendable {
     public var attempts: Int { outline.attempts }
     package var deadPositions: [Int] { outline.deadPositions }
 
+    /// x = H x with the damped Hessian: [columns, lanes], in the order of quantization; as much work as two products with R.
+    func multiplyHessian(_ x: Matrix<Float>) {
+        apply(.product, of: r, transposed: true, to: x)
+        apply(.product, of: r, to: x)
+    }
+
+    /// x = H^-1 x, of the same shape.
+    func solveHessian(_ x: Matrix<Float>) {
+        apply(.solution, of: r, to: x)
+        apply(.solution, of: r, transposed: true, to: x)
+    }
+
     /// Bytes of a narrowed factor beside R itself.
     package static func narrowedBytes(columns: Int) -> Int { NarrowedColumns.byteCount(columns: columns) }
 
@@ -122,17 +137,18 @@ public struct Factor: @unchecked Sendable {
 ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
 ///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
 ///   - isNarrowed: as `Factor`'s.
+///   - penalty: as `FactorPlan`'s.
 /// - Throws: `CompressionError`
 public func factor(
     hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
-    precision: UpdatePrecision = .fp64, isNarrowed: Bool = false
+    precision: UpdatePrecision = .fp64, isNarrowed: Bool = false, penalty: Double = 0
 ) throws(CompressionError) -> Factor {
     let columns = hessian.columns
     guard hessian.rows == columns else { throw .shape("a Hessian of \(hessian.rows) x \(columns) is not square") }
     try checkFinite(hessian)
     var plan = try FactorPlan(
         diagonal: (0..<columns).map { hessian[$0, $0] }, dampingFraction: dampingFraction, maximumFraction: maximumFraction, actOrder: actOrder,
-        wholeGroups: wholeGroups, precision: precision)
+        wholeGroups: wholeGroups, precision: precision, penalty: penalty)
     let work = Matrix<Double>(uninitialized: columns, columns)
     let panels = choleskyPanels(order: columns)
     func panel(_ range: Range<Int>) -> Matrix<Double> { work.rows(range.lowerBound..<columns).columns(range) }

@@ -21,6 +21,8 @@ public struct FactorPlan: Sendable {
     /// The mean of the diagonal of columns that are not dead: the damping is a fraction of it.
     private let mean: Double
     private let maximumFraction: Double
+    /// Share of each damped diagonal element that is added to it as well.
+    private let penalty: Double
     /// The damping as a fraction of the mean of the diagonal; raised by `raiseDamping`.
     public private(set) var dampingFraction: Double
     /// What products of the factorisation are computed in.
@@ -33,10 +35,11 @@ public struct FactorPlan: Sendable {
     ///   - maximumFraction: the largest damping that is tried.
     ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
     ///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
+    ///   - penalty: share of each damped diagonal element that is added to it as well: ADMM's rho, see `ADMM`.
     /// - Throws: `CompressionError` for numbers that are not finite, for a diagonal of zeros, and for a damping out of range.
     public init(
         diagonal: [Double], dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
-        precision: UpdatePrecision = .fp64
+        precision: UpdatePrecision = .fp64, penalty: Double = 0
     ) throws(CompressionError) {
         guard dampingFraction >= 0, maximumFraction.isFinite, dampingFraction <= maximumFraction else {
             throw .options("the damping fraction \(dampingFraction) is not between 0 and \(maximumFraction)")
@@ -49,6 +52,7 @@ public struct FactorPlan: Sendable {
         mean = diagonal.isEmpty ? 0 : diagonal.reduce(0, +) / Double(diagonal.count - deadColumns.count)
         self.diagonal = diagonal
         self.maximumFraction = maximumFraction
+        self.penalty = penalty
         self.dampingFraction = dampingFraction
         self.precision = precision
     }
@@ -93,10 +97,12 @@ public struct FactorPlan: Sendable {
         }
     }
 
-    /// Sets the diagonal of a panel: the Hessian's own, damped.
+    /// Sets the diagonal of a panel: the Hessian's own, damped and penalised.
     public func damp(_ range: Range<Int>, _ panel: Matrix<Double>) {
-        for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = diagonal[column(of: j)] + dampingFraction * mean }
+        for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = dampedDiagonal(at: j) }
     }
+
+    private func dampedDiagonal(at index: Int) -> Double { (diagonal[column(of: index)] + dampingFraction * mean) * (1 + penalty) }
 
     /// Checks a factored panel's diagonal where products are in fp32: an R_jj^2 that is so much smaller than the matrix's own element that fp32 leaves
     /// less than eight bits of it is as bad as one that is not positive.
@@ -104,7 +110,7 @@ public struct FactorPlan: Sendable {
         guard precision == .fp32 else { return }
         for j in range {
             let value = panel[j - range.lowerBound, j - range.lowerBound]
-            guard value * value * 0x1p16 >= diagonal[column(of: j)] + dampingFraction * mean else { throw NotPositiveDefinite(index: j) }
+            guard value * value * 0x1p16 >= dampedDiagonal(at: j) else { throw NotPositiveDefinite(index: j) }
         }
     }
 

@@ -72,7 +72,9 @@ public struct Treatment: Sendable, Hashable, Codable {
     /// Which weights are compared when some become zero; nil when none do.
     public var pruning: PruningOptions? {
         sparsity.map { sparsity in
-            PruningOptions(sparsity: sparsity, scope: method == .wanda ? .rows : maskBlock.map(PruningOptions.Scope.blocks) ?? .layer)
+            PruningOptions(
+                sparsity: sparsity, scope: method == .wanda ? .rows : maskBlock.map(PruningOptions.Scope.blocks) ?? .layer,
+                choices: method == .admm ? ADMM.choices : 1)
         }
     }
 

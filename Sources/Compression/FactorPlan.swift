@@ -2,6 +2,14 @@
 
 public import LinearAlgebra
 
+/// What the damping of a Hessian is a share of.
+public enum DampingScale: Sendable {
+    /// The mean of the diagonal (GPTQ): all columns get the same.
+    case mean
+    /// Each column's own element of the diagonal (ADMM), whatever the size of its inputs; dead columns get a share of the mean.
+    case column
+}
+
 /// How a Hessian becomes the matrix whose Cholesky factor is R.
 ///
 /// The steps are those of `gptq.py`, in its order: act-order sorts by descending diagonal (ties by lower index), the damping is a fraction of the mean of
@@ -21,6 +29,7 @@ public struct FactorPlan: Sendable {
     /// The mean of the diagonal of columns that are not dead: the damping is a fraction of it.
     private let mean: Double
     private let maximumFraction: Double
+    private let scale: DampingScale
     /// Share of each damped diagonal element that is added to it as well.
     private let penalty: Double
     /// The damping as a fraction of the mean of the diagonal; raised by `raiseDamping`.
@@ -35,11 +44,12 @@ public struct FactorPlan: Sendable {
     ///   - maximumFraction: the largest damping that is tried.
     ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
     ///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
+    ///   - scale: what the damping fraction is one of.
     ///   - penalty: share of each damped diagonal element that is added to it as well: ADMM's rho, see `ADMM`.
     /// - Throws: `CompressionError` for numbers that are not finite, for a diagonal of zeros, and for a damping out of range.
     public init(
         diagonal: [Double], dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
-        precision: UpdatePrecision = .fp64, penalty: Double = 0
+        precision: UpdatePrecision = .fp64, scale: DampingScale = .mean, penalty: Double = 0
     ) throws(CompressionError) {
         guard dampingFraction >= 0, maximumFraction.isFinite, dampingFraction <= maximumFraction else {
             throw .options("the damping fraction \(dampingFraction) is not between 0 and \(maximumFraction)")
@@ -52,6 +62,7 @@ public struct FactorPlan: Sendable {
         mean = diagonal.isEmpty ? 0 : diagonal.reduce(0, +) / Double(diagonal.count - deadColumns.count)
         self.diagonal = diagonal
         self.maximumFraction = maximumFraction
+        self.scale = scale
         self.penalty = penalty
         self.dampingFraction = dampingFraction
         self.precision = precision
@@ -102,7 +113,11 @@ public struct FactorPlan: Sendable {
         for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = dampedDiagonal(at: j) }
     }
 
-    private func dampedDiagonal(at index: Int) -> Double { (diagonal[column(of: index)] + dampingFraction * mean) * (1 + penalty) }
+    private func dampedDiagonal(at index: Int) -> Double { dampedDiagonal(diagonal[column(of: index)]) }
+
+    private func dampedDiagonal(_ element: Double) -> Double {
+        (element + dampingFraction * (scale == .column && element > 0 ? element : mean)) * (1 + penalty)
+    }
 
     /// Checks a factored panel's diagonal where products are in fp32: an R_jj^2 that is so much smaller than the matrix's own element that fp32 leaves
     /// less than eight bits of it is as bad as one that is not positive.
@@ -118,7 +133,8 @@ public struct FactorPlan: Sendable {
     /// - Parameter diagonalOfR: in the order of quantization.
     public func outline(diagonalOfR: [Float]) -> FactorOutline {
         FactorOutline(
-            permutation: permutation, deadColumns: deadColumns, diagonal: diagonal, damping: dampingFraction * mean, dampingFraction: dampingFraction,
+            permutation: permutation, deadColumns: deadColumns, diagonal: diagonal, dampedDiagonal: diagonal.map(dampedDiagonal), damping: dampingFraction * mean,
+            dampingFraction: dampingFraction,
             attempts: attempts, diagonalOfR: diagonalOfR)
     }
 

@@ -14,19 +14,13 @@ public struct PruningOptions: Sendable, Equatable {
     public var sparsity: Sparsity
     /// For a share; a pattern compares the columns of its own.
     public var scope: Scope
-    /// Masks that a method chooses one after the other for the same weights, each with more zeros than the one before: 1 for methods that choose once.
+    /// Masks that a method chooses one after the other for the same columns; 1 for methods that choose once.
     public var choices: Int
 
     public init(sparsity: Sparsity, scope: Scope, choices: Int = 1) {
         self.sparsity = sparsity
         self.scope = scope
         self.choices = choices
-    }
-
-    /// How much of the sparsity a choice asks for, from 0: it grows fast at first and slowly at the end, to 1 (Zhu and Gupta, 2017: cubic).
-    func progress(ofChoice choice: Int) -> Double {
-        let left = 1 - Double(choice + 1) / Double(choices)
-        return 1 - left * left * left
     }
 
     /// The columns of each comparison that goes through all rows of a layer, in order: each needs a threshold. Empty when rows decide by themselves.
@@ -38,14 +32,12 @@ public struct PruningOptions: Sendable, Equatable {
         }
     }
 
-    /// The place of a comparison's threshold among its `count` scores in ascending order, from 0: weights whose score is not above it are pruned.
+    /// The place of the threshold among `count` scores in ascending order, from 0: weights whose score is not above it are pruned.
     ///
     /// As published, `sort(scores)[int(count * share)]`, so that scores equal to the threshold are pruned with it (`sparsegpt.py`).
-    /// - Parameter comparison: its number among `comparisons`.
-    public func thresholdRank(ofComparison comparison: Int, among count: Int) -> Int {
+    public func thresholdRank(among count: Int) -> Int {
         guard case .share(let share) = sparsity else { preconditionFailure("a pattern has no threshold") }
-        let reached = scope == .layer ? share * progress(ofChoice: comparison) : share
-        return min(Int(Double(count) * reached), count - 1)
+        return min(Int(Double(count) * share), count - 1)
     }
 
     /// - Parameter columns: of the layer.

@@ -32,7 +32,7 @@ extension PruningTile {
         var used: [Float] = []
         for (index, columns) in comparisons.enumerated() {
             let scores = scores(columns)
-            let threshold = thresholds?[index] ?? RankSelection.number(at: pruning.thresholdRank(ofComparison: index, among: rows * columns.count), among: scores)
+            let threshold = thresholds?[index] ?? RankSelection.number(at: pruning.thresholdRank(among: rows * columns.count), among: scores)
             prune(columns, threshold: threshold)
             used.append(threshold)
         }

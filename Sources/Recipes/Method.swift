@@ -1,6 +1,6 @@
 // The methods by which linears are compressed.
 
-internal import Compression
+public import Compression
 
 /// How a linear is compressed.
 public enum Method: String, Sendable, Codable, CaseIterable {
@@ -15,6 +15,9 @@ public enum Method: String, Sendable, Codable, CaseIterable {
     case wanda
 
     public var needsHessian: Bool { [.gptq, .sparsegpt, .admm, .wanda].contains(self) }
+
+    /// What the damping is a share of.
+    public var dampingScale: DampingScale { self == .admm ? .column : .mean }
 
     /// Of a second factor of the same Hessian, for methods that need one; see `FactorPlan`.
     public var penalty: Double? { self == .admm ? ADMM.penalty : nil }

@@ -36,7 +36,7 @@ struct TreatmentSettings {
         if !symmetric, scales == .signed {
             return .failure(Contradiction("`scales: signed` is of symmetric grids; a zero point does as much for those of `symmetric: false`"))
         }
-        let damping = damping ?? 0.01
+        let damping = damping ?? (method == .admm ? 0.1 : 0.01)
         let maxDamping = maxDamping ?? max(1, damping)
         if let contradiction = contradictionOfGroups(method, group: hasDynamicGroups && bits != nil ? group : nil) {
             return .failure(Contradiction(contradiction))

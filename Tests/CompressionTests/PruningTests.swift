@@ -33,9 +33,9 @@ import Testing
             let parts = stride(from: 0, to: 70, by: height).map { $0..<min($0 + height, 70) }
             let tiles = try parts.map { try beginPruning(method, Self.layer.weights.rows($0), factor, pruning, content) }
             var thresholds: [Float] = []
-            for (number, columns) in tiles[0].comparisons.enumerated() {
+            for columns in tiles[0].comparisons {
                 let scores = tiles.map { $0.scores(columns) }
-                var selection = RankSelection(rank: pruning.thresholdRank(ofComparison: number, among: 70 * columns.count))
+                var selection = RankSelection(rank: pruning.thresholdRank(among: 70 * columns.count))
                 while selection.result == nil {
                     var counts = [Int](repeating: 0, count: RankSelection.binCount)
                     // In any order.

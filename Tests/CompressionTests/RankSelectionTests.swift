@@ -39,7 +39,7 @@ import Testing
     }
 
     @Test func shareOfACount() {
-        func rank(_ count: Int, _ share: Double) -> Int { PruningOptions(sparsity: .share(share), scope: .layer).thresholdRank(ofComparison: 0, among: count) }
+        func rank(_ count: Int, _ share: Double) -> Int { PruningOptions(sparsity: .share(share), scope: .layer).thresholdRank(among: count) }
         #expect(rank(10, 0.5) == 5 && rank(10, 0.99) == 9 && rank(1, 0.9) == 0 && rank(7, 0.5) == 3)
     }
 

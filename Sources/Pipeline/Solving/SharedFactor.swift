@@ -57,7 +57,7 @@ struct SharedFactor {
         try clock.measure(.reduce) { () throws in try world.allReduceSum(&diagonal) }
         var plan = try FactorPlan(
             diagonal: diagonal, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
-            wholeGroups: settings.wholeGroups, precision: compute == .bf16 ? .fp32 : .fp64, penalty: penalty)
+            wholeGroups: settings.wholeGroups, precision: compute == .bf16 ? .fp32 : .fp64, scale: settings.dampingScale, penalty: penalty)
         while true {
             var (own, rank) = try reducePanels(plan)
             clock.count(.factor, operations: assignment.factorOperations(columns: columns, of: world.rank))

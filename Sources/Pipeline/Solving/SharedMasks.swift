@@ -39,7 +39,7 @@ struct SharedMasks {
                 let linear = linears[position], columns = comparisons[position][step]
                 return Member(linear: linear, columns: columns, tiles: tiles.indices.filter { stage.tiles[tiles[$0]].linear == linear }.map { begun[$0] })
             }
-            for (member, threshold) in zip(members, try compare(members, number: step)) { thresholds[member.linear, default: []].append(threshold) }
+            for (member, threshold) in zip(members, try compare(members)) { thresholds[member.linear, default: []].append(threshold) }
         }
         let found = thresholds
         let owners = tiles.map { stage.tiles[$0].linear }
@@ -57,15 +57,15 @@ struct SharedMasks {
         let tiles: [any PruningTile]
     }
 
-    /// Finds the thresholds of one comparison of each member, the same number of all, and prunes with them.
-    private func compare(_ members: [Member], number: Int) throws -> [Float] {
+    /// Finds the thresholds of one comparison of each member, and prunes with them.
+    private func compare(_ members: [Member]) throws -> [Float] {
         let work = members.indices.flatMap { member in members[member].tiles.map { (member: member, tile: $0) } }
         let scores = clock.measure(.solve) {
             parallelMap(work.count) { work[$0].tile.scores(members[work[$0].member].columns) }
         }
         var selections = members.map { member in
             let linear = stage.linears[member.linear]
-            let rank = linear.pruning?.thresholdRank(ofComparison: number, among: linear.linear.rows * member.columns.count) ?? 0
+            let rank = linear.pruning?.thresholdRank(among: linear.linear.rows * member.columns.count) ?? 0
             return RankSelection(rank: rank)
         }
         let bins = RankSelection.binCount

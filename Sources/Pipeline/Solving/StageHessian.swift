@@ -12,6 +12,7 @@ internal import Transformers
 struct FactorSettings: Hashable {
     var damping: Double
     var maxDamping: Double
+    var dampingScale: DampingScale
     var actOrder: Bool
     /// Width of groups that act-order keeps together.
     var wholeGroups: Int?
@@ -21,6 +22,7 @@ struct FactorSettings: Hashable {
     init(_ treatment: Treatment) {
         damping = treatment.damping
         maxDamping = treatment.maxDamping
+        dampingScale = treatment.method.dampingScale
         actOrder = treatment.actOrder != .off
         wholeGroups = treatment.options(scaleType: .f32)?.widthOfWholeGroups
         penalty = treatment.method.penalty

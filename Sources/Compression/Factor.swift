@@ -27,7 +27,8 @@ public struct FactorOutline: Sendable {
     package let comparedDiagonal: [Float]
 
     init(
-        permutation: [Int]?, deadColumns: [Int], diagonal: [Double], dampedDiagonal: [Double], damping: Double, dampingFraction: Double, attempts: Int, diagonalOfR: [Float]
+        permutation: [Int]?, deadColumns: [Int], diagonal: [Double], dampedDiagonal: [Double], damping: Double, dampingFraction: Double, attempts: Int,
+        diagonalOfR: [Float]
     ) {
         self.permutation = permutation
         self.deadColumns = deadColumns

@@ -133,9 +133,8 @@ public struct FactorPlan: Sendable {
     /// - Parameter diagonalOfR: in the order of quantization.
     public func outline(diagonalOfR: [Float]) -> FactorOutline {
         FactorOutline(
-            permutation: permutation, deadColumns: deadColumns, diagonal: diagonal, dampedDiagonal: diagonal.map(dampedDiagonal), damping: dampingFraction * mean,
-            dampingFraction: dampingFraction,
-            attempts: attempts, diagonalOfR: diagonalOfR)
+            permutation: permutation, deadColumns: deadColumns, diagonal: diagonal, dampedDiagonal: diagonal.map(dampedDiagonal),
+            damping: dampingFraction * mean, dampingFraction: dampingFraction, attempts: attempts, diagonalOfR: diagonalOfR)
     }
 
     /// The columns of R that come from a panel of the matrix, whose order is the reverse one.

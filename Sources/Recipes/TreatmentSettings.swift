@@ -86,7 +86,8 @@ struct TreatmentSettings {
             ("group", group != nil), ("symmetric", symmetric != nil), ("scales", scales != nil), ("static_groups", staticGroups != nil),
             ("grid", grid != nil),
         ]
-        return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: \(method == .admm ? "" : "give `bits` too, or ")leave it out" }
+        let remedy = method == .admm ? "leave it out" : "give `bits` too, or leave it out"
+        return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: \(remedy)" }
     }
 
     /// - Parameter group: the width of groups whose grids are found as the column loop reaches them.

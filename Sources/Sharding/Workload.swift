@@ -52,9 +52,10 @@ struct Workload {
         if stage.needsHessian {
             let tokens = sharing.hessianTokens
             let parts = residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1
-            // Each part, and before them the diagonal, has the batches pass by once.
-            let visits = Double(parts == 1 ? 1 : parts + 1)
-            prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
+            // A sum in parts is made anew for each factor: each part, and before them the diagonal, has the batches pass by once.
+            let sums = Double(parts == 1 ? 1 : stage.factorCount)
+            let visits = parts == 1 ? 1 : sums * Double(parts) + 1
+            prediction.hessian += count * sums * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
             prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.inputs(stage))
             addFactors(stage, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)

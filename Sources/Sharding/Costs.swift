@@ -74,11 +74,12 @@ extension Plan {
             costs.bytesSent += Double(stage.factorCount) * (panelBytes(columns, ranks: ranks) + 8 * Double(columns))
             // Every rank waits for the busiest one of each stage.
             if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
-            costs.factorOperations += busiest[columns] ?? 0
+            costs.factorOperations += Double(stage.factorCount) * (busiest[columns] ?? 0)
         }
         let perRank = zip(assignment.owners(of: stage.tiles), stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
         let solved = perRank.values.max() ?? 0
         costs.solveOperations += stage.ownTiles(ranks: ranks).map { $0.reduce(0) { $0 + stage.solveOperations(of: $1) } }.max() ?? 0
+        costs.bytesSent += stage.selectionBytes
         costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
         let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
         let dense = sequences == 0 ? 0 : Double(recipe.propagation == .stage ? kept : rows) * sharing.share(stage)

@@ -96,6 +96,12 @@ extension StagePlan {
         3 * (linears.map { $0.pruning?.comparisons(columns: columns).count ?? 0 }.max() ?? 0)
     }
 
+    /// Bytes that a rank contributes to them: counts of a digit for each comparison of a linear.
+    var selectionBytes: Double {
+        let comparisons = linears.reduce(0) { $0 + ($1.pruning?.comparisons(columns: columns).count ?? 0) }
+        return Double(3 * comparisons * RankSelection.binCount * MemoryLayout<Int>.stride)
+    }
+
     /// Weights of all linears, those that are kept as well.
     var weightCount: Double { linears.reduce(0) { $0 + Double($1.linear.rows) * Double(columns) } }
 

@@ -23,8 +23,8 @@ struct ADMMReference {
         let target = w.map { Self.product($0, h) }
         var (v, u) = (w, w.map { $0.map { _ in 0.0 } })
         for _ in 0..<steps {
-            let sum = zip(v, u).map { zip($0, $1).map(+) }
-            kept = Self.mask(sum.map { $0.map(abs) }, sparsity)
+            let sum = zip(v, u).map { v, u in zip(v, u).map { $0 + $1 } }
+            kept = Self.mask(sum.map { $0.map(\.magnitude) }, sparsity)
             for row in 0..<rows {
                 let z = (0..<columns).map { kept[row][$0] ? sum[row][$0] : 0 }
                 u[row] = (0..<columns).map { u[row][$0] + v[row][$0] - z[$0] }
@@ -36,9 +36,9 @@ struct ADMMReference {
             let solved = Self.solution(support.map { i in support.map { h[i][$0] } }, support.map { target[row][$0] })
             var result = [Double](repeating: 0, count: columns)
             for (index, column) in support.enumerated() { result[column] = solved[index] }
-            let errors = zip(w[row], result).map(-)
+            let errors = zip(w[row], result).map { $0 - $1 }
             loss.append(zip(errors, Self.product(errors, h)).reduce(0) { $0 + $1.0 * $1.1 })
-            weights.append(zip(result, norms).map(/))
+            weights.append(zip(result, norms).map { $0 / $1 })
         }
     }
 

@@ -127,7 +127,8 @@ struct Workload {
         if stage.needsHessian {
             prediction.solve += count * (owners.map { solveSeconds(stage, $0) }.max() ?? 0)
         }
-        prediction.solve += count * Double(stage.selections) * messages.latency
+        let counts = stage.selectionBytes
+        prediction.solve += count * (Double(stage.selections) * messages.latency + messages.reduce(bytes: counts) + messages.broadcast(bytes: counts))
         let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count })
         prediction.solve += count * plan.sourceBytesPerWeight * columns * rows / disk.read(ranks: min(ranks, owners.count))
         // The parts of the ranks that own any, one after the other.

@@ -49,8 +49,8 @@ SETTINGS = {
     "RTN W2 g64 (dense)": {"method": "rtn", "bits": 2, "format": "dense"},
     **{
         f"{name} {sparsity}{suffix}": {"method": name.lower(), "sparsity": sparsity, **more}
-        for name, suffixes in {"SparseGPT": ("", " + W4 g64"), "Wanda": ("",), "magnitude": ("", " + W4 g64")}.items()
-        for sparsity in (0.5, "2:4")
+        for name, suffixes in {"SparseGPT": ("", " + W4 g64"), "ADMM": ("",), "Wanda": ("",), "magnitude": ("", " + W4 g64")}.items()
+        for sparsity in (0.5, 0.7, "2:4")
         for suffix, more in {"": {}, " + W4 g64": {"bits": 4}}.items()
         if suffix in suffixes
     },

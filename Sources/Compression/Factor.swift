@@ -10,7 +10,9 @@ public struct FactorOutline: Sendable {
     public let deadColumns: [Int]
     /// The Hessian's diagonal by column, without damping.
     public let diagonal: [Double]
-    /// What was added to the diagonal.
+    /// The diagonal of what was factored, by column.
+    let dampedDiagonal: [Double]
+    /// What was added to the diagonal; with `DampingScale.column`, to that of dead columns.
     public let damping: Double
     /// `damping` as a fraction of the mean of the diagonal.
     public let dampingFraction: Double
@@ -25,11 +27,13 @@ public struct FactorOutline: Sendable {
     package let comparedDiagonal: [Float]
 
     init(
-        permutation: [Int]?, deadColumns: [Int], diagonal: [Double], damping: Double, dampingFraction: Double, attempts: Int, diagonalOfR: [Float]
+        permutation: [Int]?, deadColumns: [Int], diagonal: [Double], dampedDiagonal: [Double], damping: Double, dampingFraction: Double, attempts: Int,
+        diagonalOfR: [Float]
     ) {
         self.permutation = permutation
         self.deadColumns = deadColumns
         self.diagonal = diagonal
+        self.dampedDiagonal = dampedDiagonal
         self.damping = damping
         self.dampingFraction = dampingFraction
         self.attempts = attempts
@@ -44,6 +48,9 @@ public struct FactorOutline: Sendable {
 
     /// sqrt(H_jj), the norm of a column's inputs, by column; for dead columns the median of the others, as in `comparedDiagonal`.
     package var inputNorms: [Float] { withTypicalValues(diagonal.map { Float($0.squareRoot()) }, at: deadColumns) }
+
+    /// The square roots of `dampedDiagonal`; for dead columns again the median of the others.
+    var dampedNorms: [Float] { withTypicalValues(dampedDiagonal.map { Float($0.squareRoot()) }, at: deadColumns) }
 
     private static func positions(of deadColumns: [Int], _ permutation: [Int]?) -> [Int] {
         guard let permutation else { return deadColumns }
@@ -90,6 +97,18 @@ public struct Factor: @unchecked Sendable {
     public var attempts: Int { outline.attempts }
     package var deadPositions: [Int] { outline.deadPositions }
 
+    /// x = H x with the damped Hessian: [columns, lanes], in the order of quantization; as much work as two products with R.
+    func multiplyHessian(_ x: Matrix<Float>) {
+        apply(.product, of: r, transposed: true, to: x)
+        apply(.product, of: r, to: x)
+    }
+
+    /// x = H^-1 x, of the same shape.
+    func solveHessian(_ x: Matrix<Float>) {
+        apply(.solution, of: r, to: x)
+        apply(.solution, of: r, transposed: true, to: x)
+    }
+
     /// Bytes of a narrowed factor beside R itself.
     package static func narrowedBytes(columns: Int) -> Int { NarrowedColumns.byteCount(columns: columns) }
 
@@ -122,17 +141,19 @@ public struct Factor: @unchecked Sendable {
 ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
 ///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
 ///   - isNarrowed: as `Factor`'s.
+///   - scale: as `FactorPlan`'s, and so is `penalty`.
 /// - Throws: `CompressionError`
 public func factor(
     hessian: Matrix<Double>, dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
-    precision: UpdatePrecision = .fp64, isNarrowed: Bool = false
+    precision: UpdatePrecision = .fp64, isNarrowed: Bool = false, scale: DampingScale = .mean,
+    penalty: Double = 0
 ) throws(CompressionError) -> Factor {
     let columns = hessian.columns
     guard hessian.rows == columns else { throw .shape("a Hessian of \(hessian.rows) x \(columns) is not square") }
     try checkFinite(hessian)
     var plan = try FactorPlan(
         diagonal: (0..<columns).map { hessian[$0, $0] }, dampingFraction: dampingFraction, maximumFraction: maximumFraction, actOrder: actOrder,
-        wholeGroups: wholeGroups, precision: precision)
+        wholeGroups: wholeGroups, precision: precision, scale: scale, penalty: penalty)
     let work = Matrix<Double>(uninitialized: columns, columns)
     let panels = choleskyPanels(order: columns)
     func panel(_ range: Range<Int>) -> Matrix<Double> { work.rows(range.lowerBound..<columns).columns(range) }

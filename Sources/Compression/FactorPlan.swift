@@ -2,6 +2,14 @@
 
 public import LinearAlgebra
 
+/// What the damping of a Hessian is a share of.
+public enum DampingScale: Sendable {
+    /// The mean of the diagonal (GPTQ): all columns get the same.
+    case mean
+    /// Each column's own element of the diagonal (ADMM), whatever the size of its inputs; dead columns get a share of the mean.
+    case column
+}
+
 /// How a Hessian becomes the matrix whose Cholesky factor is R.
 ///
 /// The steps are those of `gptq.py`, in its order: act-order sorts by descending diagonal (ties by lower index), the damping is a fraction of the mean of
@@ -21,6 +29,9 @@ public struct FactorPlan: Sendable {
     /// The mean of the diagonal of columns that are not dead: the damping is a fraction of it.
     private let mean: Double
     private let maximumFraction: Double
+    private let scale: DampingScale
+    /// Share of each damped diagonal element that is added to it as well.
+    private let penalty: Double
     /// The damping as a fraction of the mean of the diagonal; raised by `raiseDamping`.
     public private(set) var dampingFraction: Double
     /// What products of the factorisation are computed in.
@@ -33,10 +44,12 @@ public struct FactorPlan: Sendable {
     ///   - maximumFraction: the largest damping that is tried.
     ///   - wholeGroups: the width of groups that act-order keeps together; nil lets it move columns freely.
     ///   - precision: of the factorisation's products; fp32 becomes fp64 where it is not enough.
+    ///   - scale: what the damping fraction is one of.
+    ///   - penalty: share of each damped diagonal element that is added to it as well: ADMM's rho, see `ADMM`.
     /// - Throws: `CompressionError` for numbers that are not finite, for a diagonal of zeros, and for a damping out of range.
     public init(
         diagonal: [Double], dampingFraction: Double, maximumFraction: Double = 1, actOrder: Bool, wholeGroups: Int? = nil,
-        precision: UpdatePrecision = .fp64
+        precision: UpdatePrecision = .fp64, scale: DampingScale = .mean, penalty: Double = 0
     ) throws(CompressionError) {
         guard dampingFraction >= 0, maximumFraction.isFinite, dampingFraction <= maximumFraction else {
             throw .options("the damping fraction \(dampingFraction) is not between 0 and \(maximumFraction)")
@@ -49,6 +62,8 @@ public struct FactorPlan: Sendable {
         mean = diagonal.isEmpty ? 0 : diagonal.reduce(0, +) / Double(diagonal.count - deadColumns.count)
         self.diagonal = diagonal
         self.maximumFraction = maximumFraction
+        self.scale = scale
+        self.penalty = penalty
         self.dampingFraction = dampingFraction
         self.precision = precision
     }
@@ -93,9 +108,15 @@ public struct FactorPlan: Sendable {
         }
     }
 
-    /// Sets the diagonal of a panel: the Hessian's own, damped.
+    /// Sets the diagonal of a panel: the Hessian's own, damped and penalised.
     public func damp(_ range: Range<Int>, _ panel: Matrix<Double>) {
-        for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = diagonal[column(of: j)] + dampingFraction * mean }
+        for j in range.indices { panel[j - range.lowerBound, j - range.lowerBound] = dampedDiagonal(at: j) }
+    }
+
+    private func dampedDiagonal(at index: Int) -> Double { dampedDiagonal(diagonal[column(of: index)]) }
+
+    private func dampedDiagonal(_ element: Double) -> Double {
+        (element + dampingFraction * (scale == .column && element > 0 ? element : mean)) * (1 + penalty)
     }
 
     /// Checks a factored panel's diagonal where products are in fp32: an R_jj^2 that is so much smaller than the matrix's own element that fp32 leaves
@@ -104,7 +125,7 @@ public struct FactorPlan: Sendable {
         guard precision == .fp32 else { return }
         for j in range {
             let value = panel[j - range.lowerBound, j - range.lowerBound]
-            guard value * value * 0x1p16 >= diagonal[column(of: j)] + dampingFraction * mean else { throw NotPositiveDefinite(index: j) }
+            guard value * value * 0x1p16 >= dampedDiagonal(at: j) else { throw NotPositiveDefinite(index: j) }
         }
     }
 
@@ -112,8 +133,8 @@ public struct FactorPlan: Sendable {
     /// - Parameter diagonalOfR: in the order of quantization.
     public func outline(diagonalOfR: [Float]) -> FactorOutline {
         FactorOutline(
-            permutation: permutation, deadColumns: deadColumns, diagonal: diagonal, damping: dampingFraction * mean, dampingFraction: dampingFraction,
-            attempts: attempts, diagonalOfR: diagonalOfR)
+            permutation: permutation, deadColumns: deadColumns, diagonal: diagonal, dampedDiagonal: diagonal.map(dampedDiagonal),
+            damping: dampingFraction * mean, dampingFraction: dampingFraction, attempts: attempts, diagonalOfR: diagonalOfR)
     }
 
     /// The columns of R that come from a panel of the matrix, whose order is the reverse one.

@@ -14,17 +14,20 @@ public struct PruningOptions: Sendable, Equatable {
     public var sparsity: Sparsity
     /// For a share; a pattern compares the columns of its own.
     public var scope: Scope
+    /// Masks that a method chooses one after the other for the same columns; 1 for methods that choose once.
+    public var choices: Int
 
-    public init(sparsity: Sparsity, scope: Scope) {
+    public init(sparsity: Sparsity, scope: Scope, choices: Int = 1) {
         self.sparsity = sparsity
         self.scope = scope
+        self.choices = choices
     }
 
     /// The columns of each comparison that goes through all rows of a layer, in order: each needs a threshold. Empty when rows decide by themselves.
     public func comparisons(columns: Int) -> [Range<Int>] {
         switch (sparsity, scope) {
         case (.share, .blocks(let width)): (0..<columns).cut(every: width)
-        case (.share, .layer): [0..<columns]
+        case (.share, .layer): Array(repeating: 0..<columns, count: choices)
         case (.share, .rows), (.pattern, _): []
         }
     }

@@ -55,10 +55,7 @@ public final class SparseGPTTile: PruningTile, @unchecked Sendable {
             return .codes(QuantizedTile(tile, codes: codes, grids: grids, options: options, loss: loss, energy: energy))
         case .values(let values, let type):
             let values = tile.original(values)
-            for row in 0..<values.rows {
-                let numbers = UnsafeBufferPointer(start: values.row(row), count: values.columns)
-                if let column = numbers.firstIndex(where: { !$0.isFinite }) { throw .valueOutOfRange(row: row, column: column, type) }
-            }
+            try values.checkFinite(type)
             return .values(ValueTile(values: values, loss: loss, energy: energy))
         }
     }

@@ -40,7 +40,7 @@ public struct Treatment: Sendable, Hashable, Codable {
     public var actOrder: ActOrder
     public var staticGroups: Bool
     public var grid: Grid
-    /// Share of the mean of the Hessian's diagonal that is added to it.
+    /// Share of the mean of the Hessian's diagonal, or of each element of it (`Method.dampingScale`), that is added to it.
     public var damping: Double
     /// The damping at which a linear whose Hessian is still singular falls back.
     public var maxDamping: Double
@@ -85,7 +85,9 @@ public struct Treatment: Sendable, Hashable, Codable {
     /// Which weights are compared when some become zero; nil when none do.
     public var pruning: PruningOptions? {
         sparsity.map { sparsity in
-            PruningOptions(sparsity: sparsity, scope: method == .wanda ? .rows : maskBlock.map(PruningOptions.Scope.blocks) ?? .layer)
+            PruningOptions(
+                sparsity: sparsity, scope: method == .wanda ? .rows : maskBlock.map(PruningOptions.Scope.blocks) ?? .layer,
+                choices: method == .admm ? ADMM.steps : 1)
         }
     }
 

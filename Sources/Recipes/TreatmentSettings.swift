@@ -38,7 +38,7 @@ struct TreatmentSettings {
         if !symmetric, scales == .signed {
             return .failure(Contradiction("`scales: signed` is of symmetric grids; a zero point does as much for those of `symmetric: false`"))
         }
-        let damping = damping ?? 0.01
+        let damping = damping ?? (method == .admm ? 0.1 : 0.01)
         let maxDamping = maxDamping ?? max(1, damping)
         if let contradiction = contradictionOfGroups(method, group: hasDynamicGroups && bits != nil ? group : nil) {
             return .failure(Contradiction(contradiction))
@@ -72,10 +72,13 @@ struct TreatmentSettings {
     private func contradictionOfSparsity(_ method: Method) -> String? {
         let name = "`method: \(method.rawValue)`"
         guard method.prunes else {
-            if sparsity != nil { return "`sparsity` goes with `method: sparsegpt`, magnitude or wanda, not with \(name)" }
+            if sparsity != nil { return "`sparsity` goes with `method: sparsegpt`, admm, magnitude or wanda, not with \(name)" }
             return maskBlock == nil ? nil : "`mask_block` goes with `method: sparsegpt`, not with \(name)"
         }
         guard let sparsity else { return "\(name) needs `sparsity`: a share such as 0.5, or a pattern such as 2:4" }
+        if method == .admm, bits != nil {
+            return "\(name) prunes and does not quantize: leave out `bits`, or use `method: sparsegpt`, which does both in one pass"
+        }
         if let actOrder, actOrder != .off { return "\(name) takes columns as they stand: leave out `act_order`, or make it false" }
         if maskBlock != nil {
             if method != .sparsegpt { return "`mask_block` goes with `method: sparsegpt`, not with \(name)" }
@@ -86,7 +89,8 @@ struct TreatmentSettings {
             ("group", group != nil), ("symmetric", symmetric != nil), ("scales", scales != nil), ("static_groups", staticGroups != nil),
             ("grid", grid != nil),
         ]
-        return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: give `bits` too, or leave it out" }
+        let remedy = method == .admm ? "leave it out" : "give `bits` too, or leave it out"
+        return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: \(remedy)" }
     }
 
     private func contradictionOfTarget(_ method: Method) -> String? {

@@ -84,7 +84,7 @@ extension RunReport {
             return ["\(linear.name): \(linear.sparsity == nil ? "rounded to nearest" : "pruned by magnitude"): \(fallback)"] + lines
         }
         // Other methods do not look at a column's inputs.
-        if let dead = linear.deadColumns, dead > 0, ["gptq", "sparsegpt", "wanda"].contains(linear.method) {
+        if let dead = linear.deadColumns, dead > 0, ["gptq", "sparsegpt", "admm", "wanda"].contains(linear.method) {
             let remedy = linear.method == "gptq" ? "rounded to nearest" : "pruned by their magnitude"
             lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are \(remedy)")
         }

@@ -74,12 +74,13 @@ extension Plan {
             costs.bytesSent += Double(stage.factorCount) * (panelBytes(columns, ranks: ranks) + 8 * Double(columns))
             // Every rank waits for the busiest one of each stage.
             if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
-            costs.factorOperations += busiest[columns] ?? 0
+            costs.factorOperations += Double(stage.factorCount) * (busiest[columns] ?? 0)
         }
         if stage.needsDenseInput { addMismatch(stage, sharing, ranks: ranks, to: &costs) }
         let perRank = zip(assignment.owners(of: stage.tiles), stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
         let solved = perRank.values.max() ?? 0
-        costs.solveOperations += Double(solved) * Double(columns) * Double(columns)
+        costs.solveOperations += stage.ownTiles(ranks: ranks).map { $0.reduce(0) { $0 + stage.solveOperations(of: $1) } }.max() ?? 0
+        costs.bytesSent += stage.selectionBytes
         costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
         let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
         let dense = sequences == 0 ? 0 : Double((recipe.propagation == .stage ? kept : rows) + (needsDenseInputs ? rows : 0)) * sharing.share(stage)
@@ -117,7 +118,7 @@ extension Plan {
                 costs.hessianOperations += most * tokens * columns * columns
                 costs.factorOperations += most * Double(stage.factorCount) * columns * columns * columns / 3
             }
-            costs.solveOperations += most * rows * columns * columns
+            costs.solveOperations += most * stage.tiles.reduce(0) { $0 + stage.solveOperations(of: $1) }
             let isDense = recipe.propagation != .stage && calibrationTokens > 0
             costs.bytesRead += most * (rows * columns + (isDense ? stage.weightCount : 0)) * sourceBytesPerWeight
         }

@@ -101,9 +101,9 @@ struct MemoryModel {
         var shifted = shiftedWeights(stage, tiles: count)
         if stage.prunes {
             // Values and masks besides; R where there is a Hessian.
-            tiles =
-                (stage.needsHessian ? stage.factorCount * completeFactor(c) : 0) + count * c * lanes * (4 + 4 + 4 + 4 + narrowed + 1 + 1)
-                + min(threads, count) * partial + stage.transposedWeights * 4
+            let columnLoop = count * c * lanes * (4 + 4 + 4 + 4 + narrowed + 1 + 1) + min(threads, count) * partial
+            let admm = stage.tiles.contains(where: stage.isADMM) ? c * lanes * (count * ADMM.heldBytes + min(threads, count) * ADMM.workBytes) : 0
+            tiles = (stage.needsHessian ? stage.factorCount * completeFactor(c) : 0) + max(columnLoop, admm) + stage.transposedWeights * 4
         } else if !stage.needsHessian {
             tiles = min(threads, count) * atOnce
         } else if residency.completeFactor {

@@ -57,10 +57,24 @@ extension Plan {
 }
 
 extension StagePlan {
-    /// The rows of each tile of each rank that has any.
-    func tileRows(ranks: Int) -> [[Int]] {
+    /// The tiles of each rank that has any.
+    func ownTiles(ranks: Int) -> [[Tile]] {
         let owners = zip(Assignment(ranks: ranks).owners(of: tiles), tiles)
-        return owners.reduce(into: [Int: [Int]]()) { $0[$1.0, default: []].append($1.1.rows.count) }.map(\.value)
+        return owners.reduce(into: [Int: [Tile]]()) { $0[$1.0, default: []].append($1.1) }.map(\.value)
+    }
+
+    /// Whether a tile's linear is solved by ADMM, which takes no column loop.
+    func isADMM(_ tile: Tile) -> Bool { linears[tile.linear].treatment?.method == .admm }
+
+    /// Multiplications and additions of solving a tile: of the column loop, or of ADMM's products with factors. Methods without either have none to speak of.
+    package func solveOperations(of tile: Tile) -> Double {
+        let passes: Double =
+            switch linears[tile.linear].treatment?.method {
+            case .gptq, .sparsegpt: 1
+            case .admm: Double(ADMM.triangularActions)
+            case .rtn, .magnitude, .wanda, nil: 0
+            }
+        return passes * Double(tile.rows.count) * Double(columns) * Double(columns)
     }
 
     /// Bytes of the stage's tiles as ranks send them and partial checkpoints hold them: codes, fp32 scales and zero points, or values; two fp64 a row.
@@ -82,12 +96,21 @@ extension StagePlan {
         3 * (linears.map { $0.pruning?.comparisons(columns: columns).count ?? 0 }.max() ?? 0)
     }
 
+    /// Bytes that a rank contributes to them: counts of a digit for each comparison of a linear.
+    var selectionBytes: Double {
+        let comparisons = linears.reduce(0) { $0 + ($1.pruning?.comparisons(columns: columns).count ?? 0) }
+        return Double(3 * comparisons * RankSelection.binCount * MemoryLayout<Int>.stride)
+    }
+
     /// Weights of all linears, those that are kept as well.
     var weightCount: Double { linears.reduce(0) { $0 + Double($1.linear.rows) * Double(columns) } }
 
-    /// Factors that the stage's linears need: those whose settings differ need one each.
+    /// Factors that the stage's linears need: those whose settings differ need one each, and two where a method asks for one with a penalty.
     var factorCount: Int {
-        let settings = linears.compactMap(\.treatment).map { "\($0.damping) \($0.maxDamping) \($0.actOrder) \($0.actOrder == .groups ? $0.group : 0)" }
-        return Set(settings).count
+        let counts = linears.compactMap(\.treatment).reduce(into: [String: Int]()) { counts, treatment in
+            let order = "\(treatment.actOrder) \(treatment.actOrder == .groups ? treatment.group : 0)", penalty = treatment.method.penalty
+            counts["\(treatment.damping) \(treatment.maxDamping) \(order) \(penalty ?? 0)"] = penalty == nil ? 1 : 2
+        }
+        return counts.values.reduce(0, +)
     }
 }

@@ -43,7 +43,7 @@ extension Workload {
             }
         }
         guard !stage.tiles.isEmpty else { return }
-        if stage.needsHessian { prediction.solve += count * solveSeconds(tiles: stage.tiles.map(\.rows.count), columns) }
+        if stage.needsHessian { prediction.solve += count * solveSeconds(stage, stage.tiles) }
         let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count }), workers = min(ranks, experts)
         prediction.solve += blocks * Double(experts) * 2 * columns * rows / disk.read(ranks: workers)
         prediction.commit += blocks * Double(experts) * stage.encodedBytes / disk.write(ranks: workers)

@@ -52,9 +52,10 @@ struct Workload {
         if stage.needsHessian {
             let tokens = sharing.hessianTokens
             let parts = residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1
-            // Each part, and before them the diagonal, has the batches pass by once.
-            let visits = Double(parts == 1 ? 1 : parts + 1)
-            prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
+            // A sum in parts is made anew for each factor: each part, and before them the diagonal, has the batches pass by once.
+            let sums = Double(parts == 1 ? 1 : stage.factorCount)
+            let visits = parts == 1 ? 1 : sums * Double(parts) + 1
+            prediction.hessian += count * sums * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
             prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.inputs(stage))
             addFactors(stage, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)
@@ -106,15 +107,28 @@ struct Workload {
     /// Where R lies over the ranks, every rank receives it again, in fp32, for each wave of tiles.
     private func addPanels(_ stage: StagePlan, _ residency: StageResidency, count: Double, to prediction: inout Prediction) {
         guard !residency.completeFactor, stage.panelColumns > 0 else { return }
-        let most = stage.tileRows(ranks: ranks).map(\.count).max() ?? 0
+        let most = stage.ownTiles(ranks: ranks).map(\.count).max() ?? 0
         let waves = residency.tilesAtOnce.map { (most + $0 - 1) / $0 } ?? 1
         let pieces = Double((stage.columns + stage.panelColumns - 1) / stage.panelColumns)
         let bytes = 2 * Double(stage.columns) * Double(stage.columns) / pieces
         prediction.reduce += count * Double(waves * stage.factorCount) * pieces * messages.broadcast(bytes: bytes)
     }
 
-    /// A rank's tiles: as many as it has threads at a time, and the last few one after the other, whose products threads share.
-    func solveSeconds(tiles: [Int], _ columns: Double) -> Double {
+    /// A rank's tiles of a stage.
+    func solveSeconds(_ stage: StagePlan, _ tiles: [Tile]) -> Double {
+        let (admm, others) = (tiles.filter(stage.isADMM), tiles.filter { !stage.isADMM($0) })
+        return admmSeconds(stage, admm) + columnLoopSeconds(tiles: others.map(\.rows.count), Double(stage.columns))
+    }
+
+    /// As many tiles as there are threads at a time, each at a thread's share of the rate of products.
+    private func admmSeconds(_ stage: StagePlan, _ tiles: [Tile]) -> Double {
+        guard !tiles.isEmpty else { return 0 }
+        let operations = tiles.reduce(0) { $0 + stage.solveOperations(of: $1) } / Double(tiles.count)
+        return Double((tiles.count + threads - 1) / threads) * operations * Double(threads) / rates.productFloat
+    }
+
+    /// As many tiles as there are threads at a time, and the last few one after the other, whose products threads share.
+    private func columnLoopSeconds(tiles: [Int], _ columns: Double) -> Double {
         guard !tiles.isEmpty else { return 0 }
         let weights = Double(tiles.reduce(0, +)) / Double(tiles.count) * columns
         // Of a tile by one thread.
@@ -127,13 +141,14 @@ struct Workload {
 
     private func addTiles(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {
         guard !stage.tiles.isEmpty else { return }
-        let owners = stage.tileRows(ranks: ranks)
+        let owners = stage.ownTiles(ranks: ranks)
         let columns = Double(stage.columns)
-        let mostRows = owners.map { $0.reduce(0, +) }.max() ?? 0
+        let mostRows = owners.map { $0.reduce(0) { $0 + $1.rows.count } }.max() ?? 0
         if stage.needsHessian {
-            prediction.solve += count * (owners.map { solveSeconds(tiles: $0, columns) }.max() ?? 0)
+            prediction.solve += count * (owners.map { solveSeconds(stage, $0) }.max() ?? 0)
         }
-        prediction.solve += count * Double(stage.selections) * messages.latency
+        let counts = stage.selectionBytes
+        prediction.solve += count * (Double(stage.selections) * messages.latency + messages.reduce(bytes: counts) + messages.broadcast(bytes: counts))
         let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count })
         prediction.solve += count * plan.sourceBytesPerWeight * columns * rows / disk.read(ranks: min(ranks, owners.count))
         // The parts of the ranks that own any, one after the other.

@@ -60,6 +60,24 @@ import Compression
         }
     }
 
+    /// A damping that is a share of each column's own diagonal, and a penalty on top of it; dead columns have a share of the mean.
+    @Test(arguments: [0, 0.7], [UpdatePrecision.fp32, .fp64])
+    func aDampingByColumn(penalty: Double, precision: UpdatePrecision) throws {
+        let layer = Layer(rows: 1, columns: 300, dead: [7])
+        let factor = try factor(
+            hessian: layer.hessian, dampingFraction: 0.1, actOrder: false, precision: precision, scale: .column, penalty: penalty)
+        let mean = (0..<300).reduce(0) { $0 + layer.hessian[$1, $1] } / 299
+        let product = Matrix<Float>(uninitialized: 300, 300)
+        multiply(factor.r, factor.r, transposeB: true, into: product)
+        for i in 0..<300 {
+            for j in i..<300 {
+                let damped = i == 7 ? 0.1 * mean : 1.1 * layer.hessian[i, i]
+                let expected = i == j ? damped * (1 + penalty) : layer.hessian[i, j]
+                #expect(abs(Double(product[i, j]) - expected) < 1e-5 * (layer.hessian[i, i] * layer.hessian[j, j]).squareRoot() + 1e-6 * mean)
+            }
+        }
+    }
+
     @Test func aHessianOfZerosIsRefused() {
         let error = #expect(throws: CompressionError.self) {
             try factor(hessian: Matrix<Double>(repeating: 0, 3, 3), dampingFraction: 0.01, actOrder: false)

@@ -47,10 +47,11 @@ struct PruningFixture: Sendable {
 
 /// A tile at the beginning of a method.
 func beginPruning(
-    _ method: String, _ weights: Matrix<Float>, _ factor: Factor, _ pruning: PruningOptions, _ content: TileContent
+    _ method: String, _ weights: Matrix<Float>, _ factor: Factor, penalised: Factor? = nil, _ pruning: PruningOptions, _ content: TileContent
 ) throws -> any PruningTile {
     switch method {
     case "sparsegpt": try SparseGPTTile(weights: weights, factor: factor, pruning: pruning, content: content)
+    case "admm": try ADMMTile(weights: weights, factor: factor, penalised: #require(penalised), pruning: pruning, content: content)
     case "wanda": try wanda(weights: weights, factor: factor, pruning: pruning, content: content)
     default: try magnitude(weights: weights, pruning: pruning, content: content, factor: factor)
     }

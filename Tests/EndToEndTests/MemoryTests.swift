@@ -47,10 +47,26 @@ import Testing
         #expect(threads.peak <= threads.memory.boundBytes)
     }
 
+    /// Masks over all rows, for which every rank holds two complete factors and all of its tiles.
+    @Test func admmKeepsItsBound() throws {
+        let model = try WideModel(columns: 3200)
+        let method = ["--set", "compress={method: admm, sparsity: 0.5}", "--set", "format=dense"]
+        let free = try compress(model, "free", method, ranks: 1)
+        let reference = try SmallRun.files(model.output("free"))
+        #expect(free.peak < free.memory.boundBytes)
+        for (ranks, threads) in [(1, 2), (3, 1)] {
+            let least = try leastLimit(model, method, ranks: ranks, threads: threads)
+            let held = try compress(model, "held", method + ["--memory-per-rank", "\(least + (4 << 20))"], ranks: ranks, threads: threads)
+            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks of \(threads) threads in \(least) bytes")
+            #expect(held.peak <= held.memory.boundBytes, "\(ranks) ranks of \(threads) threads")
+            try FileManager.default.removeItem(atPath: model.output("held"))
+        }
+    }
+
     /// The least limit that a refusal names.
-    private func leastLimit(_ model: WideModel, _ settings: [String] = [], ranks: Int, threads: Int = 1) throws -> Int {
+    private func leastLimit(_ model: WideModel, _ flags: [String] = [], ranks: Int, threads: Int = 1) throws -> Int {
         let refused = try CleaveProcess.run(
-            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"] + settings, ranks: ranks, threads: threads)
+            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"] + flags, ranks: ranks, threads: threads)
         #expect(refused.exitCode == 65)
         let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
         return try #require(Int(words.prefix { $0.isNumber })) << 20

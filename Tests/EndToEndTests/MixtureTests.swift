@@ -46,6 +46,7 @@ import Testing
     @Test(arguments: [
         [], ["compute=f32", "propagation=block"], ["experts={starved: rtn, minimum_tokens: 300}", "max_fallbacks=100"],
         ["compress={method: sparsegpt, sparsity: 0.5}", "format=dense", "experts={calibrate: all}"],
+        ["compress={method: admm, sparsity: 0.5}", "format=dense"],
         ["propagation=none", "ignore=['*.self_attn.*', '*.shared_expert.*']"],
     ])
     func anyNumberOfRanks(settings: [String]) throws {

@@ -63,10 +63,12 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
     }
 
     /// What is counted before a run is what a run then does: arithmetic exactly, messages and weights read to within their small change.
-    @Test(arguments: [(1, 1), (3, 1), (4, 2)]) func aRunDoesWhatThePlanSaid(ranks: Int, tensorParallel: Int) throws {
+    @Test(arguments: [(1, 1, []), (3, 1, []), (4, 2, []), (3, 1, ["compress={method: admm, sparsity: 0.5}"])] as [(Int, Int, [String])])
+    func aRunDoesWhatThePlanSaid(ranks: Int, tensorParallel: Int, more: [String]) throws {
         let directory = try TemporaryDirectory()
         let output = directory.path + "/out"
-        let settings = ["calibration.sequences=12", "calibration.length=96", "calibration.batch=2", "evaluation=null"].flatMap { ["--set", $0] }
+        let small = ["calibration.sequences=12", "calibration.length=96", "calibration.batch=2", "evaluation=null"]
+        let settings = (small + more).flatMap { ["--set", $0] }
         let plan = try json(
             CleaveProcess.run(["plan", "Configs/demo.yaml", "--ranks", "\(ranks)", "--tensor-parallel", "\(tensorParallel)", "--json"] + settings))
         let costs = try #require((plan["costs"] as? [[String: Double]])?.first)

@@ -7,15 +7,15 @@ import Testing
     /// Masks over all rows, of several methods and widths in one stage, beside a linear without.
     private static let pruned = [
         "compress={method: sparsegpt, sparsity: 0.5}",
-        "rules=[{match: '*.k_proj', method: gptq, bits: 4, group: 64}, {match: '*.v_proj', mask_block: 64}, {match: '*.gate_proj', method: magnitude}, {match: '*'}]",
+        "rules=[{match: '*.k_proj', method: gptq, bits: 4, group: 64}, {match: '*.v_proj', mask_block: 64}, {match: '*.gate_proj', method: magnitude}, {match: '*.up_proj', method: admm}, {match: '*'}]",
         "format=dense",
     ]
 
     @Test(arguments: [
         [], ["compute=f32"], ["propagation=block", "compress.symmetric=false"], ["compress.act_order=false", "compress.static_groups=false"],
         ["compress.method=rtn", "compress.grid=minmax"], pruned, ["compress={method: sparsegpt, sparsity: 0.6, bits: 4, group: 64}"],
-        ["compress.target=dense"],
-        ["compute=f32", "compress.target=dense", "rules=[{match: '*.down_proj', target: layer}, {match: '*.k_proj', act_order: false}, {match: '*'}]"],
+        ["compress.target=dense", "rules=[{match: '*.down_proj', target: layer}, {match: '*.k_proj', act_order: false}, {match: '*'}]"],
+        ["compress={method: admm, sparsity: 2:4}"],
     ])
     func anyNumberOfRanksAndThreads(settings: [String]) throws {
         try expectSameBytes(settings, shards: true)

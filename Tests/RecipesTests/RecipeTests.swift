@@ -153,6 +153,10 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(try treatment("{method: magnitude, sparsity: 0.25, bits: 8}").pruning == PruningOptions(sparsity: .share(0.25), scope: .layer))
         #expect(try treatment("{method: magnitude, sparsity: 0.25, bits: 8}").grid == .minmax)
         #expect(try treatment("{method: sparsegpt, sparsity: 0.5, mask_block: 512}").maskBlock == 512)
+        let admm = try treatment("{method: admm, sparsity: 0.5}")
+        #expect((admm.bits, admm.maskBlock, admm.actOrder, admm.damping) == (nil, nil, .off, 0.1) && plain.damping == 0.01)
+        #expect(admm.pruning == PruningOptions(sparsity: .share(0.5), scope: .layer, choices: ADMM.steps) && admm.method.needsHessian)
+        #expect(try treatment("{method: admm, sparsity: 2:4, damping: 0.02}").damping == 0.02)
         // Other methods keep theirs.
         #expect(try treatment("{}").pruning == nil)
         let mixed = try recipe("compress: {method: sparsegpt, sparsity: 0.5, mask_block: 64}\nrules:\n  - {match: a, method: gptq}\n  - {match: b}\n").rules

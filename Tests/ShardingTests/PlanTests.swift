@@ -100,6 +100,23 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         }
     }
 
+    /// ADMM's second factor and its products are counted, in arithmetic, time and memory.
+    @Test func admmTakesTwoFactors() throws {
+        func costs(_ method: String) throws -> (plan: Plan, costs: Costs) {
+            let plan = try plan("compress: {method: \(method), sparsity: 2:4}")
+            return (plan, plan.costs(ranks: 3))
+        }
+        let (admm, sparsegpt) = (try costs("admm"), try costs("sparsegpt"))
+        #expect(admm.costs.factorOperations == 2 * sparsegpt.costs.factorOperations && admm.costs.bytesSent > sparsegpt.costs.bytesSent)
+        #expect(admm.costs.solveOperations == Double(ADMM.triangularActions) * sparsegpt.costs.solveOperations)
+        #expect(try costs("wanda").costs.solveOperations == 0)
+        let bytes = try [admm, sparsegpt].map { run in
+            try run.plan.memoryPlan(ranks: 3, threads: 1, limit: nil).phases.first { $0.name == "solve" }?.bytes ?? 0
+        }
+        // The triangle of the widest stage once more.
+        #expect(bytes[0] - bytes[1] >= 704 * 705 / 2 * 4)
+    }
+
     @Test func aRecipeOfRoundingNeedsNoHessians() throws {
         #expect(try plan("compress: {method: rtn}").blocks.allSatisfy { $0.stages.allSatisfy { !$0.needsHessian } })
         #expect(try plan().blocks.allSatisfy { $0.stages.allSatisfy { $0.needsHessian } })

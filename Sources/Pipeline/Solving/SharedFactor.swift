@@ -17,19 +17,22 @@ struct SharedFactor {
     /// This rank's sum of X^T X.
     let hessian: any HessianParts
     let settings: FactorSettings
+    /// As `FactorPlan`'s.
+    let penalty: Double
     let isComplete: Bool
     /// What products are computed in. With bf16, R comes from products in fp32 where they do, else from products in fp64.
     let compute: Compute
     /// Whether R is used in bf16 as well.
-    private var isNarrowed: Bool { compute == .bf16 }
+    private var isNarrowed: Bool { compute == .bf16 && penalty == 0 }
 
     private let columns: Int
 
     /// - Parameter isComplete: whether every rank is to have the whole of R.
     init(
-        world: Communicator, assignment: Assignment, clock: PhaseClock, hessian: any HessianParts, settings: FactorSettings, isComplete: Bool, compute: Compute
+        world: Communicator, assignment: Assignment, clock: PhaseClock, hessian: any HessianParts, settings: FactorSettings, penalty: Double, isComplete: Bool,
+        compute: Compute
     ) {
-        (self.world, self.assignment, self.clock, self.settings) = (world, assignment, clock, settings)
+        (self.world, self.assignment, self.clock, self.settings, self.penalty) = (world, assignment, clock, settings, penalty)
         (self.hessian, self.isComplete, self.compute) = (hessian, isComplete, compute)
         columns = hessian.diagonal.count
     }
@@ -54,7 +57,7 @@ struct SharedFactor {
         try clock.measure(.reduce) { () throws in try world.allReduceSum(&diagonal) }
         var plan = try FactorPlan(
             diagonal: diagonal, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
-            wholeGroups: settings.wholeGroups, precision: compute == .bf16 ? .fp32 : .fp64)
+            wholeGroups: settings.wholeGroups, precision: compute == .bf16 ? .fp32 : .fp64, scale: settings.dampingScale, penalty: penalty)
         while true {
             var (own, rank) = try reducePanels(plan)
             clock.count(.factor, operations: assignment.factorOperations(columns: columns, of: world.rank))

@@ -15,6 +15,8 @@ struct StageFactor: Sendable {
     let isNarrowed: Bool
     /// R; nil when its panels lie with their owners.
     let complete: Factor?
+    /// The complete factor of the Hessian with a penalty, for methods that ask for one.
+    var penalised: Factor?
     /// The panels of R that this rank owns, by number in the matrix; empty when R is complete.
     let own: [Int: Matrix<Float>]
 }

@@ -12,15 +12,20 @@ internal import Transformers
 struct FactorSettings: Hashable {
     var damping: Double
     var maxDamping: Double
+    var dampingScale: DampingScale
     var actOrder: Bool
     /// Width of groups that act-order keeps together.
     var wholeGroups: Int?
+    /// That of a second factor of the same Hessian; nil: there is none.
+    var penalty: Double?
 
     init(_ treatment: Treatment) {
         damping = treatment.damping
         maxDamping = treatment.maxDamping
+        dampingScale = treatment.method.dampingScale
         actOrder = treatment.actOrder != .off
         wholeGroups = treatment.options(scaleType: .f32)?.widthOfWholeGroups
+        penalty = treatment.method.penalty
     }
 }
 
@@ -99,10 +104,20 @@ struct StageHessian {
 
     private func factor(_ sum: any HessianParts, settings: FactorSettings, isComplete: Bool) throws -> FactorOutcome {
         do {
-            return .factor(
+            func make(_ settings: FactorSettings, penalty: Double = 0) throws -> StageFactor {
                 try SharedFactor(
-                    world: world, assignment: assignment, clock: clock, hessian: sum, settings: settings, isComplete: isComplete, compute: compute
-                ).make())
+                    world: world, assignment: assignment, clock: clock, hessian: sum, settings: settings, penalty: penalty, isComplete: isComplete,
+                    compute: compute
+                ).make()
+            }
+            var factor = try make(settings)
+            if let penalty = settings.penalty {
+                // Of the Hessian with the damping that it turned out to need.
+                var damped = settings
+                damped.damping = factor.outline.dampingFraction
+                factor.penalised = try make(damped, penalty: penalty).complete
+            }
+            return .factor(factor)
         } catch let error as CompressionError {
             return .singular("\(error)")
         }

@@ -63,9 +63,7 @@ struct StageSolver {
         }
         for run in PanelRun.runs(byPanels) { try solve(stage, run, owners, tileSolver, targets, tilesAtOnce: tilesAtOnce, into: message) }
 
-        for tile in missing where [.gptq, .sparsegpt].contains(stage.linears[stage.tiles[tile].linear].treatment?.method) {
-            clock.count(.solve, operations: Double(stage.tiles[tile].rows.count) * Double(stage.columns) * Double(stage.columns))
-        }
+        for tile in missing { clock.count(.solve, operations: stage.solveOperations(of: stage.tiles[tile])) }
         return try clock.measure(.gather) { () throws in try message.gather(world, solvedHere: missing, needed: needed) }
     }
 

@@ -92,8 +92,11 @@ struct TileSolver: Sendable {
         return try naming(index) { () throws -> any PruningTile in
             switch (treatment.method, factors[FactorSettings(treatment)]) {
             case (.sparsegpt, .factor(let factor)?): try SparseGPTTile(weights: weights, factor: complete(factor), pruning: pruning, content: content)
+            case (.admm, .factor(let factor)?):
+                try ADMMTile(
+                    weights: weights, factor: complete(factor), penalised: penalised(factor), pruning: pruning, content: content)
             case (.wanda, .factor(let factor)?): try wanda(weights: weights, factor: complete(factor), pruning: pruning, content: content)
-            case (.sparsegpt, nil), (.wanda, nil): throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
+            case (.sparsegpt, nil), (.admm, nil), (.wanda, nil): throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
             case (_, .factor(let factor)?): try magnitude(weights: weights, pruning: pruning, content: content, factor: complete(factor))
             case (_, .singular?), (_, nil): try magnitude(weights: weights, pruning: pruning, content: content.withoutHessian)
             }
@@ -122,6 +125,11 @@ struct TileSolver: Sendable {
             throw PipelineError(.internalError, "a tile that needs the whole of its factor, which lies over the ranks")
         }
         return complete
+    }
+
+    private func penalised(_ factor: StageFactor) throws -> Factor {
+        guard let penalised = factor.penalised else { throw PipelineError(.internalError, "a tile whose factor with a penalty was not made") }
+        return penalised
     }
 
     private func linear(of index: Int) throws -> (LinearPlan, Treatment) {

@@ -11,6 +11,9 @@ public enum PlanError: Error, CustomStringConvertible {
     case pattern(String, columns: Int, linear: String)
     case tooLarge(String)
     case mixedExperts(String, String)
+    case mixedChoices(String, String)
+    case nothingToChoose
+    case budget(String)
 
     public var description: String {
         switch self {
@@ -27,6 +30,11 @@ public enum PlanError: Error, CustomStringConvertible {
         case .mixedExperts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "
                 + "them one method, bits, group and symmetry, or `format: dense`"
+        case .mixedChoices(let first, let other):
+            "\(first) and \(other) get their bits together, since clients make one linear of such, but the recipe gives them different choices: give them one "
+                + "rule, or `bits` of their own"
+        case .nothingToChoose: "`bits` is a budget, but no linear of the model is left for it to choose for"
+        case .budget(let problem): problem
         case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
         }
     }

@@ -9,6 +9,7 @@ struct StageKind: Hashable {
     private let columns: Int
     private let rows: [Int]
     private let treatments: [Treatment?]
+    private let choices: [[Treatment]]
     /// Attention and the share of tokens, below 1 for experts, show in the operations of sequences of two lengths.
     private let operations: [Double]
     /// What rests before and after.
@@ -19,6 +20,7 @@ struct StageKind: Hashable {
         columns = stage.columns
         rows = stage.linears.map(\.linear.rows)
         treatments = stage.linears.map(\.treatment)
+        choices = stage.linears.map { $0.choices.map(\.treatment) }
         operations = [1, 1 << 20].map { stage.stage.operations(lengths: [$0]) }
         isDerived = stage.stage.input.isDerived
         valueColumns = [stage.stage.destination.valueColumns, stage.stage.restingColumns, stage.stage.leftColumns]
@@ -87,7 +89,7 @@ extension StagePlan {
 
     /// Factors that the stage's linears need: those whose settings differ need one each.
     var factorCount: Int {
-        let settings = linears.compactMap(\.treatment).map { "\($0.damping) \($0.maxDamping) \($0.actOrder) \($0.actOrder == .groups ? $0.group : 0)" }
+        let settings = treatments.map { "\($0.damping) \($0.maxDamping) \($0.actOrder) \($0.actOrder == .groups ? $0.group : 0)" }
         return Set(settings).count
     }
 }

@@ -49,13 +49,18 @@ struct CompressVerb: Verb {
         StopConditions.listen()
         let clock = PhaseClock()
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
-        let job = try Job(source, reading: weights.weights, world: world, clock: clock)
+        var job = try Job(source, reading: weights.weights, world: world, clock: clock)
+        if job.needsLosses {
+            try measureLosses(for: job, start: start, world)
+            job = try Job(source, reading: weights.weights, world: world, clock: clock)
+        }
         let found = try job.enter()
         guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(job.recipe.output) is finished already (plan \(job.planHash)); nothing to do\n") }
             return
         }
         say(world, banner(job, world))
+        if let budget = job.budget { say(world, "bits         \(budget.summary)\n") }
         for remark in job.remarks + found.remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
         let windows = try evaluationWindows(job, world)
         let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count)
@@ -125,7 +130,7 @@ struct CompressVerb: Verb {
         return try evaluate(model, windows, compute: evaluation.compute, stop: stop, world: world, clock: job.clock)
     }
 
-    private func say(_ world: Communicator, _ text: String) {
+    func say(_ world: Communicator, _ text: String) {
         if world.isCoordinator { Console.error(text) }
     }
 

@@ -1,0 +1,33 @@
+// Measuring what a budget of bits is spent by, before it is known what `cleave compress` is to do.
+
+import LinearAlgebra
+import MessagePassing
+import Pipeline
+import Reporting
+
+extension CompressVerb {
+    /// Measures the losses that a job needs; its output directory is locked meanwhile.
+    func measureLosses(for job: Job, start: ContinuousClock.Instant, _ world: Communicator) throws {
+        let found = try job.enter()
+        let measuring = try job.measuringLosses()
+        let again = try measuring.enter()
+        let plan = measuring.plan
+        say(
+            world,
+            """
+            cleave \(cleaveVersion)  measuring losses, plan \(measuring.planHash)
+            model        \(job.recipe.model) (\(plan.architecture.family), \(plan.blocks.count) blocks)
+            losses       \(lossesText(plan))
+            table        \(job.work.output)/cleave/losses.json
+
+            """)
+        for remark in measuring.remarks + found.remarks + again.remarks + measuring.calibrationRemarks { say(world, "note: \(remark)\n") }
+        let memory = try memory.plan(measuring, world, threads: threads(world), activations: activations, windows: nil)
+        say(world, memory.text + "\n")
+        MemoryPool.keepMatrices(upTo: memory.plan.matrices)
+        let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
+        try measuring.measureLosses(for: job, stop: stop, memory: memory.plan, scratch: scratch ?? job.work.path) { resumption in
+            if let resumption { say(world, resumption + "\n") }
+        }
+    }
+}

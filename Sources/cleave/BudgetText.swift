@@ -9,7 +9,8 @@ import Sharding
 func lossesText(_ plan: Plan) -> String {
     let units = plan.units, choices = units.first.map(plan.choices) ?? []
     let (windows, length) = plan.probeWindows
-    return "\(units.count) units with \(choices.map(\.width).joined(separator: ", ")); a calibration with dense weights, each linear solved \(choices.count) times; "
+    return
+        "\(units.count) units with \(choices.map(\.width).joined(separator: ", ")); a calibration with dense weights, each linear solved \(choices.count) times; "
         + "probes of \(windows) x \(length) tokens, \(formatCount(plan.probeOperations)) operations over all ranks"
 }
 
@@ -24,7 +25,8 @@ extension BudgetOutcome {
     /// How many units have each width.
     var summary: String {
         let counts = Dictionary(grouping: units) { widthText(bits: $0.bits, group: $0.group) }.mapValues(\.count)
-        return "\(format(average, digits: 3)) of a weight on average; " + counts.sorted { $0.key < $1.key }.map { "\($1) units with \($0)" }.joined(separator: ", ")
+        return "\(format(average, digits: 3)) of a weight on average; "
+            + counts.sorted { $0.key < $1.key }.map { "\($1) units with \($0)" }.joined(separator: ", ")
     }
 
     /// The choice of every unit, a block in each row.

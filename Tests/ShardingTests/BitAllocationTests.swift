@@ -23,7 +23,9 @@ import Testing
             let counts = (0..<units).map { _ in Int.random(in: 1...4, using: &generator) }
             let most = round % 3 == 0 ? 3.0 : 50
             let costs = counts.map { count in
-                (0..<count).map { _ in Int.random(in: 0..<20, using: &generator) == 0 ? Double.infinity : Double.random(in: 0...most, using: &generator).rounded() }
+                (0..<count).map { _ in
+                    Int.random(in: 0..<20, using: &generator) == 0 ? Double.infinity : Double.random(in: 0...most, using: &generator).rounded()
+                }
             }
             let sizes = counts.map { count in (0..<count).map { _ in Int.random(in: 1...40, using: &generator) * (round % 2 == 0 ? 1 : 1000) } }
             let budget = Int.random(in: 0...40 * units, using: &generator) * (round % 2 == 0 ? 1 : 1000)

@@ -22,7 +22,7 @@ private func mixture() throws -> Architecture {
 @Suite struct BitUnitTests {
     @Test func aStageIsAUnit() throws {
         let plan = try plan(budget)
-        #expect(plan.units.map(\.name).prefix(4) == ["qkv", "attention output", "gate+up", "down"].map { "model.layers.0, \($0)" })
+        #expect(Array(plan.units.map(\.name).prefix(4)) == ["qkv", "attention output", "gate+up", "down"].map { "model.layers.0, \($0)" })
         #expect(plan.units.count == 8)
         #expect(plan.linears(of: plan.units[0]).map(\.linear.name).map { $0.suffix(6) } == ["q_proj", "k_proj", "v_proj"])
         #expect(plan.choices(of: plan.units[0]).map(\.bits) == [2, 3, 4])
@@ -43,7 +43,10 @@ private func mixture() throws -> Architecture {
         let undecided = try plan(budget)
         let decided = undecided.choosing { $0.name.hasSuffix("down") ? 2 : 0 }
         #expect(decided.units.isEmpty)
-        #expect(decided.compressedLinears.allSatisfy { $0.treatment?.bits == ($0.linear.name.hasSuffix("down_proj") ? 4 : 2) && $0.options?.bits == $0.treatment?.bits })
+        #expect(
+            decided.compressedLinears.allSatisfy {
+                $0.treatment?.bits == ($0.linear.name.hasSuffix("down_proj") ? 4 : 2) && $0.options?.bits == $0.treatment?.bits
+            })
         // Tiles follow from shapes alone, so that tables hold whatever is chosen.
         #expect(zip(decided.blocks, undecided.blocks).allSatisfy { $0.stages.map(\.tiles) == $1.stages.map(\.tiles) })
     }

@@ -36,7 +36,9 @@ struct LossTable: Sealed {
 
     /// - Throws: `PipelineError` where the file is missing or damaged.
     static func read(_ path: String) throws -> LossTable {
-        guard let data = FileManager.default.contents(atPath: path) else { throw PipelineError(.missingInput, "\(path): no such file; a table of losses is needed") }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw PipelineError(.missingInput, "\(path): no such file; a table of losses is needed")
+        }
         guard let table = LossTable(sealedJSON: data) else {
             throw PipelineError(.badInput, "\(path) is not a table of losses that Cleave \(cleaveVersion) wrote, or it was changed since")
         }

@@ -37,7 +37,8 @@ extension Job {
             record = RunRecord.read(work)
             guard standing != .finished || !needsLosses else {
                 throw PipelineError(
-                    .cannotWrite, "\(recipe.output) holds a finished checkpoint, and \(work.losses) is not the table of losses of this recipe; give another output "
+                    .cannotWrite,
+                    "\(recipe.output) holds a finished checkpoint, and \(work.losses) is not the table of losses of this recipe; give another output "
                         + "directory, or remove that one")
             }
             return standing

@@ -7,7 +7,9 @@ import Reporting
 
 extension CompressVerb {
     /// Measures the losses that a job needs; its output directory is locked meanwhile.
-    func measureLosses(for job: Job, start: ContinuousClock.Instant, _ world: Communicator) throws {
+    ///
+    /// - Returns: what was held for it.
+    func measureLosses(for job: Job, start: ContinuousClock.Instant, _ world: Communicator) throws -> MemoryReport {
         let found = try job.enter()
         let measuring = try job.measuringLosses()
         let again = try measuring.enter()
@@ -29,5 +31,19 @@ extension CompressVerb {
         try measuring.measureLosses(for: job, stop: stop, memory: memory.plan, scratch: scratch ?? job.work.path) { resumption in
             if let resumption { say(world, resumption + "\n") }
         }
+        // The run that follows begins with what this one began with.
+        MemoryPool.giveBackMatrices()
+        return memory.report
+    }
+}
+
+extension MemoryReport {
+    /// The report of a process that measured losses before.
+    func after(_ measuring: MemoryReport?) -> MemoryReport {
+        guard let measuring else { return self }
+        var report = self
+        report.boundBytes = max(boundBytes, measuring.boundBytes)
+        report.phases["losses"] = measuring.boundBytes
+        return report
     }
 }

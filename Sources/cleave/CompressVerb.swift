@@ -50,8 +50,10 @@ struct CompressVerb: Verb {
         let clock = PhaseClock()
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
         var job = try Job(source, reading: weights.weights, world: world, clock: clock)
+        let held = residentBytes()
+        var measuring: MemoryReport?
         if job.needsLosses {
-            try measureLosses(for: job, start: start, world)
+            measuring = try measureLosses(for: job, start: start, world)
             job = try Job(source, reading: weights.weights, world: world, clock: clock)
         }
         let found = try job.enter()
@@ -63,7 +65,7 @@ struct CompressVerb: Verb {
         if let budget = job.budget { say(world, "bits         \(budget.summary)\n") }
         for remark in job.remarks + found.remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
         let windows = try evaluationWindows(job, world)
-        let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count)
+        let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count, held: held)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
@@ -83,7 +85,7 @@ struct CompressVerb: Verb {
         let peakMemory = peakResidentBytes()
         let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
         if var report = try job.report(
-            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report)
+            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report.after(measuring))
         {
             report.peakRate = peak
             try job.save(report)

@@ -1,5 +1,5 @@
 // The choice of a width for each unit that costs the least within a budget: a knapsack with one choice of each, by dynamic programming as in SPDY
-// (Frantar & Alistarh, ICML 2022, section 3.2).
+// (Frantar & Alistarh, ICML 2022).
 
 /// Choices of all units.
 public enum BitAllocation {

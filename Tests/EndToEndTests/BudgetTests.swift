@@ -138,6 +138,14 @@ import Testing
         #expect(bytes > 220_000 && bytes < 250_000, "\(bytes)")
     }
 
+    /// Widths of several kinds in one result, in every format that has them; compress verifies it.
+    @Test(arguments: ["gptq", "gptq_v2", "dense"]) func formatsCarryWhatIsChosen(format: String) throws {
+        let model = try smallModel()
+        let run = try compress(arguments(model, format, "average: 3.25, choices: [2, 3, 4]", ["format=\(format)"]), ranks: 2)
+        #expect(run.exitCode == 0 && run.output.contains("verified"), "\(run.errors)")
+        #expect(try Set(bits(model.output(format)).values).count > 1)
+    }
+
     @Test func tablesThatDoNotFitAreRefused() throws {
         let model = try smallModel(), path = model.output("first") + "/cleave/losses.json"
         try #require(try compress(arguments(model, "first"), ranks: 2).exitCode == 0)

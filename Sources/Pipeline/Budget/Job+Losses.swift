@@ -31,13 +31,9 @@ extension Job {
         }
         let path = run.work.losses
         var table = try world.fromCoordinator(exitCode: exitCode) {
-            var table = LossTable(plan, losses: { losses[$0]?[$1] }, identity: identity)
-            // Sensitivities of an earlier attempt hold for as long as the losses do.
-            let sensitivities = (try? LossTable.read(path))?.units.map(\.divergence) ?? []
-            if let earlier = try? LossTable.read(path), earlier.plan == table.plan, earlier.source == table.source, sensitivities.count == table.units.count {
-                for (index, divergence) in sensitivities.enumerated() { table.units[index].divergence = divergence }
-            }
-            return table
+            let table = LossTable(plan, losses: { losses[$0]?[$1] }, identity: identity)
+            // What an earlier attempt has probed holds for as long as the losses do.
+            return (try? LossTable.read(path)).flatMap { $0.hasLosses(of: table) ? $0 : nil } ?? table
         }
         let pass = try ProbePass(plan, model, tokens, committed: CommittedTiles(journal.entries, plan, work), world: world, clock: clock)
         while let first = table.units.firstIndex(where: { $0.divergence == nil }) {
@@ -48,6 +44,8 @@ extension Job {
         }
         try world.onCoordinator(exitCode: exitCode) { try table.save(path) }
         removePartialCheckpoints()
+        // The run that follows takes away a file that asks to stop.
+        try stop.check(after: "measuring losses")
     }
 
     /// - Throws: an `AgreedFailure` where the losses by which this job spends its budget were measured on other weights.

@@ -34,6 +34,11 @@ struct LossTable: Sealed {
 
     var isComplete: Bool { units.allSatisfy { $0.divergence != nil } }
 
+    /// Whether both are the same but for the units that are probed.
+    func hasLosses(of other: LossTable) -> Bool {
+        plan == other.plan && source == other.source && units.map(\.name) == other.units.map(\.name) && units.map(\.choices) == other.units.map(\.choices)
+    }
+
     /// - Throws: `PipelineError` where the file is missing or damaged.
     static func read(_ path: String) throws -> LossTable {
         guard let data = FileManager.default.contents(atPath: path) else {
@@ -69,8 +74,8 @@ extension LossTable {
 }
 
 extension LossTable.Unit {
-    /// What each choice costs by the linearity of small errors (HIGGS, Malinovskii et al. 2024, theorem 1): the divergence of the probed one, in proportion to the losses. A unit
-    /// whose losses are not known gets its widest choice.
+    /// What each choice costs by the linearity of small errors (HIGGS, Malinovskii et al. 2024): the divergence of the probed one, in proportion to the
+    /// losses. A unit whose losses are not known gets its widest choice.
     var costs: [Double] {
         let probed = choices[Rule.probed(choices.count)].loss
         return choices.indices.map { index in

@@ -8,8 +8,8 @@ import Reporting
 extension CompressVerb {
     /// Measures the losses that a job needs; its output directory is locked meanwhile.
     ///
-    /// - Returns: what was held for it.
-    func measureLosses(for job: Job, start: ContinuousClock.Instant, _ world: Communicator) throws -> MemoryReport {
+    /// - Returns: the bound that was kept, and what this rank held before the work began.
+    func measureLosses(for job: Job, start: ContinuousClock.Instant, _ world: Communicator) throws -> (memory: MemoryReport, held: Int) {
         let found = try job.enter()
         let measuring = try job.measuringLosses()
         let again = try measuring.enter()
@@ -24,7 +24,8 @@ extension CompressVerb {
 
             """)
         for remark in measuring.remarks + found.remarks + again.remarks + measuring.calibrationRemarks { say(world, "note: \(remark)\n") }
-        let memory = try memory.plan(measuring, world, threads: threads(world), activations: activations, windows: nil)
+        let held = residentBytes()
+        let memory = try memory.plan(measuring, world, threads: threads(world), activations: activations, windows: nil, held: held)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
@@ -33,7 +34,7 @@ extension CompressVerb {
         }
         // The run that follows begins with what this one began with.
         MemoryPool.giveBackMatrices()
-        return memory.report
+        return (memory.report, held)
     }
 }
 

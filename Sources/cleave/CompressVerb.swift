@@ -50,8 +50,7 @@ struct CompressVerb: Verb {
         let clock = PhaseClock()
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
         var job = try Job(source, reading: weights.weights, world: world, clock: clock)
-        let held = residentBytes()
-        var measuring: MemoryReport?
+        var measuring: (memory: MemoryReport, held: Int)?
         if job.needsLosses {
             measuring = try measureLosses(for: job, start: start, world)
             job = try Job(source, reading: weights.weights, world: world, clock: clock)
@@ -65,7 +64,7 @@ struct CompressVerb: Verb {
         if let budget = job.budget { say(world, "bits         \(budget.summary)\n") }
         for remark in job.remarks + found.remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
         let windows = try evaluationWindows(job, world)
-        let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count, held: held)
+        let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count, held: measuring?.held)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
@@ -85,7 +84,7 @@ struct CompressVerb: Verb {
         let peakMemory = peakResidentBytes()
         let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
         if var report = try job.report(
-            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report.after(measuring))
+            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report.after(measuring?.memory))
         {
             report.peakRate = peak
             try job.save(report)

@@ -36,8 +36,9 @@ struct ModuleNames: Sendable {
         }
         if module.hasPrefix(base + ".") {
             let shorter = String(module.dropFirst(base.count + 1))
+            // transformers knows a head by the files' name where it begins a tensor's name, and nowhere else.
             let name = shorter == Self.transformersHead ? head : shorter
-            if isKnown(name) { return name }
+            if isKnown(name), name != head || shorter == Self.transformersHead { return name }
         }
         let longer = "\(base).\(module)"
         return isKnown(longer) ? longer : nil

@@ -25,7 +25,8 @@ private func names(_ architecture: Architecture) -> Set<String> { Set(architectu
     func otherPrefixes(family: String, isTwice: Bool) throws {
         let plain = try read(family)
         let prefix = ["llama": "model.", "gpt2": "transformer.", "opt": "model.", "gpt_neox": "gpt_neox."][family] ?? ""
-        func other(_ name: String) -> String { isTwice ? prefix + name : name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name }
+        // By the name that files have for it, transformers finds a head only where nothing stands before it.
+        func other(_ name: String) -> String { isTwice ? prefix + name.replacing("embed_out", with: "lm_head") : name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name }
         let found = Set(names(plain).map(other))
         let architecture = try read(family, tensors: found)
         #expect(names(architecture) == found)
@@ -45,6 +46,10 @@ private func names(_ architecture: Architecture) -> Set<String> { Set(architectu
         let other = try read("gpt_neox", tensors: found)
         #expect(names(other) == found && other.names.familyName("lm_head.weight") == "embed_out.weight")
         #expect(throws: ArchitectureError.self) { try read("gpt_neox", tensors: found.union(["embed_out.weight"])) }
+        let prefixed = try read("gpt_neox", tensors: found.subtracting(["lm_head.weight"]).union(["gpt_neox.lm_head.weight"]))
+        #expect(prefixed.head.linear.weight == "gpt_neox.lm_head.weight")
+        let unknown = try read("gpt_neox", tensors: found.subtracting(["lm_head.weight"]).union(["gpt_neox.embed_out.weight"]))
+        #expect(unknown.head.linear.weight == "embed_out.weight" && unknown.names.familyName("gpt_neox.embed_out.weight") == "gpt_neox.embed_out.weight")
     }
 
     @Test(arguments: models.keys.sorted())

@@ -99,7 +99,7 @@ let package = Package(
         tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
         tests("PackingTests", ["Packing", "Compression", "JSON", "LinearAlgebra", "Safetensors"]),
         tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
-        tests("ShardingTests", ["Sharding", "Compression", "Recipes", "Transformers"]),
+        tests("ShardingTests", ["Sharding", "Compression", "Recipes", "SeededNumbers", "Transformers"]),
         tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),
         tests("ReportingTests", ["Reporting"]),
         .testTarget(name: "EndToEndTests", exclude: ["Faults"], swiftSettings: swiftSettings),

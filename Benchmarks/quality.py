@@ -27,6 +27,8 @@ SETTINGS = {
     "W4 g128 (dense)": {"group": 128, "format": "dense"},
     "W3 g64 (dense)": {"bits": 3, "format": "dense"},
     "W2 g64 (dense)": {"bits": 2, "format": "dense"},
+    "average 3.25 g64 of 2, 3 and 4 bits": {"bits": {"average": 3.25, "choices": [2, 3, 4]}},
+    "average 4.25 g64 of 2, 3, 4 and 8 bits": {"bits": {"average": 4.25}},
     "W4 g64, grid minmax, no act-order": {"grid": "minmax", **PLAIN},
     "W4 g64, grid mse, no act-order": {"grid": "mse", **PLAIN},
     "W4 g64, grid hessian, no act-order": {"grid": "hessian", **PLAIN},

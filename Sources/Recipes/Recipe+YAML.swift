@@ -30,19 +30,25 @@ extension Recipe {
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
                 "memory_per_rank", "weights", "experts", "rotate",
             ] + DeviationLimits.keys)
-        let base =
-            try top.mapping("compress", keys: TreatmentSettings.keys).map { mapping throws(RecipeError) in
-                try TreatmentSettings(mapping, base: TreatmentSettings())
-            } ?? TreatmentSettings()
+        let compress = try top.mapping("compress", keys: TreatmentSettings.keys)
+        let bits = try compress?.node("bits")?.mapping == nil ? nil : compress?.mapping("bits", keys: BitBudget.keys)
+        budget = try bits.map(BitBudget.init)
+        let base = try compress.map { mapping throws(RecipeError) in try TreatmentSettings(mapping, choices: bits.map(BitChoices.init)) } ?? TreatmentSettings()
         self.model = if let model { model } else { try top.required("model") }
         self.output = if let output { output } else { try top.required("output") }
         rotation = try WeightRotation(top, "rotate", group: base.group)
         propagation = try top.choice("propagation") ?? .stage
         compute = try top.choice("compute") ?? .bf16
         rules = try Self.rules(top, base: base)
+        if let bits, rules.allSatisfy(\.choices.isEmpty) {
+            throw bits.error("average", "`\(bits.path)` is a budget, but every rule has `bits` of its own: leave them out where the budget shall choose")
+        }
         ignore = []
         for (text, line) in try top.strings("ignore") ?? [] { ignore.append(try Self.pattern(text, file: file, line: line)) }
         format = try top.choice("format") ?? .compressedTensors
+        if let bits, case .size? = budget?.limit, format == .dense {
+            throw bits.error("size", "`\(bits.path).size` has no meaning with `format: dense`, whose results have one size whatever their bits; give `average`")
+        }
         maxShardSize = try top.byteCount("max_shard_size") ?? 5_000_000_000
         memoryPerRank = try top.byteCount("memory_per_rank")
         weights = try top.choice("weights") ?? .mapped
@@ -57,8 +63,7 @@ extension Recipe {
 
     private static func rules(_ top: YAMLMapping, base: TreatmentSettings) throws(RecipeError) -> [Rule] {
         guard let node = top.node("rules") else {
-            let treatment = try resolved(base) { top.error("compress", $0) }
-            return [Rule(match: try pattern("*", file: top.file, line: nil), treatment: treatment, line: nil)]
+            return [try rule(base, match: try pattern("*", file: top.file, line: nil), line: nil) { top.error("compress", $0) }]
         }
         guard let sequence = node.sequence, !sequence.isEmpty else { throw top.error("rules", "`rules` must be a list of rules, each with `match`") }
         var rules: [Rule] = []
@@ -66,16 +71,19 @@ extension Recipe {
             let mapping = try YAMLMapping(item, file: top.file, path: "rules.\(index)", keys: ["match"] + TreatmentSettings.keys)
             guard let text = try mapping.string("match") else { throw mapping.missing("match") }
             let settings = try TreatmentSettings(mapping, base: base)
-            let treatment = try resolved(settings) { mapping.error("match", $0) }
-            rules.append(Rule(match: try pattern(text, file: top.file, line: mapping.line), treatment: treatment, line: mapping.line))
+            let match = try pattern(text, file: top.file, line: mapping.line)
+            rules.append(try rule(settings, match: match, line: mapping.line) { mapping.error("match", $0) })
         }
         return rules
     }
 
-    private static func resolved(_ settings: TreatmentSettings, _ error: (String) -> RecipeError) throws(RecipeError) -> Treatment {
-        switch settings.resolved() {
-        case .success(let treatment): return treatment
-        case .failure(let contradiction): throw error(contradiction.description)
+    private static func rule(
+        _ settings: TreatmentSettings, match: Pattern, line: Int?, _ error: (String) -> RecipeError
+    ) throws(RecipeError) -> Rule {
+        switch (settings.resolvedChoices(), settings.resolved()) {
+        case (.success(let choices), .success(let treatment)):
+            return Rule(match: match, treatment: choices.isEmpty ? treatment : choices[Rule.probed(choices.count)], choices: choices, line: line)
+        case (.failure(let contradiction), _), (_, .failure(let contradiction)): throw error(contradiction.description)
         }
     }
 
@@ -94,12 +102,28 @@ extension TreatmentSettings {
         "target_strength", "sparsity", "mask_block",
     ]
 
+    /// The settings of `compress`.
+    ///
+    /// - Parameter choices: what its `bits` say where they are a budget.
+    fileprivate init(_ mapping: YAMLMapping, choices: BitChoices?) throws(RecipeError) {
+        try self.init(mapping, base: TreatmentSettings(), readsBits: choices == nil)
+        self.choices = choices
+        if choices?.groups != nil, mapping.has("group") {
+            throw mapping.error("group", "`group` and `bits.groups` both say which groups there are; leave one out")
+        }
+    }
+
     /// The settings of a mapping; what it leaves out is taken from `base`.
-    init(_ mapping: YAMLMapping, base: TreatmentSettings) throws(RecipeError) {
+    ///
+    /// - Parameter readsBits: whether `bits` is a width.
+    init(_ mapping: YAMLMapping, base: TreatmentSettings, readsBits: Bool = true) throws(RecipeError) {
         self = base
         method = try mapping.choice("method") ?? base.method
-        bits = try mapping.integer("bits", of: [2, 3, 4, 8]) ?? base.bits
-        group = try mapping.integer("group", of: [-1, 16, 32, 64, 128]) ?? base.group
+        if readsBits, let own = try mapping.integer("bits", of: Self.widths) { (bits, choices) = (own, nil) }
+        if let own = try mapping.integer("group", of: Self.groups) {
+            group = own
+            choices?.groups = nil
+        }
         symmetric = try mapping.boolean("symmetric") ?? base.symmetric
         scales = try mapping.choice("scales") ?? base.scales
         actOrder = try mapping.choice("act_order") ?? base.actOrder

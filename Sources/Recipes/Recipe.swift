@@ -17,6 +17,8 @@ public struct Recipe: Sendable, Equatable {
     public var rotation: WeightRotation?
     public var propagation: Propagation
     public var compute: Compute
+    /// What the widths of rules with choices are held to; nil: no rule has any.
+    public var budget: BitBudget?
     /// First match wins.
     public var rules: [Rule]
     /// Patterns of linears that keep their weights; they win over rules.
@@ -99,7 +101,13 @@ public enum WeightReading: String, Sendable, CaseIterable {
 /// What is done to the linears whose names match.
 public struct Rule: Sendable, Equatable {
     public var match: Pattern
+    /// Where there are choices, the probed one.
     public var treatment: Treatment
+    /// Those among which the budget chooses, those that take the least room first; empty where the width is given.
+    public var choices: [Treatment]
     /// The line of the recipe, for messages; nil when it came from the command line.
     public var line: Int?
+
+    /// Of so many choices, the one with which sensitivities are measured: the middle one, since what it does to a model is neither nothing nor ruin.
+    public static func probed(_ choices: Int) -> Int { (choices - 1) / 2 }
 }

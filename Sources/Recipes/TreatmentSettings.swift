@@ -6,6 +6,8 @@ internal import Compression
 struct TreatmentSettings {
     var method: Method?
     var bits: Int?
+    /// In place of one width, those among which a budget chooses.
+    var choices: BitChoices?
     var group: Int?
     var symmetric: Bool?
     var scales: ScaleSigns?
@@ -21,6 +23,30 @@ struct TreatmentSettings {
 
     /// Columns of a group.
     static let defaultGroup = 128
+    /// Bits of a code, and columns of a group, that methods and formats know.
+    static let widths = [2, 3, 4, 8], groups = [-1, 16, 32, 64, 128]
+
+    /// The whole treatments among which a budget chooses, those that take the least room first; empty where the width is given.
+    func resolvedChoices() -> Result<[Treatment], Contradiction> {
+        guard let choices else { return .success([]) }
+        guard [nil, .gptq].contains(method), sparsity == nil else {
+            return .failure(Contradiction("a budget of `bits` goes with `method: gptq` alone; a rule with another method needs `bits` of its own"))
+        }
+        var treatments: [Treatment] = []
+        for bits in choices.bits {
+            for group in choices.groups ?? [group ?? Self.defaultGroup] {
+                var settings = self
+                (settings.bits, settings.group, settings.choices) = (bits, group, nil)
+                switch settings.resolved() {
+                case .success(let treatment): treatments.append(treatment)
+                case .failure(let contradiction): return .failure(contradiction)
+                }
+            }
+        }
+        // A row's single scale weighs next to nothing.
+        func room(_ treatment: Treatment) -> Double { Double(treatment.bits ?? 16) + (treatment.group > 0 ? 16 / Double(treatment.group) : 0) }
+        return .success(treatments.sorted { (room($0), $0.bits ?? 0) < (room($1), $1.bits ?? 0) })
+    }
 
     /// The whole treatment. What is left out becomes the best that goes with the rest: see `docs/recipes.md` for the measurements.
     func resolved() -> Result<Treatment, Contradiction> {

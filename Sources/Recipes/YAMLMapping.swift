@@ -71,6 +71,15 @@ struct YAMLMapping {
         try value(key, "one of \(choices.map(String.init).joined(separator: ", "))") { node in node.integer.flatMap { choices.contains($0) ? $0 : nil } }
     }
 
+    /// Different numbers, ascending.
+    func integers(_ key: String, of choices: [Int]) throws(RecipeError) -> [Int]? {
+        try value(key, "a list of different numbers of \(choices.map(String.init).joined(separator: ", "))") { node in
+            guard let numbers = node.sequence?.map(\.integer), !numbers.isEmpty else { return nil }
+            let found = Set(numbers.compactMap { $0 }.filter(choices.contains))
+            return found.count == numbers.count ? found.sorted() : nil
+        }
+    }
+
     func choice<C: RawRepresentable & CaseIterable>(_ key: String, _: C.Type = C.self) throws(RecipeError) -> C? where C.RawValue == String {
         let names = C.allCases.map(\.rawValue)
         return try value(key, "one of \(names.joined(separator: ", "))") { node in

@@ -144,24 +144,46 @@ struct MemoryModel {
     /// Measuring perplexity: the windows of a rank go through the model together.
     func evaluate(windows: Int) -> Int {
         guard let evaluation = plan.recipe.evaluation else { return 0 }
-        let isBFloat16 = plan.operands(evaluation.compute) == .bf16
-        let (operand, length) = (isBFloat16 ? 2 : 4, evaluation.length)
+        let states = (windows + assignment.ranks - 1) / assignment.ranks
+        return windowsPass(states: states, length: evaluation.length, compute: plan.operands(evaluation.compute), logits: 1)
+    }
+
+    /// Measuring sensitivities: windows go through the model as it is and with units of it compressed, whose weights are decoded from tiles; the head's weights are
+    /// packed, and logits of two compared.
+    func probe(states: Int) -> Int {
+        let head = plan.architecture.head.linear
+        let pass = windowsPass(states: states, length: plan.probeWindows.length, compute: compute, logits: 3)
+        return pass + head.rows * head.columns * operand + (groups.map { encoded($0.stage) + decoded($0.stage) }.max() ?? 0)
+    }
+
+    /// A stage's weights beside those that are being packed.
+    private func decoded(_ stage: StagePlan) -> Int { stage.linears.reduce(0) { $0 + $1.linear.rows } * stage.columns * operand }
+
+    /// Windows that go through the model together, and then through the head.
+    ///
+    /// - Parameters:
+    ///   - states: windows of a rank.
+    ///   - length: tokens of each.
+    ///   - logits: that exist at once, for 256 tokens each.
+    private func windowsPass(states count: Int, length: Int, compute: Compute, logits: Int) -> Int {
+        let isBFloat16 = compute == .bf16
+        let operand = compute.byteCount
         let stages = plan.blocks.first.map { $0.stages.prefix($0.block.denseStages.count) } ?? []
-        let tokens = (windows + assignment.ranks - 1) / assignment.ranks * length
-        let experts = plan.blocks.first { $0.block.mixture != nil }.map { expertEvaluation($0, tokens: tokens, compute: isBFloat16 ? .bf16 : .f32) } ?? 0
+        let tokens = count * length
+        let experts = plan.blocks.first { $0.block.mixture != nil }.map { expertEvaluation($0, tokens: tokens, compute: compute) } ?? 0
         let values = stages.map(\.stage.leftColumns).max() ?? 0
         let states = tokens * (hidden * 4 * (holdsPending ? 2 : 1) + values * operand)
         func weights(_ rows: Int, _ columns: Int) -> Int { rows * columns * operand + (isBFloat16 ? min(1024, rows) * columns * 4 : 0) }
         let passes = stages.map { stage in
             let rows = stage.linears.reduce(0) { $0 + $1.linear.rows }
             let pieceRows = stage.stage.pieces.map(\.rows).max() ?? 0
-            let workspace = stage.stage.effect.workspaceBytes(rows: pieceRows, tokens: length, compute: isBFloat16 ? .bf16 : .f32, threads: threads)
-            let values = (stage.columns + stage.stage.restingColumns) * operand + stage.stage.destination.restingBytes(isBFloat16 ? .bf16 : .f32)
+            let workspace = stage.stage.effect.workspaceBytes(rows: pieceRows, tokens: length, compute: compute, threads: threads)
+            let values = (stage.columns + stage.stage.restingColumns) * operand + stage.stage.destination.restingBytes(compute)
             return weights(rows, stage.columns) + stage.transposedWeights * 4 + workspace + length * values
         }
         let head = plan.architecture.head.linear
-        let logits = weights(head.rows, head.columns) + 256 * head.rows * 4
-        return base + states + max(passes.max() ?? 0, logits, experts)
+        let last = weights(head.rows, head.columns) + logits * 256 * head.rows * 4
+        return base + states + max(passes.max() ?? 0, last, experts)
     }
 
     // MARK: - Parts
@@ -231,13 +253,16 @@ extension StagePlan {
     }
 
     /// The widest panel of R that a tile takes.
-    var panelColumns: Int { linears.compactMap { $0.options?.panelColumns }.max() ?? 0 }
+    var panelColumns: Int {
+        linears.flatMap { linear in [linear.options?.panelColumns].compactMap { $0 } + linear.choices.indices.map { choosing($0).panelColumns } }.max() ?? 0
+    }
 
     var hasRounding: Bool { linears.contains { $0.treatment?.method == .rtn } }
 
     /// At most the bytes of a solved tile.
     func bytes(of tile: Tile) -> Int {
         let linear = linears[tile.linear]
+        if linear.choices.count > 0 { return linear.choices.indices.map { choosing($0).bytes(of: tile) }.max() ?? 0 }
         let extra = 32 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
         switch linear.content {
         case .codes(let options)?:

@@ -14,6 +14,8 @@ public struct MemoryPlan: Sendable {
     public var stages: [[StageResidency]]
     /// Tokens of an expert that its owner keeps while it works on it; those of others come again for each use.
     public var expertTokens = Int.max
+    /// Units whose sensitivities are measured side by side.
+    public var probesAtOnce = 1
     /// The bound of each phase.
     public var phases: [Phase]
     /// Of the bound, what is left to matrices: those in use, and freed ones that are kept for their next use.
@@ -155,12 +157,19 @@ extension Plan {
         }
         let expertTokens = expertTokens(model, limit, note)
         phases["merge"] = MemoryPlan.Phase(name: "merge", bytes: model.merge(), stage: nil)
+        var probesAtOnce = 1
+        if !units.isEmpty {
+            let probes = self.probesAtOnce(model, limit)
+            probesAtOnce = probes.units
+            phases["probe"] = MemoryPlan.Phase(name: "probe", bytes: probes.bytes, stage: nil)
+        }
         if recipe.evaluation != nil { phases["evaluate"] = MemoryPlan.Phase(name: "evaluate", bytes: model.evaluate(windows: windows), stage: nil) }
-        let order = ["embed", "Hessian", "factor", "mismatch", "solve", "forward", "merge", "evaluate"]
+        let order = ["embed", "Hessian", "factor", "mismatch", "solve", "forward", "probe", "merge", "evaluate"]
         var plan = MemoryPlan(
             keepsActivations: model.keepsActivations, tensorParallel: model.assignment.groupSize, stages: residencies, phases: order.compactMap { phases[$0] },
             beside: model.besideMatrices())
         plan.expertTokens = expertTokens
+        plan.probesAtOnce = probesAtOnce
         return plan
     }
 

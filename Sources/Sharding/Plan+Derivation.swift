@@ -39,10 +39,14 @@ extension Plan {
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
                         throw PlanError.pattern("\(sparsity)", columns: linear.columns, linear: linear.name)
                     }
-                    let content = try treatment.map { treatment in
+                    func content(_ treatment: Treatment) throws -> TileContent {
                         treatment.content(type: try scaleType(linear.weight), scaleType: recipe.format.scaleType, leastZero: recipe.format.leastZero)
                     }
-                    linears.append(LinearPlan(linear: linear, treatment: treatment, content: content))
+                    let choices = treatment == nil ? [] : rule.map { recipe.rules[$0].choices } ?? []
+                    linears.append(
+                        LinearPlan(
+                            linear: linear, treatment: treatment, content: try treatment.map(content),
+                            choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) }))
                 }
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)))
             }
@@ -60,6 +64,7 @@ extension Plan {
         self.blocks = blocks
         batches = Self.batches(recipe.calibration)
         guard tileCount > 0 else { throw PlanError.nothingToDo }
+        try checkUnits()
         try checkTargets()
     }
 

@@ -8,7 +8,7 @@ public import Transformers
 public struct Plan: Sendable {
     public let recipe: Recipe
     public let architecture: Architecture
-    public let blocks: [BlockPlan]
+    public internal(set) var blocks: [BlockPlan]
     /// Sequences of each batch; empty without calibration.
     public let batches: [Range<Int>]
     /// Whether the CPUs that run the plan multiply bf16 in hardware; elsewhere `compute: bf16` is done in fp32. It decides costs, and no cut.
@@ -73,6 +73,8 @@ public struct LinearPlan: Sendable {
     public let treatment: Treatment?
     /// What its tiles hold after solving; nil when the linear keeps its weights.
     public let content: TileContent?
+    /// Treatments among which a budget is still to choose, those that take the least room first; `treatment` is the probed one meanwhile.
+    public let choices: [LinearChoice]
 
     /// How it is quantized; nil when it is not.
     public var options: QuantizationOptions? {
@@ -81,6 +83,12 @@ public struct LinearPlan: Sendable {
 
     /// Which weights are compared when some become zero; nil when none do.
     public var pruning: PruningOptions? { treatment?.pruning }
+}
+
+/// A treatment that a linear may get.
+public struct LinearChoice: Sendable {
+    public let treatment: Treatment
+    public let content: TileContent
 }
 
 /// A fixed range of output rows of one linear.

@@ -12,6 +12,9 @@ public enum PlanError: Error, CustomStringConvertible {
     case tooLarge(String)
     case mixedExperts(String, String)
     case denseTarget(String)
+    case mixedChoices(String, String)
+    case nothingToChoose
+    case budget(String)
 
     public var description: String {
         switch self {
@@ -29,6 +32,11 @@ public enum PlanError: Error, CustomStringConvertible {
             "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "
                 + "them one method, bits, group and symmetry, or `format: dense`"
         case .denseTarget(let why): "`target: dense` \(why)"
+        case .mixedChoices(let first, let other):
+            "\(first) and \(other) get their bits together, since clients make one linear of such, but the recipe gives them different choices: give them one "
+                + "rule, or `bits` of their own"
+        case .nothingToChoose: "`bits` is a budget, but no linear of the model is left for it to choose for"
+        case .budget(let problem): problem
         case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
         }
     }

@@ -9,6 +9,7 @@ struct StageKind: Hashable {
     private let columns: Int
     private let rows: [Int]
     private let treatments: [Treatment?]
+    private let choices: [[Treatment]]
     /// Attention and the share of tokens, below 1 for experts, show in the operations of sequences of two lengths.
     private let operations: [Double]
     /// What rests before and after.
@@ -19,6 +20,7 @@ struct StageKind: Hashable {
         columns = stage.columns
         rows = stage.linears.map(\.linear.rows)
         treatments = stage.linears.map(\.treatment)
+        choices = stage.linears.map { $0.choices.map(\.treatment) }
         operations = [1, 1 << 20].map { stage.stage.operations(lengths: [$0]) }
         isDerived = stage.stage.input.isDerived
         valueColumns = [stage.stage.destination.valueColumns, stage.stage.restingColumns, stage.stage.leftColumns]
@@ -107,7 +109,7 @@ extension StagePlan {
 
     /// Factors that the stage's linears need: those whose settings differ need one each, and two where a method asks for one with a penalty.
     var factorCount: Int {
-        let counts = linears.compactMap(\.treatment).reduce(into: [String: Int]()) { counts, treatment in
+        let counts = treatments.reduce(into: [String: Int]()) { counts, treatment in
             let order = "\(treatment.actOrder) \(treatment.actOrder == .groups ? treatment.group : 0)", penalty = treatment.method.penalty
             counts["\(treatment.damping) \(treatment.maxDamping) \(order) \(penalty ?? 0)"] = penalty == nil ? 1 : 2
         }

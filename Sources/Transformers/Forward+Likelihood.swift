@@ -5,7 +5,7 @@ public import LinearAlgebra
 
 extension Forward {
     /// Tokens whose logits exist at once: [tokens, vocabulary] is the largest buffer.
-    private static let logitTokens = 256
+    static let logitTokens = 256
 
     /// The negative log-likelihood of each sequence in nats: the sum over its length - 1 predictions of the next token.
     ///
@@ -38,12 +38,15 @@ extension Forward {
     }
 
     private func forEachLogits(_ state: BatchState, _ head: LinearWeights, _ body: (Range<Int>, Matrix<Float>) -> Void) throws {
+        for tokens in chunks(state.tokens, of: Self.logitTokens) { body(tokens, try logits(state, tokens, head)) }
+    }
+
+    /// The logits of some tokens: [tokens.count, vocabulary].
+    func logits(_ state: BatchState, _ tokens: Range<Int>, _ head: LinearWeights) throws -> Matrix<Float> {
         let norm = try vectors.weights(architecture.finalNorm)
-        for tokens in chunks(state.tokens, of: Self.logitTokens) {
-            let logits = head.apply(to: norm.apply(to: state.residual.rows(tokens), compute: compute))
-            architecture.head.finish(logits)
-            body(tokens, logits)
-        }
+        let logits = head.apply(to: norm.apply(to: state.residual.rows(tokens), compute: compute))
+        architecture.head.finish(logits)
+        return logits
     }
 }
 

@@ -49,16 +49,22 @@ struct CompressVerb: Verb {
         StopConditions.listen()
         let clock = PhaseClock()
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
-        let job = try Job(source, reading: weights.weights, world: world, clock: clock)
+        var job = try Job(source, reading: weights.weights, world: world, clock: clock)
+        var measuring: (memory: MemoryReport, held: Int)?
+        if job.needsLosses {
+            measuring = try measureLosses(for: job, start: start, world)
+            job = try Job(source, reading: weights.weights, world: world, clock: clock)
+        }
         let found = try job.enter()
         guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(job.recipe.output) is finished already (plan \(job.planHash)); nothing to do\n") }
             return
         }
         say(world, banner(job, world))
+        if let budget = job.budget { say(world, "bits         \(budget.summary)\n") }
         for remark in job.remarks + found.remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
         let windows = try evaluationWindows(job, world)
-        let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count)
+        let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count, held: measuring?.held)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
@@ -78,7 +84,7 @@ struct CompressVerb: Verb {
         let peakMemory = peakResidentBytes()
         let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
         if var report = try job.report(
-            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report)
+            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report.after(measuring?.memory))
         {
             report.peakRate = peak
             try job.save(report)
@@ -125,7 +131,7 @@ struct CompressVerb: Verb {
         return try evaluate(model, windows, compute: evaluation.compute, stop: stop, world: world, clock: job.clock)
     }
 
-    private func say(_ world: Communicator, _ text: String) {
+    func say(_ world: Communicator, _ text: String) {
         if world.isCoordinator { Console.error(text) }
     }
 

@@ -58,9 +58,12 @@ struct MemoryOptions: ParsableArguments {
     func limit(_ recipe: Recipe) -> Int? { memoryPerRank?.bytes ?? recipe.memoryPerRank }
 
     /// Collective: what the processes hold already is measured.
-    func plan(_ job: Job, _ world: Communicator, threads: Int, activations: ActivationPlace?, windows: Int?) throws -> Resolved {
+    ///
+    /// - Parameter held: what this one held before its first work; nil: what it holds now.
+    func plan(_ job: Job, _ world: Communicator, threads: Int, activations: ActivationPlace?, windows: Int?, held: Int? = nil) throws -> Resolved {
         let limit = limit(job.recipe)
-        let plan = try job.memoryPlan(threads: threads, limit: limit, activations: activations, tensorParallel: tensorParallel, windows: windows)
+        let plan = try job.memoryPlan(
+            threads: threads, limit: limit, activations: activations, tensorParallel: tensorParallel, windows: windows, held: held)
         return Resolved(plan: plan, limit: limit)
     }
 }

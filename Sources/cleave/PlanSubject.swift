@@ -46,6 +46,8 @@ struct PlanSubject {
     let files: FileVolumes
     /// nil without weights.
     let hash: String?
+    /// How a budget of bits was spent; nil without one, and until its losses are measured.
+    let budget: BudgetOutcome?
     /// What the user should know of model and recipe: sentences, on the coordinator.
     let remarks: [String]
 
@@ -56,7 +58,8 @@ struct PlanSubject {
         let isShape = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try shape != nil || ModelShape.isAll(of: source.recipe().model) }
         guard isShape else {
             let job = try Job(source, reading: reading, world: world, clock: PhaseClock())
-            (plan, files, hash, remarks) = (job.plan, try job.volumes(), job.planHash, job.remarks + job.calibrationRemarks)
+            (plan, files, remarks) = (job.plan, try job.volumes(), job.remarks + job.calibrationRemarks)
+            (hash, budget) = (job.needsLosses ? nil : job.planHash, job.budget)
             return
         }
         var planned: (Plan, FileVolumes, [String])?
@@ -68,16 +71,18 @@ struct PlanSubject {
         }
         guard let planned else { return nil }
         (plan, files, remarks) = planned
-        hash = nil
+        (hash, budget) = (nil, nil)
     }
 
     var summary: String {
         let calibration = plan.recipe.calibration.map { "\($0.sequences) x \($0.length) tokens in \(plan.batches.count) batches" } ?? "none"
+        let undecided = plan.units.isEmpty ? nil : "none yet: losses are to be measured first; until then what follows has the middle choice"
         return """
-            plan         \(hash ?? "none yet: the weights are not there")
+            plan         \(hash ?? undecided ?? "none yet: the weights are not there")
             model        \(plan.recipe.model) (\(plan.architecture.family), \(plan.blocks.count) blocks, \(formatBytes(files.sourceBytes)))
             calibration  \(calibration)
             work         \(plan.compressedLinears.count) linears in \(plan.tileCount) tiles
+            \(plan.units.isEmpty ? "" : "bits         decided after measuring: \(lossesText(plan))\n")\
             result       \(formatBytes(files.outputBytes)) in \(files.outputFiles) files (\(plan.recipe.format.rawValue)), \(format(files.bitsPerWeight, digits: 2)) bits per compressed weight
 
 

@@ -60,6 +60,8 @@ struct PlanVerb: Verb {
         var tiles: Int
         var batches: Int
         var files: FileVolumes
+        /// How a budget of bits was spent.
+        var budget: BudgetOutcome?
         var costs: [Costs]
         /// By number of ranks; what would fit where the limit is too small.
         var memory: [String: MemoryReport]
@@ -101,12 +103,13 @@ struct PlanVerb: Verb {
                 try jsonLine(
                     Output(
                         plan: subject.hash, linears: Dictionary(uniqueKeysWithValues: treatments), tiles: plan.tileCount, batches: plan.batches.count,
-                        files: subject.files, costs: costs,
+                        files: subject.files, budget: subject.budget, costs: costs,
                         memory: Self.byRanks(outcomes) { (try? $0.get()).map { MemoryOptions.Resolved(plan: $0, limit: limit).report } },
                         shortages: Self.byRanks(outcomes) { if case .failure(let shortage) = $0 { shortage.description } else { nil } },
                         predictions: (predictions ?? []).compactMap { $0 })))
         } else {
             Console.output(subject.summary)
+            if let budget = subject.budget { Console.output(budget.text) }
             if linears { Console.output(try linearTable(plan)) }
             Console.output(costTable(costs))
             Console.output("\n" + memoryTable(outcomes, limit))

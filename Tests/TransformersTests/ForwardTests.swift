@@ -23,6 +23,29 @@ import Transformers
         }
     }
 
+    @Test func divergenceIsThatOfTheLogits() throws {
+        let fixture = try Fixture("llama")
+        let forward = try fixture.forward(.f32)
+        let state = try forward.run(fixture.ids)
+        let head = try forward.loadWeights(forward.architecture.head.linear)
+        var changed = state
+        changed.residual = state.residual.copy()
+        for row in 0..<state.tokens { changed.residual[row, 3] *= 1.25 }
+        func logProbabilities(_ state: BatchState) throws -> [[Double]] {
+            let logits = try forward.logits(state, head: head)
+            return (0..<logits.rows).map { row in
+                let line = logits.rows(row..<row + 1).elements().map { Double($0) }
+                let sum = log(line.map { exp($0) }.reduce(0, +))
+                return line.map { $0 - sum }
+            }
+        }
+        let expected = zip(try logProbabilities(state), try logProbabilities(changed)).reduce(0) { sum, rows in
+            sum + zip(rows.0, rows.1).reduce(0) { $0 + exp($1.0) * ($1.0 - $1.1) }
+        }
+        let found = try forward.divergences(of: [state, changed], from: state, head: head)
+        #expect(abs(found[0]) < 1e-5 && expected > 1e-3 && abs(found[1] - expected) < 1e-3 * expected, "\(found), \(expected)")
+    }
+
     @Test func aSequenceOfOneTokenPredictsNothing() throws {
         let fixture = try Fixture("llama")
         let forward = try fixture.forward(.f32)

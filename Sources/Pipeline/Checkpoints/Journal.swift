@@ -49,6 +49,8 @@ struct StageFacts: Codable, Sendable {
     var tokens: Int
     /// Of an expert, those that the router sent to it: fewer where it borrowed some.
     var routedTokens: Int?
+    /// Where a budget is to choose: of each choice, what each of the linears with choices loses (`LossTable.Choice`).
+    var losses: [[Double?]]?
 }
 
 struct LinearFacts: Codable, Sendable {

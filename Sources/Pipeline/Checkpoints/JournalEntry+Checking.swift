@@ -25,6 +25,10 @@ extension JournalEntry {
             guard facts.linears.count == planned[stage].linears.count else {
                 return "facts of \(facts.linears.count) linears, where stage \(stage) has \(planned[stage].linears.count)"
             }
+            let chosen = planned[stage].linears.count { !$0.choices.isEmpty }
+            if let losses = facts.losses, losses.count != planned[stage].choiceCount || losses.contains(where: { $0.count != chosen }) {
+                return "losses of \(losses.map(\.count)) linears, where stage \(stage) has \(chosen) with \(planned[stage].choiceCount) choices"
+            }
         }
         return nil
     }

@@ -72,6 +72,13 @@ struct CommittedTiles: Sendable {
         directory = work.partialCheckpoints
     }
 
+    private init(files: [TileKey: String], _ other: CommittedTiles) {
+        (self.files, plan, directory) = (files, other.plan, other.directory)
+    }
+
+    /// The same run with no tile committed.
+    var none: CommittedTiles { CommittedTiles(files: [:], self) }
+
     var count: Int { files.count }
 
     func contains(_ key: TileKey) -> Bool { files[key] != nil }

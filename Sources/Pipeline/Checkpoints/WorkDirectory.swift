@@ -19,11 +19,14 @@ public struct WorkDirectory: Sendable {
     var lock: String { path + "/lock" }
     var record: String { path + "/run.json" }
     var recipe: String { path + "/recipe.json" }
+    /// The table from which a budget of bits was spent, and the directory of the run that measures it.
+    var losses: String { path + "/losses.json" }
+    var measuring: WorkDirectory { WorkDirectory(output: path + "/losses") }
     var partialCheckpoints: String { path + "/partial" }
     /// The names of the result's files.
     var result: String { path + "/result.json" }
     /// The files of the work directory that are replaced as a whole, by name.
-    var workFiles: [String] { [report, record, recipe, result].map { String($0.dropFirst(path.count + 1)) } }
+    var workFiles: [String] { [report, record, recipe, result, losses].map { String($0.dropFirst(path.count + 1)) } }
     var journals: String { path + "/journal" }
     public var manifest: String { output + "/" + Manifest.fileName }
 

@@ -182,10 +182,15 @@ final class ExpertInHand {
             }
         }
         gram = nil
-        facts.append(sums[index] ? plan.facts(factors, tokens: fallback == nil ? tokens : 0) : nil)
-        solved.append(
-            try tools.solver.solve(
-                plan, block: block, index: place, factors: factors, tilesAtOnce: nil, committed: tools.committed, needed: Set(plan.tiles.indices)))
+        var found = sums[index] ? plan.facts(factors, tokens: fallback == nil ? tokens : 0) : nil
+        let result = try tools.solver.solve(
+            plan, block: block, index: place, factors: factors, tilesAtOnce: nil, committed: tools.committed, needed: Set(plan.tiles.indices))
+        if found != nil {
+            found?.losses = try tools.solver.losses(
+                plan, block: block, index: place, factors: factors, tilesAtOnce: nil, solved: result, nothing: tools.committed.none)
+        }
+        facts.append(found)
+        solved.append(result)
     }
 
     private func load(_ index: Int) throws -> [[LinearWeights]] {

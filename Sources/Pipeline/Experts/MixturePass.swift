@@ -24,11 +24,15 @@ struct MixturePass {
     ///
     /// - Parameters:
     ///   - lengths: tokens of every batch of all ranks.
-    init(_ block: Block, _ mixture: Mixture, storage: any BatchStorage, lengths: [Int], forward: Forward, world: Communicator, clock: PhaseClock) throws {
+    ///   - batches: the numbers of each rank's among them; nil: as the assignment deals them.
+    init(
+        _ block: Block, _ mixture: Mixture, storage: any BatchStorage, lengths: [Int], batches: [Range<Int>]? = nil, forward: Forward, world: Communicator,
+        clock: PhaseClock
+    ) throws {
         let assignment = Assignment(ranks: world.size)
         exchange = ExpertExchange(
             world: world, forward: forward, mixture: mixture, storage: storage,
-            batches: (0..<world.size).map { assignment.batches(of: $0, count: lengths.count) }, clock: clock)
+            batches: batches ?? (0..<world.size).map { assignment.batches(of: $0, count: lengths.count) }, clock: clock)
         (self.block, self.mixture) = (block, mixture)
         self.lengths = lengths
         tokens = lengths.reduce(0, +)

@@ -200,6 +200,12 @@ final class CompressionRun {
             committed: committed,
             needed: neededTiles(stage, block: block, index: index))
         try result.checkScales(stage, limit: plan.recipe.limits.clampedScales)
+        if reused < keys.count {
+            let losses = try solver.losses(
+                stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, solved: result,
+                nothing: committed.none)
+            if let losses { facts[block, default: [:]][index]?.losses = losses }
+        }
         count(stage, block: block, reused: reused)
         return result
     }

@@ -35,10 +35,21 @@ extension Job {
                 standing = try examine()
             }
             record = RunRecord.read(work)
+            guard standing != .finished || !needsLosses else {
+                throw PipelineError(
+                    .cannotWrite,
+                    "\(recipe.output) holds a finished checkpoint, and \(work.losses) is not the table of losses of this recipe; give another output "
+                        + "directory, or remove that one")
+            }
             return standing
         }
-        let files = try clock.measure(.read) { () throws in try SourceFiles(model, known: record?.source, world: world) }
+        // What it is to do is not known yet, so there is nothing to compare.
+        guard !needsLosses else { return (standing, remarks) }
+        // The run that measured losses has looked at them as well.
+        let known = record?.source ?? RunRecord.read(work.measuring)?.source
+        let files = try clock.measure(.read) { () throws in try SourceFiles(model, known: known, world: world) }
         sourceFiles = files
+        try checkSourceOfLosses()
         let platforms = try world.gather(Array(Platform.description.utf8)).map { String(decoding: $0, as: UTF8.self) }
         let said = remarks
         remarks = try world.fromCoordinator(exitCode: exitCode) {

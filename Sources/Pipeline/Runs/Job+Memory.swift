@@ -13,10 +13,13 @@ extension Job {
     ///   - activations: their place, when the user has chosen it.
     ///   - tensorParallel: ranks that share a stage's forward pass, when the user has chosen their number.
     ///   - windows: of the recipe's evaluation.
+    ///   - held: bytes that this rank held before its first work; nil: those that it holds now.
     /// - Throws: an `AgreedFailure` that says what would fit, or that a limit of the system (71) leaves no room for the plan.
-    public func memoryPlan(threads: Int, limit: Int?, activations: ActivationPlace?, tensorParallel: Int?, windows: Int?) throws -> MemoryPlan {
+    public func memoryPlan(
+        threads: Int, limit: Int?, activations: ActivationPlace?, tensorParallel: Int?, windows: Int?, held: Int? = nil
+    ) throws -> MemoryPlan {
         // What every process holds already, and what its libraries will take as they are used.
-        var held = [residentBytes()]
+        var held = [held ?? residentBytes()]
         try world.allReduceMax(&held)
         let base = held[0] + Plan.libraryBytes(threads: threads, ranks: world.size)
         let nodes = try world.nodes()

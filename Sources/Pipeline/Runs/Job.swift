@@ -23,6 +23,10 @@ public final class Job {
     let source: RecipeSource
     let world: Communicator
     public let clock: PhaseClock
+    /// How the recipe's budget of bits was spent; nil without one, and until losses are measured.
+    public let budget: BudgetOutcome?
+    /// Of the source on which the losses were measured.
+    let sourceOfLosses: String?
     /// The plan in parts; `planHash` is their checksum.
     let identity: PlanIdentity
     /// Held from entering the output directory until this object goes.
@@ -33,7 +37,10 @@ public final class Job {
     /// - Parameters:
     ///   - output: replaces the recipe's output directory (a run that was moved).
     ///   - reading: replaces the recipe's `weights`.
-    public init(_ source: RecipeSource, output: String? = nil, reading: WeightReading? = nil, world: Communicator, clock: PhaseClock) throws {
+    ///   - measuresLosses: whether this is the run that measures what the recipe's budget of bits is spent by.
+    public init(
+        _ source: RecipeSource, output: String? = nil, reading: WeightReading? = nil, measuresLosses: Bool = false, world: Communicator, clock: PhaseClock
+    ) throws {
         self.source = source
         self.world = world
         self.clock = clock
@@ -46,28 +53,39 @@ public final class Job {
         var recipe = try source.recipe()
         if let output { recipe.output = output }
         if let reading { recipe.weights = reading }
+        if measuresLosses { recipe = recipe.measuringLosses }
+        let work = WorkDirectory(output: recipe.output)
+        self.work = work
         let model = try Model(path: recipe.model, reading: recipe.weights, rotation: recipe.rotation, world: world)
         let chosen = recipe
         let found = try model.remarks + model.remarksOnCodes(world) + world.agreed { try model.architecture.checkLengths(chosen) }
-        (plan, tokens, identity) = try clock.measure(.plan) { () throws in
-            var plan = try world.agreed { () throws in try Plan(recipe: chosen, architecture: model.architecture) { try model.scaleType($0) } }
-            plan.multipliesBFloat16 = BFloat16.isAccelerated
-            plan.sourceBytesPerWeight = model.tensors.bytesPerWeight(plan)
+        (plan, tokens, identity, budget, sourceOfLosses) = try clock.measure(.plan) { () throws in
+            var plan = try world.agreed { () throws in try model.plan(chosen) }
             let tokens = try world.fromCoordinator(exitCode: exitCode) { () throws -> TokenSequences? in
                 // What the format cannot carry is said before the work, not after it.
-                _ = try OutputPlan(plan, source: model.tensors)
+                for some in plan.uniformChoices { _ = try OutputPlan(some, source: model.tensors) }
                 return try chosen.calibration.map {
                     try TokenSequences.load(
                         $0, tokenizer: chosen.model + "/tokenizer.json", vocabularySize: model.architecture.vocabularySize)
                 }
             }
-            return (plan, tokens, try PlanIdentity(plan, model, tokens))
+            let table = try world.fromCoordinator(exitCode: exitCode) { () throws -> LossTable? in
+                guard let budget = chosen.budget else { return nil }
+                return try LossTable.find(
+                    budget.losses, own: work.losses, plan: PlanIdentity(model.plan(chosen.measuringLosses), model, tokens).hash)
+            }
+            var outcome: BudgetOutcome?
+            if let table {
+                (plan, outcome) = try world.agreed { () throws in
+                    try plan.choosing(by: table, path: chosen.budget?.losses ?? work.losses) { try OutputPlan($0, source: model.tensors).content.byteCount }
+                }
+            }
+            return (plan, tokens, try PlanIdentity(plan, model, tokens), outcome, table?.source)
         }
         planHash = identity.hash
         remarks = found + plan.fusionProblems
         self.recipe = recipe
         self.model = model
-        work = WorkDirectory(output: recipe.output)
     }
 
     /// Compresses every linear; the tiles are committed when this returns.
@@ -88,6 +106,11 @@ public final class Job {
 
     /// Assembles the checkpoint from the committed tiles.
     public func merge() throws -> SizeReport {
+        guard !needsLosses else {
+            throw AgreedFailure(
+                rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
+                description: "\(work.losses), by which the budget of `bits` is spent, is missing; run `cleave compress` again to measure it anew")
+        }
         let journal = try Journal(work, runIdentity(), plan, world: world)
         let tiles = CommittedTiles(journal.entries, plan, work)
         guard tiles.count == plan.tileCount else {
@@ -102,7 +125,7 @@ public final class Job {
         }
     }
 
-    private func runIdentity() throws -> RunIdentity {
+    func runIdentity() throws -> RunIdentity {
         guard let sourceFiles else { throw PipelineError(.internalError, "the output directory \(work.output) has not been entered") }
         return RunIdentity(planHash: planHash, sourceDigest: sourceFiles.digest)
     }
@@ -144,7 +167,9 @@ public final class Job {
 
     /// Takes away what a verified result no longer needs.
     public func removePartialCheckpoints() {
-        if world.isCoordinator { work.removePartialCheckpoints() }
+        guard world.isCoordinator else { return }
+        work.removePartialCheckpoints()
+        work.measuring.removePartialCheckpoints()
     }
 }
 

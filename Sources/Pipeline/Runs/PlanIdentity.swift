@@ -43,6 +43,10 @@ struct PlanIdentity: Codable, Equatable, Sendable {
         ]
         for linear in plan.blocks.flatMap({ $0.stages.flatMap(\.linears) }) {
             for (setting, value) in try Self.settings(linear.treatment) { parts["\(linear.linear.name): \(setting)"] = value }
+            // What a run measures that is still to be chosen among.
+            if !linear.choices.isEmpty {
+                parts["\(linear.linear.name): choices"] = linear.choices.map { "\($0.treatment.bits ?? 16) by \($0.treatment.group)" }.joined(separator: ", ")
+            }
         }
         self.parts = parts
     }

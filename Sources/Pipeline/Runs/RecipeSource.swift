@@ -81,6 +81,7 @@ public struct RecipeSource: Codable, Sendable {
         recipe.output = resolved(recipe.output)
         if let source = recipe.calibration?.source { recipe.calibration?.source = resolved(source) }
         if let source = recipe.evaluation?.source { recipe.evaluation?.source = resolved(source) }
+        if let losses = recipe.budget?.losses { recipe.budget?.losses = resolved(losses) }
         return recipe
     }
 

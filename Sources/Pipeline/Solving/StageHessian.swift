@@ -30,8 +30,8 @@ struct FactorSettings: Hashable {
 }
 
 extension StagePlan {
-    /// Those of each treated linear.
-    var factorSettings: [FactorSettings] { linears.compactMap { $0.treatment.map(FactorSettings.init) } }
+    /// Those of each treated linear, and of what a budget may choose for it.
+    var factorSettings: [FactorSettings] { treatments.map(FactorSettings.init) }
 
     /// What the report says of the stage's factors.
     ///

@@ -1,0 +1,44 @@
+// What is said of a budget of bits: what it will take to spend it, and how it was spent.
+
+import Pipeline
+import Recipes
+import Reporting
+import Sharding
+
+/// What measuring the losses of an undecided plan takes.
+func lossesText(_ plan: Plan) -> String {
+    let units = plan.units, choices = units.first.map(plan.choices) ?? []
+    let (windows, length) = plan.probeWindows
+    return
+        "\(units.count) units with \(choices.map(\.width).joined(separator: ", ")); a calibration with dense weights, each linear solved \(choices.count) times; "
+        + "probes of \(windows) x \(length) tokens, \(formatCount(plan.probeOperations)) operations over all ranks"
+}
+
+extension Treatment {
+    /// `3 bits g64`
+    fileprivate var width: String { widthText(bits: bits ?? 16, group: group) }
+}
+
+private func widthText(bits: Int, group: Int) -> String { "\(bits) bits \(group > 0 ? "g\(group)" : "by row")" }
+
+extension BudgetOutcome {
+    /// How many units have each width.
+    var summary: String {
+        let counts = Dictionary(grouping: units) { widthText(bits: $0.bits, group: $0.group) }.mapValues(\.count)
+        return "\(format(average, digits: 3)) of a weight on average; "
+            + counts.sorted { $0.key < $1.key }.map { "\($1) units with \($0)" }.joined(separator: ", ")
+    }
+
+    /// The choice of every unit, a block in each row.
+    var text: String {
+        let parts = units.map { $0.name.split(separator: ",", maxSplits: 1).last.map { $0.drop { $0 == " " } } ?? "" }.map(String.init)
+        let columns = parts.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        var table = Table(header: ["block"] + columns)
+        let places = Dictionary(grouping: units.indices) { units[$0].block }
+        for (block, own) in places.sorted(by: { $0.key < $1.key }) {
+            let ofParts = Dictionary(own.map { (parts[$0], widthText(bits: units[$0].bits, group: units[$0].group)) }) { first, _ in first }
+            table.add(["\(block)"] + columns.map { ofParts[$0] ?? "" })
+        }
+        return "bits by \(self.table): \(summary)\n" + table.text() + "\n"
+    }
+}

@@ -26,7 +26,10 @@ private func names(_ architecture: Architecture) -> Set<String> { Set(architectu
         let plain = try read(family)
         let prefix = ["llama": "model.", "gpt2": "transformer.", "opt": "model.", "gpt_neox": "gpt_neox."][family] ?? ""
         // By the name that files have for it, transformers finds a head only where nothing stands before it.
-        func other(_ name: String) -> String { isTwice ? prefix + name.replacing("embed_out", with: "lm_head") : name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name }
+        func other(_ name: String) -> String {
+            if isTwice { return prefix + name.replacing("embed_out", with: "lm_head") }
+            return name.hasPrefix(prefix) ? String(name.dropFirst(prefix.count)) : name
+        }
         let found = Set(names(plain).map(other))
         let architecture = try read(family, tensors: found)
         #expect(names(architecture) == found)

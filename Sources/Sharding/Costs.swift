@@ -76,7 +76,7 @@ extension Plan {
             if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
             costs.factorOperations += Double(stage.factorCount) * (busiest[columns] ?? 0)
         }
-        if stage.needsDenseInput { addMismatch(stage, sharing, ranks: ranks, to: &costs) }
+        if stage.needsDenseInput { costs.addMismatch(stage, sharing) }
         let perRank = zip(assignment.owners(of: stage.tiles), stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
         let solved = perRank.values.max() ?? 0
         costs.solveOperations += stage.ownTiles(ranks: ranks).map { $0.reduce(0) { $0 + stage.solveOperations(of: $1) } }.max() ?? 0
@@ -85,22 +85,6 @@ extension Plan {
         let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
         let dense = sequences == 0 ? 0 : Double((recipe.propagation == .stage ? kept : rows) + (needsDenseInputs ? rows : 0)) * sharing.share(stage)
         costs.bytesRead += (Double(solved) + dense) * Double(columns) * sourceBytesPerWeight
-    }
-
-    /// The mismatch of a stage's inputs, the maps to it, and the weights that they shift.
-    private func addMismatch(_ stage: StagePlan, _ sharing: GroupShares, ranks: Int, to costs: inout Costs) {
-        let columns = Double(stage.columns), factors = Double(stage.factorCount)
-        costs.hessianOperations += 2 * sharing.hessianTokens * columns * columns
-        // Both models' inputs, where a group shares them; sums in fp64 to the owners of panels; their rows of the maps in fp32 to all.
-        costs.bytesSent += 2 * sharing.inputBytesSent(stage) + 8 * columns * columns + 8 * columns + factors * 4 * columns * columns / Double(ranks)
-        costs.factorOperations += factors * mismatchRows(stage, ranks: ranks) * 2 * columns * columns
-        costs.solveOperations += (stage.tileRows(ranks: ranks).map { Double($0.reduce(0, +)) }.max() ?? 0) * 2 * columns * columns
-    }
-
-    /// Rows of a map on the rank that has the most.
-    func mismatchRows(_ stage: StagePlan, ranks: Int) -> Double {
-        let panels = choleskyPanels(order: stage.columns).count
-        return Double(min((panels + ranks - 1) / ranks * choleskyTileSize, stage.columns))
     }
 
     /// - Returns: the ranks that have experts.

@@ -17,9 +17,9 @@ struct Workload {
     private let sequences: Int
     private let length: Int
 
-    private let sharing: GroupShares
+    let sharing: GroupShares
     /// Between the ranks of a tensor-parallel group.
-    private let groupMessages: MessageModel
+    let groupMessages: MessageModel
 
     var isBFloat16: Bool { plan.operands(plan.recipe.compute) == .bf16 }
 
@@ -62,25 +62,6 @@ struct Workload {
         }
         if stage.needsDenseInput { addMismatch(stage, residency, count: count, to: &prediction) }
         addTiles(stage, count: count, to: &prediction)
-    }
-
-    /// The mismatch of a stage's inputs with the dense model's, the maps to it, and the weights that they shift.
-    private func addMismatch(_ stage: StagePlan, _ residency: StageResidency, count: Double, to prediction: inout Prediction) {
-        let columns = Double(stage.columns), panels = choleskyPanels(order: stage.columns), factors = Double(stage.factorCount)
-        let visits = residency.mismatchPanels.map { (panels.count + $0 - 1) / $0 } ?? 1
-        prediction.hessian += count * 2 * sharing.hessianTokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
-        prediction.hessian += count * Double(2 * visits) * groupMessages.broadcast(bytes: sharing.inputs(stage))
-        var seconds = 2 * messages.latency
-        for panel in panels {
-            let bytes = Double(panel.count) * columns
-            seconds += messages.reduce(bytes: 8 * bytes) + factors * messages.broadcast(bytes: 4 * bytes)
-            // R again, from the last panel to the first and back.
-            if !residency.completeFactor { seconds += factors * 2 * messages.broadcast(bytes: 2 * bytes) }
-        }
-        prediction.reduce += count * seconds
-        prediction.factor += count * factors * plan.mismatchRows(stage, ranks: ranks) * 2 * columns * columns / rates.productFloat
-        let most = stage.tileRows(ranks: ranks).map { Double($0.reduce(0, +)) }.max() ?? 0
-        prediction.solve += count * most * 2 * columns * columns / rates.productFloat
     }
 
     /// - Parameter parts: in which the Hessian is summed and sent.

@@ -30,17 +30,24 @@ import Compression
         for i in 0..<columns { for j in 0..<columns { damped[i, j] = layer.hessian[min(i, j), max(i, j)] + (i == j ? factor.damping : 0) } }
         // Squares below what is explained: the share is 1.
         let s = solve(mismatch, factor, squares: Array(repeating: 1e-30, count: 70))
-        let product = Matrix<Double>(uninitialized: 70, columns), exact = s.map { Double($0) }
+        let product = Matrix<Double>(uninitialized: 70, columns)
+        let exact = Matrix<Double>(s.elements().map { Double($0) }, 70, columns)
         multiply(exact, damped, into: product)
         for row in 0..<70 {
             #expect((0..<columns).allSatisfy { abs(product[row, $0] - mismatch[row, $0]) < 2e-3 }, "row \(row)")
         }
         // Twice what is explained: half of it. Nothing known of the mismatch, or none: nothing.
-        let explained = (0..<70).map { row in (0..<columns).reduce(0.0) { $0 + exact[row, $1] * mismatch[row, $1] } }
+        let explained: [Double] = (0..<70).map { row in
+            var sum = 0.0
+            for column in 0..<columns { sum += exact[row, column] * mismatch[row, column] }
+            return sum
+        }
         #expect(explained.allSatisfy { $0 > 0 })
         let half = solve(mismatch, factor, squares: explained.map { 2 * $0 })
-        #expect(zip(half.elements(), s.elements()).allSatisfy { abs($0 - $1 / 2) <= 1e-3 * abs($1) + 1e-9 })
-        #expect(solve(mismatch, factor, squares: Array(repeating: 0, count: 70)).elements().allSatisfy { $0 == 0 })
+        let isHalf = zip(half.elements(), s.elements()).allSatisfy { (found: Float, whole: Float) in abs(2 * found - whole) <= 2e-3 * abs(whole) + 1e-9 }
+        #expect(isHalf)
+        let nothing = solve(mismatch, factor, squares: Array(repeating: 0, count: 70))
+        #expect(nothing.elements().allSatisfy { $0 == 0 })
     }
 
     /// A row has the same bits with any others, and with R in one place or in panels that came alone.

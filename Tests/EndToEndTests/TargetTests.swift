@@ -37,13 +37,13 @@ import Testing
             stops += 1
         }
         #expect(stops == 4)
+        // Another strength is another plan.
+        let refused = try SmallRun.compress(parts, settings + ["compress.target_strength=0.25"], ranks: 2)
+        #expect(refused.exitCode == 65 && refused.errors.contains("targetStrength: was "), "\(refused.errors)")
         let committed = try SmallRun.committedTiles(parts)
         try #require(try SmallRun.compress(parts, settings, ranks: 3).exitCode == 0)
         #expect(try SmallRun.tiles(parts).reused == committed && committed > 0)
         try SmallRun.expectEqual(parts, reference, "after \(stops) stops")
-        // Another strength is another plan.
-        let refused = try SmallRun.compress(parts, settings + ["compress.target_strength=0.25"], ranks: 2)
-        #expect(refused.exitCode == 65 && refused.errors.contains("targetStrength: was "), "\(refused.errors)")
     }
 
     /// With strength 0 the weights begin as they are.

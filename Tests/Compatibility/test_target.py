@@ -38,7 +38,8 @@ def test_weights_begin_at_the_least_squares_fit(strength, tmp_path):
     ids = tmp_path / "ids.npy"
     numpy.save(ids, numpy.random.default_rng(5).integers(0, 4096, WINDOWS * LENGTH, dtype=numpy.int32))
     rules = [
-        {"match": "model.layers.0.*", "bits": 2, "target": "layer"},
+        # A first block that computes something else than it did.
+        {"match": "model.layers.0.*", "method": "rtn", "grid": "minmax", "bits": 2, "group": -1},
         # So many bits that what is left of rounding is little beside the shift.
         {"match": LINEAR, "bits": 8, "target": "dense", "target_strength": strength},
     ]

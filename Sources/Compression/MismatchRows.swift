@@ -23,13 +23,13 @@ public final class MismatchRows {
     /// - Parameters:
     ///   - mismatch: rows of M, in the original order of columns: [rows, columns]
     ///   - factor: of H.
-    public init(_ mismatch: Matrix<Double>, factor: FactorOutline) {
+    public init(_ mismatch: Matrix<Float>, factor: FactorOutline) {
         precondition(mismatch.columns == factor.columns, "[\(mismatch.rows), \(mismatch.columns)] for a factor of \(factor.columns)")
         let (order, values) = (factor.permutation, Matrix<Float>(uninitialized: mismatch.rows, mismatch.columns))
         permutation = order
         parallelFor(values.rows) { row in
             let (source, target) = (mismatch.row(row), values.row(row))
-            for position in 0..<values.columns { target[position] = Float(source[order?[position] ?? position]) }
+            for position in 0..<values.columns { target[position] = source[order?[position] ?? position] }
         }
         self.values = values
     }

@@ -11,17 +11,18 @@ extension MemoryModel {
         guard stage.needsDenseInput else { return 0 }
         let c = stage.columns, panels = choleskyPanels(order: c)
         let own = (panels.count + assignment.ranks - 1) / assignment.ranks, atOnce = residency.mismatchPanels ?? panels.count
-        // The rank's own panels stay while others are summed.
-        let sums = rowsOfPanels(min(own + atOnce, panels.count), c) * c * 8
+        // The rank's own panels stay, in fp32, while others are summed.
+        let rows = rowsOfPanels(own, c) * c * 4
+        let sums = rows + rowsOfPanels(min(atOnce, panels.count), c) * c * 8
         let part = rowsOfPanels(min(atOnce, panels.count), c)
         // Both states and inputs of the batch in hand, their difference, and what the product's code reads of them.
         let batch = 2 * batchInput(stage) + batchTokens * c * operand * (assignment.groupSize > 1 ? 3 : 1)
         let operands = (isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0) + batchTokens * part * 4
         let summing = sums + threads * GramSum.blockBytes + max(batch + operands, panel(c, 8))
-        // The sums, the rows of each factor's map, and while a map is finished its rows again; R comes panel by panel where it lies over the ranks.
-        let rows = rowsOfPanels(own, c) * c * 4
-        let pieces = residency.completeFactor ? 0 : panel(c, 4 + 4 + (isBFloat16 ? 2 : 0))
-        let solving = 2 * rows + (stage.factorCount + 1) * rows + pieces
+        // The sums, whose place the last factor's map takes, and the maps of the others; one panel twice as a map begins and ends. R comes panel by panel
+        // where it lies over the ranks.
+        let pieces = panel(c, 4) + (residency.completeFactor ? 0 : panel(c, 4 + 4 + (isBFloat16 ? 2 : 0)))
+        let solving = stage.factorCount * rows + pieces
         let r = stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)
         return resting(stage) + r + max(summing, solving)
     }

@@ -62,6 +62,7 @@ extension Plan {
         self.recipe = recipe
         self.architecture = architecture
         self.blocks = blocks
+        needsDenseInputs = blocks.contains { $0.stages.contains(where: \.needsDenseInput) }
         batches = Self.batches(recipe.calibration)
         guard tileCount > 0 else { throw PlanError.nothingToDo }
         try checkUnits()

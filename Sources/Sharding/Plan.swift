@@ -26,7 +26,7 @@ public struct Plan: Sendable {
     public var needsHessian: Bool { blocks.contains { $0.stages.contains(where: \.needsHessian) } }
 
     /// Whether the batches go through the dense model as well.
-    public var needsDenseInputs: Bool { blocks.contains { $0.stages.contains(where: \.needsDenseInput) } }
+    public let needsDenseInputs: Bool
 
     /// Times that the batches pass a stage: twice where a block is run again as it was compressed, or the dense model runs beside.
     var forwardPasses: Double { recipe.propagation == .block || needsDenseInputs ? 2 : 1 }

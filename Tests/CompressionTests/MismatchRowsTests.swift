@@ -10,11 +10,9 @@ import Compression
     private let columns = 2 * MismatchRows.panelColumns + 44
 
     /// M, some rows of it. [rows, columns]
-    private func mismatch(_ rows: Int) -> Matrix<Double> {
-        Matrix(randomFloats(rows * columns, seed: 5).map { Double($0) }, rows, columns)
-    }
+    private func mismatch(_ rows: Int) -> Matrix<Float> { Matrix(randomFloats(rows * columns, seed: 5), rows, columns) }
 
-    private func solve(_ mismatch: Matrix<Double>, _ factor: Factor, squares: [Double]) -> Matrix<Float> {
+    private func solve(_ mismatch: Matrix<Float>, _ factor: Factor, squares: [Double]) -> Matrix<Float> {
         let rows = MismatchRows(mismatch, factor: factor.outline), panels = MismatchRows.panels(columns: columns)
         for panel in panels { rows.takeBackward(factor.panel(panel)) }
         for panel in panels.reversed() { rows.takeForward(factor.panel(panel)) }
@@ -34,12 +32,12 @@ import Compression
         let exact = Matrix<Double>(s.elements().map { Double($0) }, 70, columns)
         multiply(exact, damped, into: product)
         for row in 0..<70 {
-            #expect((0..<columns).allSatisfy { abs(product[row, $0] - mismatch[row, $0]) < 2e-3 }, "row \(row)")
+            #expect((0..<columns).allSatisfy { abs(product[row, $0] - Double(mismatch[row, $0])) < 2e-3 }, "row \(row)")
         }
         // Twice what is explained: half of it. Nothing known of the mismatch, or none: nothing.
         let explained: [Double] = (0..<70).map { row in
             var sum = 0.0
-            for column in 0..<columns { sum += exact[row, column] * mismatch[row, column] }
+            for column in 0..<columns { sum += exact[row, column] * Double(mismatch[row, column]) }
             return sum
         }
         #expect(explained.allSatisfy { $0 > 0 })

@@ -39,7 +39,7 @@ import Testing
         #expect(stops == 4)
         // Another strength is another plan.
         let refused = try SmallRun.compress(parts, settings + ["compress.target_strength=0.25"], ranks: 2)
-        #expect(refused.exitCode == 65 && refused.errors.contains("targetStrength: was "), "\(refused.errors)")
+        #expect(refused.exitCode == 65 && refused.errors.contains("targetStrength was 1, is 0.25 for "), "\(refused.errors)")
         let committed = try SmallRun.committedTiles(parts)
         try #require(try SmallRun.compress(parts, settings, ranks: 3).exitCode == 0)
         #expect(try SmallRun.tiles(parts).reused == committed && committed > 0)

@@ -30,15 +30,18 @@ struct SharedMismatch {
 
     /// - Parameter factors: of the stage's Hessian with what decides them, in the same order on every rank.
     func make(_ factors: [(FactorSettings, StageFactor)]) throws -> [FactorSettings: StageMismatch] {
-        let (own, squares) = try sum()
-        return try factors.reduce(into: [:]) { found, factor in found[factor.0] = try solve(own, squares, factor.1) }
+        var (own, squares) = try sum()
+        return try factors.enumerated().reduce(into: [:]) { found, factor in
+            // The last map takes the place of the sums.
+            found[factor.element.0] = try solve(&own, isLast: factor.offset == factors.count - 1, squares, factor.element.1)
+        }
     }
 
-    /// The sums of this rank's panels over all ranks, and by column the sum of (x - x̂)^2.
-    private func sum() throws -> (own: [Int: Matrix<Double>], squares: [Double]) {
+    /// The sums of this rank's panels over all ranks, rounded to fp32, and by column the sum of (x - x̂)^2.
+    private func sum() throws -> (own: [Int: Matrix<Float>], squares: [Double]) {
         let largest = try agreedMaxima()
         let panels = choleskyPanels(order: stage.columns)
-        var own: [Int: Matrix<Double>] = [:]
+        var own: [Int: Matrix<Float>] = [:]
         var squares: [Double] = []
         let atOnce = panelsAtOnce ?? panels.count
         for first in stride(from: 0, to: panels.count, by: atOnce) {
@@ -56,7 +59,7 @@ struct SharedMismatch {
                 for (index, panel) in zip(part, sum.panels) {
                     let owner = assignment.panelOwner(index)
                     try world.reduceSum(UnsafeMutableBufferPointer(start: panel.values.base, count: panel.values.count), to: owner)
-                    if owner == world.rank { own[index] = panel.values }
+                    if owner == world.rank { own[index] = rounded(panel.values) }
                 }
             }
         }
@@ -94,9 +97,13 @@ struct SharedMismatch {
     }
 
     /// This rank's rows of S. Collective where R lies over the ranks.
-    private func solve(_ own: [Int: Matrix<Double>], _ squares: [Double], _ factor: StageFactor) throws -> StageMismatch {
+    private func solve(_ own: inout [Int: Matrix<Float>], isLast: Bool, _ squares: [Double], _ factor: StageFactor) throws -> StageMismatch {
         let columns = stage.columns
-        let rows = clock.measure(.factor) { own.mapValues { MismatchRows($0, factor: factor.outline) } }
+        var rows: [Int: MismatchRows] = [:]
+        for (index, panel) in own {
+            rows[index] = clock.measure(.factor) { MismatchRows(panel, factor: factor.outline) }
+            if isLast { own[index] = nil }
+        }
         let ranges = MismatchRows.panels(columns: columns)
         for (range, isForward) in ranges.map({ ($0, false) }) + ranges.reversed().map({ ($0, true) }) {
             let panel = try factor.complete?.panel(range) ?? FactorPanels(world: world, assignment: assignment, clock: clock).columns(range, of: factor)
@@ -105,8 +112,11 @@ struct SharedMismatch {
             }
         }
         let panels = choleskyPanels(order: columns)
-        return clock.measure(.factor) {
-            StageMismatch(columns: columns, own: rows.reduce(into: [:]) { $0[$1.key] = $1.value.finish(squares: Array(squares[panels[$1.key]])) })
+        var finished: [Int: Matrix<Float>] = [:]
+        for index in rows.keys {
+            guard let solved = rows.removeValue(forKey: index) else { continue }
+            finished[index] = clock.measure(.factor) { solved.finish(squares: Array(squares[panels[index]])) }
         }
+        return StageMismatch(columns: columns, own: finished)
     }
 }

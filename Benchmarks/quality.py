@@ -21,6 +21,12 @@ PUBLISHED = {"act_order": "true", "static_groups": "true"}
 SETTINGS = {
     "W8 g64": {"bits": 8},
     "W4 g64": {},
+    "W4 g64, target dense": {"target": "dense"},
+    "W3 g64 (dense), target dense": {"bits": 3, "format": "dense", "target": "dense"},
+    "W4 g64, rotated": {"rotate": "hadamard"},
+    "W3 g64 (dense), rotated": {"bits": 3, "format": "dense", "rotate": "hadamard"},
+    "W4 g64, rotated, target dense": {"rotate": "hadamard", "target": "dense"},
+    "W3 g64 (dense), rotated, target dense": {"bits": 3, "format": "dense", "rotate": "hadamard", "target": "dense"},
     "W4 g64, scales positive": {"scales": "positive"},
     "W3 g64 (dense), scales positive": {"bits": 3, "format": "dense", "scales": "positive"},
     "W4 g64 asymmetric": {"symmetric": "false"},
@@ -57,7 +63,7 @@ SETTINGS = {
         if suffix in suffixes
     },
 }
-TOP_LEVEL = {"format", "propagation"}
+TOP_LEVEL = {"format", "propagation", "rotate"}
 
 
 def recipe(arguments, settings, slice_number):

@@ -175,6 +175,20 @@ import Testing
         #expect(limited.exitCode == 65 && limited.errors.contains("max_fallbacks"), "\(limited.errors)")
     }
 
+    /// What decides an expert's Hessian is part of the plan: tiles of two settings are never mixed.
+    @Test func otherSettingsOfExpertsAreAnotherPlan() throws {
+        let model = try model(blocks: 1)
+        _ = try compress(model, "parts", ["--no-merge"], ranks: 2)
+        for (setting, difference) in [
+            ("calibrate: all", "experts: calibrate: was routed, is all"), ("starved: rtn", "experts: starved: was blend, is rtn"),
+            ("minimum_tokens: 7", "experts: minimum_tokens: was columns, is 7"),
+        ] {
+            let refused = try CleaveProcess.run(
+                ["compress", model.recipe, "--output", model.output("parts"), "--no-merge", "--set", "experts={\(setting)}"], ranks: 2)
+            #expect(refused.exitCode == 65 && refused.errors.contains(difference), "\(refused.errors)")
+        }
+    }
+
     @Test func expertsOfABlockHaveOneScheme() throws {
         let model = try model(blocks: 1)
         let rules = ["--set", "rules=[{match: '*.experts.*.down_proj', bits: 8}, {match: '*'}]"]

@@ -41,6 +41,13 @@ struct PlanIdentity: Codable, Equatable, Sendable {
             "calibration: token ids (source, tokenizer, sampling)": tokens?.hash ?? "none",
             "cut of the tiles": Self.checksum(plan.blocks.map { block in "\(block.stages.map { $0.tiles.map { "\($0.linear):\($0.rows)" } })\n" }.joined()),
         ]
+        if plan.blocks.contains(where: { $0.block.mixture != nil }) {
+            let experts = recipe.experts
+            parts["experts: calibrate"] = experts.calibrate.rawValue
+            // A run that ends with an error at a starved expert has solved the others as one that blends.
+            parts["experts: starved"] = (experts.starved == .rtn ? experts.starved : .blend).rawValue
+            parts["experts: minimum_tokens"] = experts.minimumTokens.map(String.init) ?? "columns"
+        }
         for linear in plan.blocks.flatMap({ $0.stages.flatMap(\.linears) }) {
             for (setting, value) in try Self.settings(linear.treatment) { parts["\(linear.linear.name): \(setting)"] = value }
             // What a run measures that is still to be chosen among.

@@ -9,12 +9,13 @@ BINARY = os.environ.get("CLEAVE_BINARY", str(ROOT / ".build/release/cleave"))
 ASSETS = pathlib.Path(os.environ.get("CLEAVE_ASSETS", ROOT.parent / "shared"))
 MODEL = ROOT / "Demo/wikillama"
 EVALUATION = dict(data=ROOT / "Demo/evaluation.txt", length=256, sequences=20)
-MPIRUN = ["mpirun", "-n", "2", "--map-by", "slot:OVERSUBSCRIBE", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300"]
+MPIRUN = ["mpirun", "--map-by", "slot:OVERSUBSCRIBE", "--bind-to", "none", "--allow-run-as-root", "--timeout", "300"]
 
 
-def run(*arguments, code=0):
-    """Runs a verb in the repository's folder on two ranks; fails when it ends with another exit code."""
-    done = subprocess.run([*MPIRUN, BINARY, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+def run(*arguments, code=0, ranks=2):
+    """Runs a verb in the repository's folder, without mpirun where `ranks` is None; fails when it ends with another exit code."""
+    launcher = [] if ranks is None else [*MPIRUN, "-n", str(ranks)]
+    done = subprocess.run([*launcher, BINARY, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == code, f"{' '.join(map(str, arguments))}: ended with {done.returncode} instead of {code}\n{done.stderr}"
     return done
 

@@ -229,20 +229,28 @@ def test_experts_of_two_schemes_are_refused(case, sources, tmp_path):
     assert not (output / "config.json").exists()
 
 
-@pytest.mark.parametrize("recipe", ["moe-experts-w4a16.yaml", "moe-w4a16.yaml", "gptq-w4a16.yaml"])
-@pytest.mark.parametrize("model_type", MIXTURES)
-def test_recipes(recipe, model_type, tmp_path):
-    """The recipes that come with Cleave take every family of mixtures, where groups of 128 divide its widths."""
+@pytest.fixture(scope="module")
+def wide_mixture(request, tmp_path_factory):
+    """A folder with a model of one block whose widths groups of 128 divide, and with calibration data for it."""
+    folder = tmp_path_factory.mktemp(request.param)
     widths = dict(
         intermediate_size=128, moe_intermediate_size=128, shared_expert_intermediate_size=128, head_dim=32, q_lora_rank=128, kv_lora_rank=128)
-    options = next(options for other, options in MODELS.values() if other == model_type)
-    save(model_type, options | {key: value for key, value in widths.items() if key in options}, 1, tmp_path / "source")
-    ids = write_ids(tmp_path / "calibration.npy", 7, 4 * LENGTH)
+    options = next(options for other, options in MODELS.values() if other == request.param)
+    save(request.param, options | {key: value for key, value in widths.items() if key in options}, 1, folder / "source")
+    write_ids(folder / "calibration.npy", 7, 4 * LENGTH)
+    return folder
+
+
+@pytest.mark.parametrize("recipe", ["moe-experts-w4a16.yaml", "moe-w4a16.yaml", "gptq-w4a16.yaml"])
+@pytest.mark.parametrize("wide_mixture", MIXTURES, indirect=True)
+def test_recipes(recipe, wide_mixture, tmp_path):
+    """The recipes that come with Cleave take every family of mixtures."""
+    ids = wide_mixture / "calibration.npy"
     settings = [f"calibration.source={json.dumps(str(ids))}", f"calibration.length={LENGTH}", "calibration.sequences=4"]
     plan = json.loads(
         cleave.run(
-            "plan", f"Configs/{recipe}", "--model", tmp_path / "source", "--output", tmp_path / "out", "--json",
-            *[part for setting in settings for part in ("--set", setting)]).stdout)
+            "plan", f"Configs/{recipe}", "--model", wide_mixture / "source", "--output", tmp_path / "out", "--json",
+            *[part for setting in settings for part in ("--set", setting)], ranks=None).stdout)
     names = list(plan["linears"])
     assert any(".experts." in name for name in names)
     assert ("experts-" in recipe) == all(".experts." in name for name in names)

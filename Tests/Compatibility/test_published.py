@@ -70,7 +70,7 @@ def hashes(folder):
 
 def interrupted(recipe, output):
     """Runs on four ranks until some tiles are committed, and kills one of them; then to the end."""
-    command = ["mpirun", "-n", "4", *cleave.MPIRUN[3:], cleave.BINARY, "compress", recipe, "--output", output]
+    command = [*cleave.MPIRUN, "-n", "4", cleave.BINARY, "compress", recipe, "--output", output]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=cleave.ROOT)
     end = time.monotonic() + 120
     while run.poll() is None and not list(output.glob("cleave/partial/*")):

@@ -18,14 +18,8 @@ import LinearAlgebra
 /// With bf16 products the errors of earlier outermost ranges, and R with them, are rounded to bf16 when they are gathered: what a column sees of them is
 /// off by some thousandths, while its own code is still the best one for what it sees, and its error is taken in full.
 package struct ColumnLoop {
-    /// Columns gathered by one product over everything before them: wide, since each such product packs all errors so far.
-    static let panelColumns = 512
-    /// Columns over which one such product goes; the sums of several are added in order.
+    /// Columns over which one product of an outermost range goes; the sums of several are added in order.
     package static let gatheredColumns = 4096
-    /// Columns gathered by one product over those before them in the panel.
-    static let blockColumns = 128
-    /// Columns left to a kernel.
-    package static let leafColumns = 32
 
     /// The columns of R at which the loop is.
     let r: FactorPanel
@@ -49,8 +43,8 @@ package struct ColumnLoop {
     /// Completes the sums of `range` up to its first column, for a loop that is taken range by range in order; those that begin a panel gather for all
     /// of it. Panels must be made of whole ranges.
     func reach(_ range: Range<Int>) {
-        let start = range.lowerBound / Self.panelColumns * Self.panelColumns
-        if start == range.lowerBound { gatherEarlier(into: start..<min(start + Self.panelColumns, weights.rows), width: Self.panelColumns) }
+        let start = range.lowerBound / ColumnRanges.panelColumns * ColumnRanges.panelColumns
+        if start == range.lowerBound { gatherEarlier(into: start..<min(start + ColumnRanges.panelColumns, weights.rows), width: ColumnRanges.panelColumns) }
         gather(start..<range.lowerBound, into: range)
     }
 
@@ -92,7 +86,8 @@ package struct ColumnLoop {
 
     /// How much faster a tile's gathering is when threads share its products.
     package static func gain(columns: Int, threads: Int) -> Double {
-        let products = stride(from: panelColumns, to: max(columns, panelColumns + 1), by: panelColumns).map { ($0 + gatheredColumns - 1) / gatheredColumns }
+        let panel = ColumnRanges.panelColumns
+        let products = stride(from: panel, to: max(columns, panel + 1), by: panel).map { ($0 + gatheredColumns - 1) / gatheredColumns }
         return Double(products.reduce(0, +)) / Double(products.reduce(0) { $0 + ($1 + threads - 1) / threads })
     }
 
@@ -105,7 +100,7 @@ package struct ColumnLoop {
 
     /// Bytes of what is added to the sums of a tile of so many rows.
     package static func partialBytes(columns: Int, lanes: Int) -> Int {
-        max((columns - 1) / gatheredColumns, 0) * panelColumns * lanes * MemoryLayout<Float>.stride
+        max((columns - 1) / gatheredColumns, 0) * ColumnRanges.panelColumns * lanes * MemoryLayout<Float>.stride
     }
 
     /// sums(to) += E(from) R(from, to)
@@ -141,25 +136,6 @@ protocol ColumnMethod {
 }
 
 extension ColumnLoop {
-    /// Widths for a method that looks at the updated weights of every `group` columns; nil for one that does not.
-    package static func widths(group: Int?) -> [Int] {
-        guard let group else { return [panelColumns, blockColumns, leafColumns] }
-        // Panels and blocks hold whole groups, and a group wider than a block is cut into blocks.
-        let block = group > blockColumns ? blockColumns : blockColumns / group * group
-        let panel = max(panelColumns / max(group, block), 1) * max(group, block)
-        return Set([panel, max(group, block), min(group, block), group, min(group, leafColumns)]).sorted(by: >)
-    }
-
-    /// Widths for a method that also looks at the updated weights of every `pattern` columns, of which a group holds whole ones.
-    static func widths(group: Int?, pattern: Int) -> [Int] {
-        let leaf = max(leafColumns / pattern, 1) * pattern
-        guard let group else {
-            let block = max(blockColumns / leaf, 1) * leaf
-            return Set([max(panelColumns / block, 1) * block, block, leaf, pattern]).sorted(by: >)
-        }
-        return Set(widths(group: group).filter { $0 >= group } + (leaf < group ? [leaf, pattern] : [pattern])).sorted(by: >)
-    }
-
     /// The columns of a leaf as the kernels take them.
     func kernelColumns(_ columns: Range<Int>) -> cleave_columns {
         cleave_columns(
@@ -170,7 +146,7 @@ extension ColumnLoop {
 
 /// Takes v_j for q_j: leaves w - v in the errors.
 private struct AcceptUpdatedWeights: ColumnMethod {
-    let widths = ColumnLoop.widths(group: nil)
+    let widths = ColumnRanges.widths(group: nil)
 
     func begin(_ columns: Range<Int>, width: Int, _ loop: ColumnLoop) {}
 

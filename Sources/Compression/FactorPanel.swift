@@ -46,7 +46,7 @@ public struct FactorPanel: @unchecked Sendable {
 
     /// - Parameter multiply: makes x R of some columns, over the rows of R before their end: [columns, lanes]
     private func addSquaredNorms(lanes: Int, to sums: inout [Double], _ multiply: @Sendable (Range<Int>, Range<Int>, Matrix<Float>) -> Void) {
-        let blocks = columns.cut(every: ColumnLoop.blockColumns), count = sums.count
+        let blocks = columns.cut(every: ColumnRanges.blockColumns), count = sums.count
         let norms = parallelMap(blocks.count) { index in
             let block = blocks[index]
             let product = Matrix<Float>(uninitialized: block.count, lanes)

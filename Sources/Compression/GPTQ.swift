@@ -68,7 +68,7 @@ private struct GPTQ: ColumnMethod {
 
     init(_ tile: Tile, _ factor: FactorOutline, _ options: QuantizationOptions) {
         dynamicGroup = options.hasDynamicGroups ? options.group : nil
-        widths = ColumnLoop.widths(group: dynamicGroup)
+        widths = ColumnRanges.widths(group: dynamicGroup)
         grids = GroupGrids(tile, factor, options)
         codes = Matrix(uninitialized: tile.columns, tile.lanes)
         loss = Matrix(repeating: 0, 1, tile.lanes)

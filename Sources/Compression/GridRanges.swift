@@ -85,30 +85,4 @@ final class GridRanges {
         let share = Float(options.leastZero) / (maxCode - Float(options.leastZero))
         for row in 0..<rows { low.base[row] = min(low.base[row], -high.base[row] * share) }
     }
-
-}
-
-extension ScaleType {
-    /// Rounds numbers to the type, half to even.
-    /// - Parameter halves: room for as many.
-    func round(_ numbers: Matrix<Float>, _ halves: Matrix<UInt16>) {
-        switch self {
-        case .f32: break
-        case .f16:
-            Numbers.narrow(numbers.base, intoFloat16: halves.base, count: numbers.count)
-            Numbers.widen(float16: halves.base, into: numbers.base, count: numbers.count)
-        case .bf16:
-            Numbers.narrow(numbers.base, intoBFloat16: halves.base, count: numbers.count)
-            Numbers.widen(bfloat16: halves.base, into: numbers.base, count: numbers.count)
-        }
-    }
-
-    /// The least and the largest positive normal number: scales stay within, so that no client divides by zero or flushes a scale to it.
-    public var normalRange: (least: Float, most: Float) {
-        switch self {
-        case .f32: (0x1p-126, .greatestFiniteMagnitude)
-        case .f16: (0x1p-14, 65504)
-        case .bf16: (0x1p-126, 0x1.fep127)
-        }
-    }
 }

@@ -36,7 +36,7 @@ public final class MismatchRows {
 
     /// The panels of R in the order in which `takeBackward` wants them; `takeForward` wants the reverse.
     public static func panels(columns: Int) -> [Range<Int>] {
-        stride(from: 0, to: columns, by: panelColumns).map { $0..<min($0 + panelColumns, columns) }.reversed()
+        (0..<columns).cut(every: panelColumns).reversed()
     }
 
     /// Y R^T = M, for the columns of a panel: those after them must be solved.

@@ -7,7 +7,7 @@ import LinearAlgebra
 /// They lie in pieces that end at fixed columns of R, each piece as wide in memory as it is long: a product has the same shape and strides, and so the
 /// same bits, for columns that came alone as for those of a complete factor.
 struct NarrowedColumns: Sendable {
-    private static let pieceColumns = ColumnLoop.panelColumns
+    private static let pieceColumns = ColumnRanges.panelColumns
     /// By the columns of R that they hold: [columns, to the end of the piece in a complete factor]
     private let pieces: [(columns: Range<Int>, values: Matrix<BFloat16>)]
 

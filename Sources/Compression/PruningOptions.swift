@@ -48,7 +48,7 @@ public struct PruningOptions: Sendable, Equatable {
                 throw .options("the pattern \(sparsity) does not fit \(columns) columns")
             }
         } else if case .blocks(let width) = scope {
-            guard width >= ColumnLoop.leafColumns, ColumnLoop.panelColumns % width == 0 else {
+            guard width >= ColumnRanges.leafColumns, ColumnRanges.panelColumns % width == 0 else {
                 throw .options("a mask is chosen for 32, 64, 128, 256 or 512 columns at a time, not for \(width)")
             }
         }

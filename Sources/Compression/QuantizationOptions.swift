@@ -1,10 +1,5 @@
 // What a layer's weights are quantized to, and how the grid is found.
 
-/// The type in which clients keep scales. Scales are rounded to it when they are made, so that the solver sees the grid that clients will use.
-public enum ScaleType: String, Sendable, Codable, CaseIterable {
-    case f32, f16, bf16
-}
-
 /// How the range of a group of weights is chosen.
 public enum Grid: String, Sendable, Codable, CaseIterable {
     /// From the smallest to the largest weight, zero included (GPTQ, `quant.py`).
@@ -96,12 +91,5 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
         guard grid != .solved || hasDynamicGroups else {
             throw .options("grid solved goes with a group of 16 columns or more, and not with static groups; grid hessian goes with all")
         }
-    }
-}
-
-extension Range<Int> {
-    /// The range in pieces of `width`, the last one perhaps shorter.
-    func cut(every width: Int) -> [Range<Int>] {
-        stride(from: lowerBound, to: upperBound, by: width).map { $0..<Swift.min($0 + width, upperBound) }
     }
 }

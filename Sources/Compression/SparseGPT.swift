@@ -38,13 +38,13 @@ struct SparseGPT: ColumnMethod {
         switch (pruning.sparsity, pruning.scope) {
         case (.pattern(let pruned, let of), _):
             pattern = (pruned, of)
-            widths = ColumnLoop.widths(group: dynamicGroup, pattern: of)
+            widths = ColumnRanges.widths(group: dynamicGroup, pattern: of)
         case (.share, .blocks(let width)):
             pattern = nil
-            widths = ColumnLoop.widths(group: dynamicGroup).filter { $0 <= width }
+            widths = ColumnRanges.widths(group: dynamicGroup).filter { $0 <= width }
         case (.share, _):
             pattern = nil
-            widths = ColumnLoop.widths(group: dynamicGroup)
+            widths = ColumnRanges.widths(group: dynamicGroup)
         }
         mask = Mask(columns: tile.columns, lanes: tile.lanes)
         loss = Matrix(repeating: 0, 1, tile.lanes)
@@ -85,15 +85,5 @@ extension ColumnLoop {
             for lane in 0..<result.columns { score[lane] = v[lane].magnitude * diagonal }
         }
         return result
-    }
-}
-
-extension ScaleType {
-    fileprivate var kernelType: Int32 {
-        switch self {
-        case .f32: Int32(cleave_f32)
-        case .f16: Int32(cleave_f16)
-        case .bf16: Int32(cleave_bf16)
-        }
     }
 }

@@ -1,7 +1,5 @@
 // A tile between its first and its last column, so that many tiles can take R panel by panel.
 
-internal import LinearAlgebra
-
 /// A tile that a method is solving. It takes the columns of R in order, in panels of `panelColumns`; then it is finished.
 ///
 /// Tiles are independent of each other and may take a panel at the same time.
@@ -22,16 +20,5 @@ extension TileInProgress {
 
 extension QuantizationOptions {
     /// Columns of R in a panel that a tile takes.
-    public var panelColumns: Int { ColumnLoop.widths(group: hasDynamicGroups ? group : nil)[0] }
-}
-
-extension FactorOutline {
-    func check(_ weights: Matrix<Float>, _ options: QuantizationOptions) throws(CompressionError) {
-        guard weights.columns == columns else {
-            throw .shape("a tile of \(weights.columns) columns and the factor of \(columns)")
-        }
-        guard options.actOrder == (permutation != nil) else {
-            throw .missingFactor("it was made with act-order \(permutation == nil ? "off" : "on"), but the options ask for the opposite")
-        }
-    }
+    public var panelColumns: Int { ColumnRanges.widths(group: hasDynamicGroups ? group : nil)[0] }
 }

@@ -25,7 +25,7 @@ public let choleskyTileSize = 256
 
 /// The columns of the panels of a matrix of some order.
 public func choleskyPanels(order: Int) -> [Range<Int>] {
-    stride(from: 0, to: order, by: choleskyTileSize).map { $0..<min($0 + choleskyTileSize, order) }
+    (0..<order).cut(every: choleskyTileSize)
 }
 
 /// Factors a symmetric positive definite matrix: A = L L^T; c^3 / 3 multiplications and additions.
@@ -120,7 +120,7 @@ private func subtract(_ product: Matrix<Float>, from target: Matrix<Double>) {
 
 /// The rows of a panel's tiles: panels begin at multiples of the tile size, so that tiles of all panels end together.
 private func tiles(of panel: Matrix<Double>, from first: Int) -> [Range<Int>] {
-    stride(from: first, to: panel.rows, by: choleskyTileSize).map { $0..<min($0 + choleskyTileSize, panel.rows) }
+    (first..<panel.rows).cut(every: choleskyTileSize)
 }
 
 /// L of one tile, in place. LAPACK counts columns first: its upper triangle of the transposed matrix is this matrix's lower one.

@@ -61,8 +61,8 @@ struct ExactBlocks: Sendable {
     func add(_ a: Matrix<BFloat16>, _ b: Matrix<BFloat16>, rows all: Range<Int>) {
         guard Self.packs(columns: b.columns), b.rows > 0 else { return add { multiply(a.columns($0), b.columns($1), transposeA: true, into: $2) } }
         let left = Matrix<BFloat16>(uninitialized: all.count, a.rows), from = a.columns(all)
-        parallelFor(left.rows, inUnitsOf: GramSum.diagonalColumns) { transpose(from.columns($0), into: left.rows($0)) }
-        let ranges = GramSum.blocks(of: b.columns).filter { range in blocks.contains { $0.columns == range } }
+        parallelFor(left.rows, inUnitsOf: ColumnBlocks.diagonalColumns) { transpose(from.columns($0), into: left.rows($0)) }
+        let ranges = ColumnBlocks.ranges(of: b.columns).filter { range in blocks.contains { $0.columns == range } }
         let packed = parallelMap(ranges.count) { PackedMatrix(transposing: b.columns(ranges[$0])) }
         let right = Dictionary(uniqueKeysWithValues: zip(ranges, packed))
         add { rows, columns, block in
@@ -76,13 +76,13 @@ struct ExactBlocks: Sendable {
     }
 
     /// Whether operands in bf16 are packed; it decides bits, so it follows from the number of columns alone. For fewer blocks it takes longer than it saves.
-    static func packs(columns: Int) -> Bool { GramSum.blocks(of: columns).count > 3 }
+    static func packs(columns: Int) -> Bool { ColumnBlocks.ranges(of: columns).count > 3 }
 
     /// - Parameter multiply: makes the block of A^T B of some rows and columns.
     private func add(_ multiply: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>, _ block: Matrix<Float>) -> Void) {
         parallelFor(blocks.count) { index in
             let block = blocks[index]
-            ScratchPool.withScratch(byteCount: GramSum.blockBytes) { memory in
+            ScratchPool.withScratch(byteCount: ColumnBlocks.productBytes) { memory in
                 let product = Matrix<Float>(in: memory, block.rows.count, block.columns.count)
                 multiply(block.rows, block.columns, product)
                 accumulate(product, block.target)

@@ -4,12 +4,12 @@ internal import CKernels
 
 /// The sum of X^T X over batches, exact: adding the same batches in any order, on any ranks, gives the same bits.
 ///
-/// Only the blocks on and above the diagonal are computed and kept (`GramBlocks.swift`). The sum may be of some columns only: its blocks have the same
+/// Only the blocks on and above the diagonal are computed and kept (`ColumnBlocks`). The sum may be of some columns only: its blocks have the same
 /// bits. `ExactBlocks` says why no addition rounds.
 public final class GramSum: @unchecked Sendable {
     /// The columns of X^T X that are here.
     public let part: Range<Int>
-    /// Their sums from left to right, one panel for each of `blocks(of:)`.
+    /// Their sums from left to right, one panel for each of `ColumnBlocks.ranges(of:)`.
     public let panels: [Panel]
     private let blocks: ExactBlocks
 
@@ -36,7 +36,7 @@ public final class GramSum: @unchecked Sendable {
 
     /// - Parameters:
     ///   - columns: columns of X.
-    ///   - part: whole ranges of `blocks(of: columns)`; nil: all.
+    ///   - part: whole ranges of `ColumnBlocks.ranges(of: columns)`; nil: all.
     ///   - tokens: rows of X over all batches of all ranks.
     ///   - maxMagnitude: the largest |x| over all batches of all ranks, finite.
     ///   - diagonal: a sum of the blocks on the diagonal over the same batches; they are then copied from it and not added again.
@@ -44,7 +44,7 @@ public final class GramSum: @unchecked Sendable {
     public init(
         columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitude: Float, diagonal: GramSum? = nil, share: (index: Int, count: Int) = (0, 1)
     ) {
-        let part = part ?? 0..<columns, all = Self.blocks(of: columns)
+        let part = part ?? 0..<columns, all = ColumnBlocks.ranges(of: columns)
         let ranges = all.filter { part.contains($0.lowerBound) }
         precondition(part.isEmpty || ranges.first?.lowerBound == part.lowerBound && ranges.last?.upperBound == part.upperBound, "part \(part)")
         panels = Self.zeros(ranges.map { (0..<$0.upperBound, $0) })
@@ -57,7 +57,7 @@ public final class GramSum: @unchecked Sendable {
             if let known = diagonal?.panels.first(where: { $0.columns == panel.columns }) {
                 panel.block(panel.columns, panel.columns).assign(known.block(panel.columns, panel.columns))
             } else {
-                Self.forEachBlock(onDiagonal: panel.columns, add)
+                ColumnBlocks.forEach(onDiagonal: panel.columns, add)
             }
         }
         self.part = part
@@ -66,10 +66,10 @@ public final class GramSum: @unchecked Sendable {
 
     /// The sum of the blocks on the diagonal alone.
     public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float, share: (index: Int, count: Int) = (0, 1)) {
-        panels = Self.zeros(Self.blocks(of: columns).map { ($0, $0) })
+        panels = Self.zeros(ColumnBlocks.ranges(of: columns).map { ($0, $0) })
         var blocks: [ExactBlocks.Block] = []
         for panel in panels {
-            Self.forEachBlock(onDiagonal: panel.columns) { blocks.append(ExactBlocks.Block(rows: $0, columns: $1, target: panel.block($0, $1))) }
+            ColumnBlocks.forEach(onDiagonal: panel.columns) { blocks.append(ExactBlocks.Block(rows: $0, columns: $1, target: panel.block($0, $1))) }
         }
         part = 0..<columns
         self.blocks = ExactBlocks(blocks, share: share, tokens: tokens, maxMagnitudes: (maxMagnitude, maxMagnitude))
@@ -110,7 +110,7 @@ public final class GramSum: @unchecked Sendable {
 
     /// Bytes of the sums of some columns, each from the first row to its block on the diagonal.
     public static func byteCount(columns: Int, part: Range<Int>? = nil) -> Int {
-        blocks(of: columns).reduce(0) { bytes, block in
+        ColumnBlocks.ranges(of: columns).reduce(0) { bytes, block in
             part?.contains(block.lowerBound) ?? true ? bytes + Pages.rounded(block.upperBound * block.count * MemoryLayout<Double>.stride) : bytes
         }
     }

@@ -28,7 +28,7 @@ public final class MismatchSum: @unchecked Sendable {
         panels = parallelMap(rows.count) { (rows[$0], Matrix<Double>(zeros: rows[$0].count, columns)) }
         self.part = part
         let blocks = panels.flatMap { panel in
-            GramSum.blocks(of: columns).map { ExactBlocks.Block(rows: panel.rows, columns: $0, target: panel.values.columns($0)) }
+            ColumnBlocks.ranges(of: columns).map { ExactBlocks.Block(rows: panel.rows, columns: $0, target: panel.values.columns($0)) }
         }
         self.blocks = ExactBlocks(blocks, share: share, tokens: tokens, maxMagnitudes: maxMagnitudes)
         squares = Array(repeating: 0, count: part.count)
@@ -53,7 +53,7 @@ public final class MismatchSum: @unchecked Sendable {
     /// - Parameter d: the columns of `part`.
     private func add(squaresOf d: Matrix<Float>) {
         guard let quantum = quantumOfSquares else { return }
-        let parts = stride(from: 0, to: d.columns, by: Self.squaresAtOnce).map { $0..<min($0 + Self.squaresAtOnce, d.columns) }
+        let parts = (0..<d.columns).cut(every: Self.squaresAtOnce)
         let sums = parallelMap(parts.count) { index in
             var sums = [Double](repeating: 0, count: parts[index].count)
             for token in 0..<d.rows {

@@ -43,17 +43,10 @@ extension ScaleType {
 extension EncodedTile {
     /// The first scale that another type cannot hold: its row in the tile, its group and its value.
     public func firstScale(notExactIn type: ScaleType) -> (row: Int, group: Int, value: Float)? {
-        let scales = scales(), narrowed = Matrix<UInt16>(uninitialized: 1, max(scales.count, 1)), widened = scales.copy()
-        switch type {
-        case .f32: return nil
-        case .f16:
-            Numbers.narrow(scales.base, intoFloat16: narrowed.base, count: scales.count)
-            Numbers.widen(float16: narrowed.base, into: widened.base, count: scales.count)
-        case .bf16:
-            Numbers.narrow(scales.base, intoBFloat16: narrowed.base, count: scales.count)
-            Numbers.widen(bfloat16: narrowed.base, into: widened.base, count: scales.count)
-        }
-        guard let index = (0..<scales.count).first(where: { scales.base[$0] != widened.base[$0] }) else { return nil }
-        return withExtendedLifetime((scales, widened)) { (index / layout.groups, index % layout.groups, scales.base[index]) }
+        guard type != .f32 else { return nil }
+        let scales = scales(), rounded = scales.copy()
+        type.round(rounded, Matrix<UInt16>(uninitialized: 1, max(scales.count, 1)))
+        guard let index = (0..<scales.count).first(where: { scales.base[$0] != rounded.base[$0] }) else { return nil }
+        return withExtendedLifetime((scales, rounded)) { (index / layout.groups, index % layout.groups, scales.base[index]) }
     }
 }

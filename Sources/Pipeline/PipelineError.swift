@@ -53,6 +53,17 @@ public func exitCode(for error: any Error) -> Int32 {
     }
 }
 
+extension Communicator {
+    /// Runs work that succeeds or fails alike on every rank, so that its failure is printed once.
+    func agreed<Value>(_ body: () throws -> Value) throws -> Value {
+        do {
+            return try body()
+        } catch {
+            throw AgreedFailure(rank: 0, exitCode: exitCode(for: error), description: String(describing: error))
+        }
+    }
+}
+
 extension SafetensorsError {
     fileprivate var exitCode: Int32 {
         switch kind {

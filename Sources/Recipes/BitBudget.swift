@@ -44,8 +44,8 @@ extension BitBudget {
 
 extension BitChoices {
     init(_ mapping: YAMLMapping) throws(RecipeError) {
-        bits = try mapping.integers("choices", of: TreatmentSettings.widths) ?? TreatmentSettings.widths
-        groups = try mapping.integers("groups", of: TreatmentSettings.groups)
+        bits = try mapping.integers("choices", of: Treatment.widths) ?? Treatment.widths
+        groups = try mapping.integers("groups", of: Treatment.groups)
         let count = bits.count * (groups?.count ?? 1)
         guard (2...Self.most).contains(count) else {
             throw mapping.error(

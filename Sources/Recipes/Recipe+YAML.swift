@@ -119,8 +119,8 @@ extension TreatmentSettings {
     init(_ mapping: YAMLMapping, base: TreatmentSettings, readsBits: Bool = true) throws(RecipeError) {
         self = base
         method = try mapping.choice("method") ?? base.method
-        if readsBits, let own = try mapping.integer("bits", of: Self.widths) { (bits, choices) = (own, nil) }
-        if let own = try mapping.integer("group", of: Self.groups) {
+        if readsBits, let own = try mapping.integer("bits", of: Treatment.widths) { (bits, choices) = (own, nil) }
+        if let own = try mapping.integer("group", of: Treatment.groups) {
             group = own
             choices?.groups = nil
         }

@@ -52,6 +52,9 @@ public struct Treatment: Sendable, Hashable, Codable {
     /// Columns for which SparseGPT chooses a mask at a time, over all rows; nil for patterns and other methods.
     public var maskBlock: Int?
 
+    /// Bits of a code, and columns of a group, that methods and formats know.
+    static let widths = [2, 3, 4, 8], groups = [-1, 16, 32, 64, 128]
+
     package init(
         method: Method, bits: Int?, group: Int, symmetric: Bool, scales: ScaleSigns = .positive, actOrder: ActOrder, staticGroups: Bool, grid: Grid,
         damping: Double, maxDamping: Double, target: Target = .layer, targetStrength: Double = 1, sparsity: Sparsity? = nil, maskBlock: Int? = nil

@@ -23,8 +23,6 @@ struct TreatmentSettings {
 
     /// Columns of a group.
     static let defaultGroup = 128
-    /// Bits of a code, and columns of a group, that methods and formats know.
-    static let widths = [2, 3, 4, 8], groups = [-1, 16, 32, 64, 128]
 
     /// The whole treatments among which a budget chooses, those that take the least room first; empty where the width is given.
     func resolvedChoices() -> Result<[Treatment], Contradiction> {

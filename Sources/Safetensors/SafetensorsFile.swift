@@ -5,22 +5,13 @@
 /// Data is little-endian and row-major. Nothing promises alignment: headers of foreign writers may have any length, so
 /// load elements unaligned or copy them.
 public final class SafetensorsFile: Sendable {
-    /// A tensor and where its data lies in the file.
-    public struct Entry: Sendable, Equatable {
-        public let description: TensorDescription
-        /// Counted from the start of the file.
-        public let bytes: Range<Int>
-
-        public var name: String { description.name }
-    }
-
     public let path: String
     /// The file's `__metadata__`; empty if it has none.
     public let metadata: [String: String]
     /// By name.
-    public let tensors: [String: Entry]
+    public let tensors: [String: TensorEntry]
     /// In the order of the data.
-    public let entries: [Entry]
+    public let entries: [TensorEntry]
     private let file: DataFile
 
     /// Opens a file and checks its header; see `SafetensorsHeader` for the rules.
@@ -63,7 +54,7 @@ public final class SafetensorsFile: Sendable {
             entry.bytes.lowerBound + range.lowerBound..<entry.bytes.lowerBound + range.upperBound, body)
     }
 
-    private func entry(_ name: String) throws(SafetensorsError) -> Entry {
+    private func entry(_ name: String) throws(SafetensorsError) -> TensorEntry {
         guard let entry = tensors[name] else {
             throw SafetensorsError(.unknownTensor, path: path, "The file has no tensor \"\(name)\".")
         }

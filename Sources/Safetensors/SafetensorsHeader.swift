@@ -13,7 +13,7 @@ internal import JSON
 struct SafetensorsHeader {
     var metadata: [String: String] = [:]
     /// In the order of the data.
-    var entries: [SafetensorsFile.Entry] = []
+    var entries: [TensorEntry] = []
 
     /// 100 MB, the reference reader's limit.
     static let maximumByteCount = 100_000_000
@@ -46,7 +46,7 @@ extension SafetensorsHeader {
     private mutating func parse(_ json: [UInt8]) throws(JSONError) {
         var scanner = JSONScanner(json)
         var metadata: [String: String] = [:]
-        var entries: [SafetensorsFile.Entry] = []
+        var entries: [TensorEntry] = []
         try scanner.object { (scanner, name) throws(JSONError) in
             if name == Self.metadataKey {
                 // The reference takes null for "no metadata".
@@ -64,7 +64,7 @@ extension SafetensorsHeader {
     /// Reads one tensor's object; its byte range is still relative to the start of the data.
     private static func parseEntry(
         named name: String, _ scanner: inout JSONScanner
-    ) throws(JSONError) -> SafetensorsFile.Entry {
+    ) throws(JSONError) -> TensorEntry {
         _ = scanner.peek()
         let start = scanner.offset
         var type: ElementType?
@@ -96,7 +96,7 @@ extension SafetensorsHeader {
                     """)
         }
         let description = TensorDescription(name: name, type: type, shape: shape, byteCount: byteCount)
-        return SafetensorsFile.Entry(description: description, bytes: offsets)
+        return TensorEntry(description: description, bytes: offsets)
     }
 
     private static func parseType(_ scanner: inout JSONScanner) throws(JSONError) -> ElementType {
@@ -145,10 +145,7 @@ extension SafetensorsHeader {
                 let fault = entry.bytes.lowerBound > covered ? "leaves a hole after" : "overlaps"
                 throw Self.malformed(
                     path,
-                    """
-                    Tensor "\(entry.name)" starts at data offset \(entry.bytes.lowerBound), which \(fault) what is \
-                    before it (ending at \(covered)).
-                    """)
+                    "Tensor \"\(entry.name)\" starts at data offset \(entry.bytes.lowerBound), which \(fault) what is before it (ending at \(covered)).")
             }
             covered = entry.bytes.upperBound
             guard covered <= dataSize else {
@@ -159,7 +156,7 @@ extension SafetensorsHeader {
                     \(dataSize) bytes follow the header. Fetch or write the file again.
                     """)
             }
-            entries[index] = SafetensorsFile.Entry(
+            entries[index] = TensorEntry(
                 description: entry.description,
                 bytes: dataStart + entry.bytes.lowerBound..<dataStart + entry.bytes.upperBound)
         }

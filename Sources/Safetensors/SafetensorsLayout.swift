@@ -9,7 +9,7 @@ internal import JSON
 /// every tensor is aligned to its elements. `__metadata__` is sorted by key; equal input gives equal bytes.
 public struct SafetensorsLayout: Sendable {
     /// In the order in which the data must be written.
-    public let entries: [SafetensorsFile.Entry]
+    public let entries: [TensorEntry]
     /// The length and the header, up to the first tensor's data.
     public let headerBytes: [UInt8]
     public let fileByteCount: Int
@@ -49,7 +49,7 @@ public struct SafetensorsLayout: Sendable {
             throw SafetensorsError(.invalidRequest, path: nil, "The tensors together exceed 64-bit sizes.")
         }
         self.entries = zip(sorted, ranges).map { tensor, range in
-            SafetensorsFile.Entry(
+            TensorEntry(
                 description: tensor,
                 bytes: range.lowerBound + headerBytes.count..<range.upperBound + headerBytes.count)
         }

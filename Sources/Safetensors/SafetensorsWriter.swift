@@ -6,7 +6,7 @@
 /// removes what was written. One writer belongs to one thread at a time.
 public final class SafetensorsWriter {
     /// The tensors in the order in which their data must be appended; see `SafetensorsLayout`.
-    public let entries: [SafetensorsFile.Entry]
+    public let entries: [TensorEntry]
     public let path: String
     private let fileByteCount: Int
     private let output: AtomicFileWriter

@@ -203,7 +203,7 @@ extension MemoryModel {
     func residency(_ stage: StagePlan, _ limit: Int?) -> StageResidency {
         guard let limit, stage.needsHessian else { return .whole }
         var choice = StageResidency.whole
-        let blocks = GramSum.blocks(of: stage.columns).count
+        let blocks = ColumnBlocks.ranges(of: stage.columns).count
         if factor(stage, choice) > limit || hessian(stage, choice) > limit {
             // The fewest parts that fit: each costs a visit of the batches.
             let counts = Set((2...max(blocks, 2)).map { (blocks + $0 - 1) / $0 }).sorted(by: >)

@@ -1,6 +1,7 @@
 // From recipe and architecture to the plan.
 
 public import Compression
+internal import LinearAlgebra
 public import Recipes
 public import Transformers
 
@@ -108,7 +109,7 @@ extension Plan {
     static func batches(_ calibration: Calibration?) -> [Range<Int>] {
         guard let calibration else { return [] }
         let size = calibration.batch ?? max(1, (batchTokens + calibration.length - 1) / calibration.length)
-        return stride(from: 0, to: calibration.sequences, by: size).map { $0..<min($0 + size, calibration.sequences) }
+        return (0..<calibration.sequences).cut(every: size)
     }
 
     private static func example(_ blocks: [BlockPlan]) -> String {

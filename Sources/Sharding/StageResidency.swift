@@ -2,7 +2,7 @@
 
 /// What a rank holds at a time while it solves a stage. It costs time and never changes a result.
 public struct StageResidency: Sendable, Equatable, Codable {
-    /// Blocks of the Hessian's columns (`GramSum.blocks`) that are summed at a time; nil: all.
+    /// Blocks of the Hessian's columns (`ColumnBlocks`) that are summed at a time; nil: all.
     public var hessianBlocks: Int?
     /// Whether R lies complete on every rank; else each panel lies with its owner, who sends it to all when the column loop needs it.
     public var completeFactor: Bool

@@ -51,7 +51,7 @@ struct Workload {
         }
         if stage.needsHessian {
             let tokens = sharing.hessianTokens
-            let parts = residency.hessianBlocks.map { GramSum.parts(of: stage.columns, blocks: $0).count } ?? 1
+            let parts = residency.hessianBlocks.map { ColumnBlocks.parts(of: stage.columns, blocks: $0).count } ?? 1
             // A sum in parts is made anew for each factor: each part, and before them the diagonal, has the batches pass by once.
             let sums = Double(parts == 1 ? 1 : stage.factorCount)
             let visits = parts == 1 ? 1 : sums * Double(parts) + 1

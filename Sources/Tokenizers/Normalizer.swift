@@ -24,12 +24,8 @@ struct Normalizer: Sendable {
         }
     }
 
-    /// The largest text that may come of one of `count` bytes. No known tokenizer comes near it, and replacements of replacements would
-    /// fill any memory.
-    static func largestText(from count: Int) -> Int { (1 << 16) + 64 * count }
-
     func normalize(_ text: [UInt8]) throws(RegularExpression.Failure) -> [UInt8] {
-        let limit = Self.largestText(from: text.count)
+        let limit = TextLimit.bytes(from: text.count)
         var text = text
         for step in steps where !text.isEmpty {
             switch step {

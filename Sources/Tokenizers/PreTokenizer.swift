@@ -38,7 +38,7 @@ struct PreTokenizer: Sendable {
     }
 
     func apply(to pieces: inout Pieces) throws(RegularExpression.Failure) {
-        let limit = Normalizer.largestText(from: pieces.text.count)
+        let limit = TextLimit.bytes(from: pieces.text.count)
         for step in steps {
             switch step {
             case .split(let pattern, let behavior, let inverted):

@@ -81,6 +81,6 @@ public struct Forward: Sendable {
     }
 
     func chunks(_ tokens: Int, of size: Int = Stage.chunkTokens) -> [Range<Int>] {
-        stride(from: 0, to: tokens, by: size).map { $0..<min($0 + size, tokens) }
+        (0..<tokens).cut(every: size)
     }
 }

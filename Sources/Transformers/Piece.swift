@@ -18,7 +18,7 @@ public struct Piece: Sendable, Equatable {
     /// What is multiplied with the stage's input, in the order that `effect` expects.
     public let parts: [Part]
     /// What becomes of the parts' outputs: the stage's effect; of attention, that of the piece's heads.
-    public let effect: any StageEffect
+    public let effect: any PieceEffect
     /// Columns of the stage's result: of contexts, of activated values, or of what is added to the residual stream.
     public let columns: Range<Int>
 

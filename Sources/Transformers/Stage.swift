@@ -71,7 +71,7 @@ public struct Stage: Sendable, Equatable {
         pieces.reduce(0) { $0 + operations(rows: $1.rows, lengths: lengths, [$1.effect]) }
     }
 
-    private func operations(rows: Int, lengths: [Int], _ effects: [any StageEffect]) -> Double {
+    private func operations(rows: Int, lengths: [Int], _ effects: [any PieceEffect]) -> Double {
         let weights = Double(rows) * Double(columns) * tokenShare
         return lengths.reduce(0) { sum, length in
             effects.reduce(sum + 2 * weights * Double(length)) { $0 + $1.operations(length: length) }

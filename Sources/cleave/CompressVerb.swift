@@ -75,7 +75,7 @@ struct CompressVerb: Verb {
         var (size, after): (SizeReport?, EvaluationReport?)
         if !noMerge {
             size = try job.merge()
-            try checkResult(job, world)
+            _ = try job.clock.measure(.verify) { () throws in try verifyMerged(job.recipe.output, world) }
             if windows != nil {
                 after = try evaluation(of: Model(path: job.recipe.output, reading: job.recipe.weights, world: world), windows, job, stop, world)
             }
@@ -103,15 +103,6 @@ struct CompressVerb: Verb {
         throw AgreedFailure(
             rank: 0, exitCode: 65,
             description: problems.joined(separator: ", and ") + " (\(job.recipe.output) is complete, with \(job.work.report))")
-    }
-
-    /// Verifies the merged checkpoint and fails when it is not sound.
-    private func checkResult(_ job: Job, _ world: Communicator) throws {
-        let result = try job.clock.measure(.verify) { () throws in try verify(job.recipe.output, world: world) }
-        guard result.problems.isEmpty else {
-            throw AgreedFailure(
-                rank: 0, exitCode: 74, description: "the merged checkpoint is damaged:\n  " + result.problems.joined(separator: "\n  "))
-        }
     }
 
     /// The windows of the recipe's evaluation; nil without one.

@@ -36,7 +36,7 @@ struct MemoryOptions: ParsableArguments {
             let lying = stages.count { !$0.completeFactor }
             let picks = [
                 plan.keepsActivations ? "activations in memory" : "activations in a scratch file",
-                parts.map { "Hessians from \($0 * GramSum.blockColumns) columns at a time" } ?? "Hessians whole",
+                parts.map { "Hessians from \($0 * ColumnBlocks.mostColumns) columns at a time" } ?? "Hessians whole",
                 plan.tensorParallel == 1 ? "" : "tensor parallel \(plan.tensorParallel)",
                 lying == 0 ? "factors complete on every rank" : "factors of \(lying) of \(stages.count) stages over the ranks",
             ]

@@ -30,11 +30,7 @@ struct MergeVerb: Verb {
         }
         if world.isCoordinator { for remark in found.remarks { Console.error("note: \(remark)\n") } }
         let size = try job.merge()
-        let result = try verify(directory, world: world)
-        guard result.problems.isEmpty else {
-            throw AgreedFailure(
-                rank: 0, exitCode: 74, description: "the merged checkpoint is damaged:\n  " + result.problems.joined(separator: "\n  "))
-        }
+        let result = try verifyMerged(directory, world)
         if !keepPartial { job.removePartialCheckpoints() }
         guard world.isCoordinator else { return }
         Console.output(

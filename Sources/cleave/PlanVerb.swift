@@ -135,7 +135,7 @@ struct PlanVerb: Verb {
                 table.add(
                     ["\(outcome.ranks)"] + memory.phases.map { formatBytes($0.bytes) } + [
                         "\(memory.tensorParallel)", memory.keepsActivations ? "memory" : "scratch",
-                        stages.compactMap(\.hessianBlocks).min().map { "from \($0 * GramSum.blockColumns)" } ?? "all",
+                        stages.compactMap(\.hessianBlocks).min().map { "from \($0 * ColumnBlocks.mostColumns)" } ?? "all",
                         stages.allSatisfy(\.completeFactor) ? "complete" : "panels", stages.compactMap(\.tilesAtOnce).min().map { "from \($0)" } ?? "all",
                     ])
             case .failure(let shortage): shortages += "\(outcome.ranks) ranks: \(shortage)\n"

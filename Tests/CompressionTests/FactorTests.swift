@@ -162,9 +162,9 @@ import Compression
 
     @Test(arguments: [16, 20, 32, 48, 64, 96, 100, 128, 130, 256, 1000])
     func rangesBeginWhereGroupsDo(group: Int) {
-        let widths = ColumnLoop.widths(group: group)
+        let widths = ColumnRanges.widths(group: group)
         #expect(widths == widths.sorted(by: >) && widths.contains(group))
         #expect(widths.filter { $0 > group }.allSatisfy { $0 % group == 0 })
-        #expect((widths.last ?? 0) <= ColumnLoop.leafColumns)
+        #expect((widths.last ?? 0) <= ColumnRanges.leafColumns)
     }
 }

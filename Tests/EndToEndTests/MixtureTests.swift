@@ -42,6 +42,30 @@ import Testing
         return try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json")))
     }
 
+    /// Kills a rank of each of some runs, and lets other ranks finish what it began: the bytes are those of an undisturbed run.
+    ///
+    /// - Parameters:
+    ///   - moments: seconds after which a rank is killed, one for each run.
+    ///   - resuming: the number of ranks that finish a run.
+    /// - Returns: runs that were interrupted.
+    private func interruptions(
+        _ model: WideModel, _ reference: [String: Data], after moments: [Double], ranks: Int, resuming: (Int) -> Int
+    ) throws -> Int {
+        var interrupted = 0
+        for (attempt, moment) in moments.enumerated() {
+            let output = model.output("\(attempt)")
+            let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: ranks)
+            Thread.sleep(forTimeInterval: moment)
+            let victims = run.ranks
+            if !victims.isEmpty { kill(victims[attempt % victims.count], SIGKILL) }
+            if try run.wait().exitCode != 0 { interrupted += 1 }
+            let resumed = try CleaveProcess.run(["compress", model.recipe, "--output", output], ranks: resuming(attempt))
+            #expect(resumed.exitCode == 0, "attempt \(attempt): \(resumed.errors)")
+            try SmallRun.expectEqual(output, reference, "attempt \(attempt)")
+        }
+        return interrupted
+    }
+
     /// Experts that are solved by whichever rank, with tokens from all: the bytes are those of one rank.
     @Test(arguments: [
         [], ["compute=f32", "propagation=block"], ["experts={starved: rtn, minimum_tokens: 300}", "max_fallbacks=100"],
@@ -78,18 +102,7 @@ import Testing
             try SmallRun.expectEqual(model.output("other"), reference, "\(flags) on \(ranks) ranks")
             try FileManager.default.removeItem(atPath: model.output("other"))
         }
-        var interrupted = 0
-        for attempt in 0..<4 {
-            let output = model.output("\(attempt)")
-            let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: 2)
-            Thread.sleep(forTimeInterval: time * (0.4 + 0.15 * Double(attempt)))
-            let ranks = run.ranks
-            if !ranks.isEmpty { kill(ranks[attempt % ranks.count], SIGKILL) }
-            if try run.wait().exitCode != 0 { interrupted += 1 }
-            let resumed = try CleaveProcess.run(["compress", model.recipe, "--output", output], ranks: 3)
-            #expect(resumed.exitCode == 0, "attempt \(attempt): \(resumed.errors)")
-            try SmallRun.expectEqual(output, reference, "attempt \(attempt)")
-        }
+        let interrupted = try interruptions(model, reference, after: (0..<4).map { time * (0.4 + 0.15 * Double($0)) }, ranks: 2) { _ in 3 }
         #expect(interrupted > 0, "none of 4 runs was interrupted")
     }
 
@@ -121,18 +134,7 @@ import Testing
         _ = try compress(model, "whole", ranks: 3)
         let wholeTime = start.duration(to: .now) / .seconds(1)
         let reference = try SmallRun.files(model.output("whole"))
-        var interrupted = 0
-        for attempt in 0..<8 {
-            let output = model.output("\(attempt)")
-            let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: 3)
-            Thread.sleep(forTimeInterval: wholeTime * (0.3 + 0.08 * Double(attempt)))
-            let ranks = run.ranks
-            if !ranks.isEmpty { kill(ranks[attempt % ranks.count], SIGKILL) }
-            if try run.wait().exitCode != 0 { interrupted += 1 }
-            let resumed = try CleaveProcess.run(["compress", model.recipe, "--output", output], ranks: 1 + attempt % 4)
-            #expect(resumed.exitCode == 0, "attempt \(attempt): \(resumed.errors)")
-            try SmallRun.expectEqual(output, reference, "attempt \(attempt)")
-        }
+        let interrupted = try interruptions(model, reference, after: (0..<8).map { wholeTime * (0.3 + 0.08 * Double($0)) }, ranks: 3) { 1 + $0 % 4 }
         #expect(interrupted > 2, "\(interrupted) of 8 runs were interrupted")
     }
 

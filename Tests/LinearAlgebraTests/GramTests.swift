@@ -4,7 +4,7 @@ import LinearAlgebra
 import Testing
 
 @Suite struct GramTests {
-    private static let columns = [1, 5, 64, GramSum.blockColumns, GramSum.blockColumns + 3]
+    private static let columns = [1, 5, 64, ColumnBlocks.mostColumns, ColumnBlocks.mostColumns + 3]
 
     /// Batches [tokens, columns] whose magnitudes differ by orders.
     private func batches(_ columns: Int) -> [Matrix<Float>] {
@@ -65,7 +65,7 @@ import Testing
     }
 
     /// Few blocks, and so many that operands are packed.
-    @Test(arguments: [70, 3 * GramSum.blockColumns + 70])
+    @Test(arguments: [70, 3 * ColumnBlocks.mostColumns + 70])
     func bf16SumsAreThoseOfTheSameNumbers(columns: Int) {
         let batches = batches(columns).map { $0.map { BFloat16($0) } }
         let largest = batches.map { maxMagnitude($0) }.max() ?? 0
@@ -77,7 +77,7 @@ import Testing
         }
         let diagonal = GramSum(diagonalOf: columns, tokens: 17, maxMagnitude: largest)
         for batch in batches { diagonal.add(batch) }
-        for columns in GramSum.parts(of: columns, blocks: 2) {
+        for columns in ColumnBlocks.parts(of: columns, blocks: 2) {
             let part = GramSum(columns: gram.part.count, part: columns, tokens: 17, maxMagnitude: largest, diagonal: diagonal)
             for batch in batches { part.add(batch) }
             #expect(part.matrix().elements() == found.rows(0..<part.part.upperBound).columns(part.part).elements())
@@ -88,9 +88,9 @@ import Testing
     func blocksCoverTheUpperTriangleOnce(columns: Int) {
         var covered = [[Bool]](repeating: [Bool](repeating: false, count: columns), count: columns)
         var (isOnce, area) = (true, 0)
-        GramSum.forEachBlock(of: columns) { rows, columns in
+        ColumnBlocks.forEach(ofTriangle: columns) { rows, columns in
             area += rows.count * columns.count
-            #expect(max(rows.count, columns.count) <= GramSum.blockColumns)
+            #expect(max(rows.count, columns.count) <= ColumnBlocks.mostColumns)
             for row in rows {
                 for column in columns {
                     isOnce = isOnce && !covered[row][column]
@@ -101,11 +101,11 @@ import Testing
         #expect(isOnce)
         #expect((0..<columns).allSatisfy { row in (row..<columns).allSatisfy { covered[row][$0] } })
         // Little is computed below the diagonal.
-        #expect(area <= columns * (columns + GramSum.diagonalColumns) / 2 + columns)
+        #expect(area <= columns * (columns + ColumnBlocks.diagonalColumns) / 2 + columns)
     }
 
     @Test func blocksBelowTheDiagonalStayZero() {
-        let columns = GramSum.blockColumns + 3
+        let columns = ColumnBlocks.mostColumns + 3
         let found = sum(batches(columns))
         #expect((columns / 2 + 32..<columns).allSatisfy { row in (0..<columns / 2).allSatisfy { found[row, $0] == 0 } })
     }
@@ -113,7 +113,7 @@ import Testing
     /// Some columns at a time, with or without the diagonal's blocks given, have the bits of the whole.
     @Test(arguments: [1, 2], [false, true])
     func partsHaveTheBitsOfTheWhole(blocks: Int, diagonalFirst: Bool) {
-        let columns = 2 * GramSum.blockColumns + 70
+        let columns = 2 * ColumnBlocks.mostColumns + 70
         let batches = batches(columns)
         let (tokens, largest) = (batches.reduce(0) { $0 + $1.rows }, batches.map { maxMagnitude($0) }.max() ?? 0)
         let whole = GramSum(columns: columns, tokens: tokens, maxMagnitude: largest)
@@ -124,8 +124,8 @@ import Testing
         }
         #expect(diagonal.diagonal() == whole.diagonal() && whole.diagonal().allSatisfy { $0 > 0 })
         var operations = diagonalFirst ? diagonal.operations(tokens: 10) : 0
-        #expect(GramSum.parts(of: columns, blocks: blocks).count == (blocks == 1 ? 3 : 2))
-        for columns in GramSum.parts(of: columns, blocks: blocks) {
+        #expect(ColumnBlocks.parts(of: columns, blocks: blocks).count == (blocks == 1 ? 3 : 2))
+        for columns in ColumnBlocks.parts(of: columns, blocks: blocks) {
             let part = GramSum(
                 columns: whole.part.count, part: columns, tokens: tokens, maxMagnitude: largest, diagonal: diagonalFirst ? diagonal : nil)
             for batch in batches { part.add(batch) }
@@ -139,7 +139,7 @@ import Testing
     /// Several sums that share the blocks of the same batches make the whole together, each of its elements in one of them, and share the work evenly.
     @Test(arguments: [2, 3, 5])
     func sharesAddUpToTheWhole(count: Int) {
-        let columns = 2 * GramSum.blockColumns + 70
+        let columns = 2 * ColumnBlocks.mostColumns + 70
         let batches = batches(columns)
         let (tokens, largest) = (batches.reduce(0) { $0 + $1.rows }, batches.map { maxMagnitude($0) }.max() ?? 0)
         let whole = GramSum(columns: columns, tokens: tokens, maxMagnitude: largest)
@@ -162,7 +162,7 @@ import Testing
 
     @Test(arguments: [2, 4, 8])
     func sharesAreEven(count: Int) {
-        let columns = 4 * GramSum.blockColumns
+        let columns = 4 * ColumnBlocks.mostColumns
         let operations = (0..<count).map { GramSum(columns: columns, tokens: 1, maxMagnitude: 1, share: ($0, count)).operations(tokens: 1) }
         #expect(operations.reduce(0, +) == Double(columns * columns))
         #expect((operations.max() ?? 0) < 1.15 * Double(columns * columns) / Double(count), "\(operations)")

@@ -4,7 +4,7 @@ import LinearAlgebra
 import Testing
 
 @Suite struct MismatchSumTests {
-    private static let columns = [1, 5, 64, choleskyTileSize + 3, 2 * GramSum.blockColumns + 70]
+    private static let columns = [1, 5, 64, choleskyTileSize + 3, 2 * ColumnBlocks.mostColumns + 70]
 
     /// Batches of d and x, [tokens, columns], whose magnitudes differ by orders.
     private func batches(_ columns: Int) -> [(d: Matrix<Float>, x: Matrix<Float>)] {
@@ -62,7 +62,7 @@ import Testing
     }
 
     @Test func partsHaveTheBitsOfTheWhole() {
-        let columns = 2 * GramSum.blockColumns + 70, batches = batches(columns), whole = sum(batches)
+        let columns = 2 * ColumnBlocks.mostColumns + 70, batches = batches(columns), whole = sum(batches)
         for panel in whole.panels {
             let part = sum(batches, part: panel.rows)
             #expect(part.panels.count == 1 && part.panels[0].values.elements() == panel.values.elements())
@@ -73,7 +73,7 @@ import Testing
     /// Several sums that share the blocks of the same batches make the whole together.
     @Test(arguments: [2, 3, 5])
     func sharesAddUpToTheWhole(count: Int) {
-        let columns = 2 * GramSum.blockColumns + 70, batches = batches(columns), whole = sum(batches)
+        let columns = 2 * ColumnBlocks.mostColumns + 70, batches = batches(columns), whole = sum(batches)
         let shares = (0..<count).map { sum(batches, share: ($0, count)) }
         let total = shares.map { $0.panels.flatMap { $0.values.elements() } }.reduce([Double](repeating: 0, count: columns * columns)) { zip($0, $1).map(+) }
         #expect(total.map(\.bitPattern) == elements(whole))
@@ -83,7 +83,7 @@ import Testing
     }
 
     /// Few blocks, and so many that operands are packed.
-    @Test(arguments: [70, 3 * GramSum.blockColumns + 70])
+    @Test(arguments: [70, 3 * ColumnBlocks.mostColumns + 70])
     func bf16SumsAreThoseOfTheSameNumbers(columns: Int) {
         let rounded = batches(columns).map { (d: $0.d.map { BFloat16($0) }, x: $0.x.map { BFloat16($0) }) }
         let plain = rounded.map { (d: $0.d.map(\.float), x: $0.x.map(\.float)) }

@@ -9,7 +9,7 @@ extension RankTests {
     @Suite(.serialized) struct ExactSums {
         private let world = TestWorld.world
         /// More columns than a block of the sum, and a number that no vector divides.
-        private let columns = GramSum.blockColumns + 37
+        private let columns = ColumnBlocks.mostColumns + 37
         private let batches = 7
 
         /// Batch `index`: [tokens, columns], of very different magnitudes, the same on every rank.

@@ -17,6 +17,9 @@ public struct TokenSequences: Codable, Sendable, Equatable {
         }
         hash = checksum.hexDigest
     }
+
+    /// Tokens of all sequences.
+    var tokenCount: Int { sequences.reduce(0) { $0 + $1.count } }
 }
 
 extension TokenSequences {

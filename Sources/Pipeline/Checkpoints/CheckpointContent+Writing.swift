@@ -56,7 +56,7 @@ extension CheckpointContent {
 
     /// Writes a tensor row by row as fp32 has it, rounded to the type that it has in the file.
     private func write(
-        _ entry: SafetensorsFile.Entry, _ rows: Int, _ columns: Int, to writer: SafetensorsWriter, read: (Range<Int>, Matrix<Float>) throws -> Void
+        _ entry: TensorEntry, _ rows: Int, _ columns: Int, to writer: SafetensorsWriter, read: (Range<Int>, Matrix<Float>) throws -> Void
     ) throws {
         let rowsAtOnce = max(1, Self.numbersAtOnce / max(columns, 1))
         for start in stride(from: 0, to: rows, by: rowsAtOnce) {

@@ -109,7 +109,7 @@ public struct Conversion {
     /// The source's manifest, whose account of how the codes were made still holds; one that names the source's files where there is none.
     private func provenance() throws -> Manifest {
         let known = try world.fromCoordinator(exitCode: exitCode) {
-            FileManager.default.fileExists(atPath: WorkDirectory(output: model.path).manifest) ? try Manifest.read(model.path) : nil
+            FileManager.default.fileExists(atPath: Manifest.path(in: model.path)) ? try Manifest.read(model.path) : nil
         }
         if let known { return known }
         return Manifest(

@@ -2,6 +2,7 @@
 
 internal import Compression
 internal import JSON
+internal import LinearAlgebra
 internal import Packing
 internal import Recipes
 internal import Safetensors
@@ -102,7 +103,7 @@ extension ConvertedLinear {
             // Said to be permuted, but groups of neighbours all the same.
             wanted.staticGroups = true
         }
-        let rows = stride(from: 0, to: shape.rows, by: rowsAtOnce).map { $0..<min($0 + rowsAtOnce, shape.rows) }
+        let rows = (0..<shape.rows).cut(every: rowsAtOnce)
         guard !rows.isEmpty, shape == LinearShape(rows: linear.rows, columns: linear.columns) else {
             throw PipelineError(
                 .badInput, "\(model.path): \(linear.name) is [\(shape.rows), \(shape.columns)], config.json says [\(linear.rows), \(linear.columns)]")

@@ -10,6 +10,8 @@ internal import Transformers
 struct Manifest: Sealed, Equatable {
     static let fileName = "cleave_manifest.json"
 
+    static func path(in directory: String) -> String { directory + "/" + fileName }
+
     struct File: Codable, Equatable {
         var name: String
         var bytes: Int
@@ -69,7 +71,7 @@ struct Manifest: Sealed, Equatable {
 
     /// Reads the manifest of a checkpoint directory.
     static func read(_ directory: String) throws -> Manifest {
-        let path = WorkDirectory(output: directory).manifest
+        let path = path(in: directory)
         guard let data = FileManager.default.contents(atPath: path) else {
             throw PipelineError(
                 .missingInput, "\(path) is missing: \(directory) was not written by Cleave, or its merge has not finished (run `cleave merge` again)")

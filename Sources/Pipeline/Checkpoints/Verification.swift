@@ -114,6 +114,6 @@ private func strangers(_ manifest: Manifest, _ directory: String) throws -> [Str
 
 /// What was done to the linears of a checkpoint, by their names; nil when it has no manifest.
 public func treatments(_ directory: String) throws -> [String: Treatment]? {
-    guard FileManager.default.fileExists(atPath: WorkDirectory(output: directory).manifest) else { return nil }
+    guard FileManager.default.fileExists(atPath: Manifest.path(in: directory)) else { return nil }
     return try Manifest.read(directory).linears
 }

@@ -28,7 +28,7 @@ public struct WorkDirectory: Sendable {
     /// The files of the work directory that are replaced as a whole, by name.
     var workFiles: [String] { [report, record, recipe, result, losses].map { String($0.dropFirst(path.count + 1)) } }
     var journals: String { path + "/journal" }
-    public var manifest: String { output + "/" + Manifest.fileName }
+    public var manifest: String { Manifest.path(in: output) }
 
     /// Makes the directories; the coordinator's task.
     func create() throws {

@@ -31,6 +31,6 @@ extension CompressionRun {
             JournalEntry(
                 planHash: identity.planHash, sourceDigest: identity.sourceDigest, block: index, file: file, bytes: written.byteCount,
                 checksum: written.checksum, tiles: runs,
-                stages: (facts[index] ?? [:]).filter { solved[$0.key] != nil }))
+                stages: findings[index].filter { solved[$0.key] != nil }))
     }
 }

@@ -101,7 +101,7 @@ extension CompressionRun {
     func mixtureReports() -> [MixtureReport] {
         plan.blocks.enumerated().compactMap { index, block in
             guard let mixture = block.block.mixture else { return nil }
-            let found = (0..<mixture.experts).map { facts[index]?[mixture.stages(of: $0).lowerBound] }
+            let found = (0..<mixture.experts).map { findings[index][mixture.stages(of: $0).lowerBound] }
             guard found.contains(where: { $0 != nil }) else { return nil }
             return MixtureReport(
                 block: block.block.name, routed: found.map { $0?.routedTokens ?? 0 }, summed: found.map { $0?.tokens ?? 0 },
@@ -125,7 +125,7 @@ extension CompressionRun {
             try found.map { try JSONDecoder().decode([Int: StageFacts].self, from: Data($0)) }
         }
         for (place, facts) in all.flatMap({ $0 }).sorted(by: { $0.key < $1.key }) { note(facts, stages[place], block: block, index: place) }
-        try checkDeviations()
+        try findings.check()
         var measures: [Int: [TileMeasure]] = [:]
         var start = 0
         for place in places {

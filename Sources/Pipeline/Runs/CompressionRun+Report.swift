@@ -16,7 +16,7 @@ extension CompressionRun {
         var (loss, energy) = (0.0, 0.0)
         for (stageIndex, result) in solved.enumerated() {
             let stage = block.stages[stageIndex]
-            let facts = facts[index]?[stageIndex]
+            let facts = findings[index][stageIndex]
             for (linearIndex, linear) in stage.linears.enumerated() {
                 guard let treatment = linear.treatment else { continue }
                 let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.measures[$0] }

@@ -1,6 +1,5 @@
 // A run of compression: block by block and stage by stage, from embedded calibration tokens to committed tiles.
 
-internal import Compression
 internal import MessagePassing
 internal import Packing
 internal import Recipes
@@ -26,11 +25,11 @@ final class CompressionRun {
     private let stageWeights: StageWeights
     let batches: CalibrationBatches
     /// The same batches on their way through the dense model, where linears are to give its outputs.
-    private let dense: CalibrationBatches?
-    private let solver: StageSolver
+    let dense: CalibrationBatches?
+    let solver: StageSolver
     /// What works on an expert, on its owner alone.
     let alone: (solver: StageSolver, hessian: StageHessian, weights: StageWeights)
-    private let hessian: StageHessian
+    let hessian: StageHessian
     let journal: Journal
     let committed: CommittedTiles
     /// The last stage with a tile to solve: activations need to go no further. Nil when every tile is committed.
@@ -38,12 +37,9 @@ final class CompressionRun {
     let journalWriter: JournalWriter
     let progress: Progress?
 
-    /// What the report says about stages, by block and stage.
-    private(set) var facts: [Int: [Int: StageFacts]] = [:]
-    private var deviations: HessianDeviations
-    private var counts = TileCounts(solved: 0, reused: 0)
-    /// Whether it has been said that inputs say little; the report names them all.
-    private var hasSaidThatInputsAreAlike = false
+    /// What the report says about stages.
+    var findings: StageFindings
+    var counts = TileCounts(solved: 0, reused: 0)
     var outcome: [LinearReport] = []
     /// By block: tokens of the rank whose experts have the most, as a multiple of the mean.
     var balances: [Int: Double] = [:]
@@ -84,11 +80,7 @@ final class CompressionRun {
             }
             return (try embedded(), job.plan.needsDenseInputs ? try embedded() : nil)
         }
-        deviations = HessianDeviations(plan)
-        for entry in journal.entries {
-            facts[entry.block, default: [:]].merge(entry.stages) { old, _ in old }
-            for (stage, found) in entry.stages { deviations.add(plan.blocks[entry.block].stages[stage], block: entry.block, index: stage, found) }
-        }
+        findings = StageFindings(plan, journal.entries)
     }
 
     /// What was found of earlier attempts, in words; nil when there was nothing.
@@ -178,90 +170,6 @@ final class CompressionRun {
         return stop.failure(
             reason, after: place,
             committed: "; \(done) of \(plan.tileCount) tiles are committed in \(work.output) (\(counts.solved) solved by this run)")
-    }
-
-    /// The tiles of a stage from which this rank's pieces are decoded.
-    private func neededTiles(_ stage: StagePlan, block: Int, index: Int) -> Set<Int> {
-        guard plan.recipe.propagation != .none, isWork(after: block, index) else { return [] }
-        let parts = batches.pieces(stage.stage).flatMap(\.parts)
-        return Set(stage.tiles.indices.filter { tile in parts.contains { $0.linear == stage.tiles[tile].linear && $0.rows.overlaps(stage.tiles[tile].rows) } })
-    }
-
-    private func solveStage(_ stage: StagePlan, block: Int, index: Int) throws -> SolvedStage {
-        let keys = stage.tiles.indices.map { TileKey(block: block, stage: index, tile: $0) }
-        let reused = keys.count(where: committed.contains)
-        solver.readAhead(
-            stage, isMissing: { !committed.contains(keys[$0]) }, pieces: batches.pieces(stage.stage), isDense: plan.recipe.propagation != .stage || dense != nil
-        )
-        let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
-        let mismatches = try makeMismatches(stage, block: block, index: index, factors)
-        let result = try solver.solve(
-            stage, block: block, index: index, factors: factors, mismatches: mismatches, tilesAtOnce: memory.stages[block][index].tilesAtOnce,
-            committed: committed,
-            needed: neededTiles(stage, block: block, index: index))
-        try result.checkScales(stage, limit: plan.recipe.limits.clampedScales)
-        if reused < keys.count {
-            let losses = try solver.losses(
-                stage, block: block, index: index, factors: factors, tilesAtOnce: memory.stages[block][index].tilesAtOnce, solved: result,
-                nothing: committed.none)
-            if let losses { facts[block, default: [:]][index]?.losses = losses }
-        }
-        count(stage, block: block, reused: reused)
-        return result
-    }
-
-    /// Counts the tiles of a stage that is done.
-    func count(_ stage: StagePlan, block: Int, reused: Int) {
-        let solved = stage.tiles.count - reused
-        counts.solved += solved
-        counts.reused += reused
-        progress?.advance(block: block, stage: stage.stage.name, solved: solved, reused: reused)
-    }
-
-    // MARK: - Hessians
-
-    private func makeFactors(_ stage: StagePlan, block: Int, index: Int) throws -> [FactorSettings: FactorOutcome] {
-        guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
-        let count = tokens.sequences.reduce(0) { $0 + $1.count }
-        let residency = memory.stages[block][index]
-        let sum = try hessian.accumulate(
-            batches, stage.stage, tokens: count, blocks: residency.hessianBlocks, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
-        let factors = try hessian.factors(sum, stage, isComplete: residency.completeFactor)
-        let found = stage.facts(factors, tokens: count)
-        note(found, stage, block: block, index: index)
-        try deviations.check()
-        return factors
-    }
-
-    /// What shifts the weights of linears with `target: dense`.
-    private func makeMismatches(
-        _ stage: StagePlan, block: Int, index: Int, _ factors: [FactorSettings: FactorOutcome]
-    ) throws -> [FactorSettings: StageMismatch] {
-        var found: [(FactorSettings, StageFactor)] = []
-        for settings in stage.linears.compactMap(\.treatment).filter({ $0.target == .dense }).map(FactorSettings.init) {
-            guard case .factor(let factor)? = factors[settings], !found.contains(where: { $0.0 == settings }) else { continue }
-            found.append((settings, factor))
-        }
-        guard let dense, let tokens, !found.isEmpty else { return [:] }
-        return try hessian.mismatches(
-            batches, dense, stage.stage, tokens: tokens.sequences.reduce(0) { $0 + $1.count }, panelsAtOnce: memory.stages[block][index].mismatchPanels, found)
-    }
-
-    /// Takes in what was found of a stage's Hessian.
-    func note(_ found: StageFacts, _ stage: StagePlan, block: Int, index: Int) {
-        facts[block, default: [:]][index] = found
-        deviations.add(stage, block: block, index: index, found)
-        sayIfInputsAreAlike(stage, found)
-    }
-
-    /// - Throws: an `AgreedFailure` past a limit of the recipe, the same on every rank.
-    func checkDeviations() throws { try deviations.check() }
-
-    /// Says once, as soon as it is known, that calibration inputs span too little; hours of work may lie ahead.
-    private func sayIfInputsAreAlike(_ stage: StagePlan, _ found: StageFacts) {
-        guard !hasSaidThatInputsAreAlike, let text = stage.inputsAreAlike(found) else { return }
-        hasSaidThatInputsAreAlike = true
-        progress?.say("note: \(text)\n")
     }
 }
 

@@ -1,12 +1,8 @@
 // From a recipe to everything a run needs: model, tokens, plan and its hash.
 
-internal import Compression
-internal import Foundation
-internal import LinearAlgebra
 public import MessagePassing
 public import Recipes
 public import Reporting
-internal import Safetensors
 public import Sharding
 internal import Transformers
 
@@ -88,81 +84,9 @@ public final class Job {
         self.model = model
     }
 
-    /// Compresses every linear; the tiles are committed when this returns.
-    ///
-    /// - Parameters:
-    ///   - memory: what is kept in memory; nil: everything.
-    ///   - scratch: a directory for activations where the plan does not keep them in memory.
-    ///   - started: is told what was found of earlier attempts.
-    /// - Throws: an `AgreedFailure` with exit code 75 when `stop` asked for it; the stages that are done are committed then.
-    public func compress(
-        stop: StopConditions, memory: MemoryPlan? = nil, scratch: String?, _ started: (String?) -> Void
-    ) throws -> CompressionOutcome {
-        let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: nil, keepsActivations: scratch == nil, tensorParallel: 1)
-        let run = try CompressionRun(self, runIdentity(), stop: stop, memory: memory, scratch: memory.keepsActivations ? nil : scratch ?? work.path)
-        started(run.resumption)
-        return try run.run()
-    }
-
-    /// Assembles the checkpoint from the committed tiles.
-    public func merge() throws -> SizeReport {
-        guard !needsLosses else {
-            throw AgreedFailure(
-                rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
-                description: "\(work.losses), by which the budget of `bits` is spent, is missing; run `cleave compress` again to measure it anew")
-        }
-        let journal = try Journal(work, runIdentity(), plan, world: world)
-        let tiles = CommittedTiles(journal.entries, plan, work)
-        guard tiles.count == plan.tileCount else {
-            throw AgreedFailure(
-                rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
-                description: "\(tiles.count) of \(plan.tileCount) tiles are committed in \(work.output); run `cleave compress` again to finish them")
-        }
-        return try clock.measure(.merge) { () throws in
-            // Files take pages, matrices do not; those that are given back now come first, and a virtual machine has not yet lost them to its host.
-            MemoryPool.giveBackMatrices()
-            return try Merge(self, tiles: tiles).run()
-        }
-    }
-
     func runIdentity() throws -> RunIdentity {
         guard let sourceFiles else { throw PipelineError(.internalError, "the output directory \(work.output) has not been entered") }
         return RunIdentity(planHash: planHash, sourceDigest: sourceFiles.digest)
-    }
-
-    /// Gathers what the ranks measured and writes report.json.
-    /// - Returns: the report, on the coordinator alone.
-    public func report(
-        _ outcome: CompressionOutcome, size: SizeReport?, before: EvaluationReport?, after: EvaluationReport?, wallSeconds: Double,
-        peakMemoryBytes: Int, memory: MemoryReport?
-    ) throws -> RunReport? {
-        let own = RankReport(
-            rank: world.rank, host: Session.hostName, seconds: clock.seconds, operations: clock.operations, bytesSent: world.bytesSent,
-            bytesRead: model.checkpoint.bytesRead, peakMemoryBytes: peakMemoryBytes)
-        let ranks = try world.gather([UInt8](JSONEncoder().encode(own)))
-        guard world.isCoordinator else { return nil }
-        var report = RunReport(
-            cleave: cleaveVersion, model: recipe.model, planHash: planHash,
-            calibration: tokens.flatMap { tokens in
-                recipe.calibration.map {
-                    CalibrationReport(
-                        source: $0.source, sequences: $0.sequences, length: $0.length, seed: $0.seed, idsHash: tokens.hash,
-                        distinctTokens: tokens.distinctCount)
-                }
-            }, tiles: outcome.tiles, wallSeconds: wallSeconds)
-        report.linears = outcome.linears
-        report.mixtures = outcome.mixtures.isEmpty ? nil : outcome.mixtures
-        report.ranks = try ranks.map { try JSONDecoder().decode(RankReport.self, from: Data($0)) }
-        report.memory = memory
-        report.size = size
-        report.before = before
-        report.after = after
-        return report
-    }
-
-    /// Writes report.json; the coordinator's task.
-    public func save(_ report: RunReport) throws {
-        _ = try AtomicFile.write(report.json(), to: work.report)
     }
 
     /// Takes away what a verified result no longer needs.
@@ -170,28 +94,5 @@ public final class Job {
         guard world.isCoordinator else { return }
         work.removePartialCheckpoints()
         work.measuring.removePartialCheckpoints()
-    }
-}
-
-extension Communicator {
-    /// Runs work that succeeds or fails alike on every rank, so that its failure is printed once.
-    func agreed<Value>(_ body: () throws -> Value) throws -> Value {
-        do {
-            return try body()
-        } catch {
-            throw AgreedFailure(rank: 0, exitCode: exitCode(for: error), description: String(describing: error))
-        }
-    }
-}
-
-extension Model {
-    /// The type in which the scales of a weight are stored: the weight's own.
-    func scaleType(_ weight: String) throws -> ScaleType {
-        switch tensors[weight]?.description.type.ofWeights {
-        case .f32: .f32
-        case .f16: .f16
-        case .bf16: .bf16
-        case let other: throw PipelineError(.badInput, "tensor \(weight) is of type \(other?.rawValue ?? "none"); F64, F32, F16 or BF16 is needed")
-        }
     }
 }

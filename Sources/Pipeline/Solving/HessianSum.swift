@@ -64,7 +64,7 @@ final class HessianSum: HessianParts {
 
     func forEachPart(_ body: (GramSum) throws -> Void) throws {
         guard let blocks else { return try body(kept) }
-        for columns in GramSum.parts(of: stage.columns, blocks: blocks) {
+        for columns in ColumnBlocks.parts(of: stage.columns, blocks: blocks) {
             let part = clock.measure(.hessian) {
                 GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share)
             }

@@ -17,12 +17,8 @@ extension Family {
         try configuration.require("add_cross_attention", false)
         // Of no effect: scores are computed in fp32 in any case, and scaled in whatever order.
         _ = try configuration.flag("reorder_and_upcast_attn", default: false)
-        let hidden = try configuration.count(configuration.longName(of: "n_embd"))
-        let vocabulary = try configuration.count("vocab_size")
-        let positions = try configuration.count(configuration.longName(of: "n_positions"))
-        let inner = try configuration.optionalCount("n_inner") ?? 4 * hidden
-        let epsilon = Float(try configuration.positive("layer_norm_epsilon", default: 1e-5))
-        let heads = try HeadCounts(configuration, headsKey: configuration.longName(of: "n_head"), hiddenSize: hidden)
+        let extents = try GPTExtents(configuration)
+        let (hidden, inner, heads) = (extents.hidden, extents.inner, extents.heads)
         let activation = try ActivationFunction(configuration, key: "activation_function", default: "gelu_new")
         let isTied = try configuration.flag("tie_word_embeddings", default: true)
         let isScaled = try configuration.flag("scale_attn_weights", default: true)
@@ -34,7 +30,7 @@ extension Family {
             func linear(_ suffix: String, _ rows: Int, _ columns: Int) -> [Linear] {
                 [Linear("\(name).\(suffix)", rows: rows, columns: columns, bias: true, layout: .columnsByRows)]
             }
-            func norm(_ suffix: String) -> StageInput { .norm(.layer("\(name).\(suffix)", size: hidden, epsilon: epsilon)) }
+            func norm(_ suffix: String) -> StageInput { .norm(.layer("\(name).\(suffix)", size: hidden, epsilon: extents.epsilon)) }
             let scale = isScaled ? heads.scale : 1
             let attention = Attention(
                 layout: .fused, heads: heads.heads, keyValueHeads: heads.heads, headSize: heads.size,
@@ -48,24 +44,11 @@ extension Family {
         }
         let embedding = "\(base).wte.weight"
         return Architecture(
-            family: "gpt2", hiddenSize: hidden, vocabularySize: vocabulary, maximumPositions: positions,
+            family: "gpt2", hiddenSize: hidden, vocabularySize: extents.vocabulary, maximumPositions: extents.positions,
             embedding: Embedding(
-                tokens: embedding, positions: Embedding.Positions(tensor: "\(base).wpe.weight", rows: positions, offset: 0)),
+                tokens: embedding, positions: Embedding.Positions(tensor: "\(base).wpe.weight", rows: extents.positions, offset: 0)),
             blocks: (0..<(try configuration.blockCount(configuration.longName(of: "n_layer")))).map(block),
-            finalNorm: .layer("\(base).ln_f", size: hidden, epsilon: epsilon),
-            head: Head(gpt2Names, tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden))
-    }
-}
-
-extension Configuration {
-    /// Names of the older families, and those that transformers' configurations share, which win where config.json has both.
-    static let shortNames = [
-        "n_embd": "hidden_size", "n_head": "num_attention_heads", "n_layer": "num_hidden_layers", "n_positions": "max_position_embeddings",
-    ]
-
-    /// The name under which config.json has what an older family calls otherwise.
-    func longName(of short: String) throws(ArchitectureError) -> String {
-        guard let long = Self.shortNames[short], try has(long) else { return short }
-        return long
+            finalNorm: .layer("\(base).ln_f", size: hidden, epsilon: extents.epsilon),
+            head: Head(gpt2Names, tiedTo: isTied ? embedding : nil, vocabularySize: extents.vocabulary, hiddenSize: hidden))
     }
 }

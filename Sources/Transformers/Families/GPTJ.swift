@@ -12,12 +12,8 @@ extension Family {
         ])
 
     static let gptJ = Family(modelType: "gptj", names: gptJNames, keys: gptJKeys) { configuration throws(ArchitectureError) in
-        let hidden = try configuration.count(configuration.longName(of: "n_embd"))
-        let vocabulary = try configuration.count("vocab_size")
-        let positions = try configuration.count(configuration.longName(of: "n_positions"))
-        let inner = try configuration.optionalCount("n_inner") ?? 4 * hidden
-        let epsilon = Float(try configuration.positive("layer_norm_epsilon", default: 1e-5))
-        let heads = try HeadCounts(configuration, headsKey: configuration.longName(of: "n_head"), hiddenSize: hidden)
+        let extents = try GPTExtents(configuration)
+        let (hidden, inner, heads) = (extents.hidden, extents.inner, extents.heads)
         let rotated = try configuration.count("rotary_dim", default: 64)
         guard rotated % 2 == 0, rotated <= heads.size else {
             throw configuration.invalid("rotary_dim", "even, and at most the size of a head, \(heads.size)")
@@ -32,7 +28,7 @@ extension Family {
             func linear(_ suffix: String, _ rows: Int, _ columns: Int, bias: Bool) -> Linear {
                 Linear("\(name).\(suffix)", rows: rows, columns: columns, bias: bias)
             }
-            let input = StageInput.norm(.layer("\(name).ln_1", size: hidden, epsilon: epsilon))
+            let input = StageInput.norm(.layer("\(name).ln_1", size: hidden, epsilon: extents.epsilon))
             let attention = Attention(
                 layout: .separate, heads: heads.heads, keyValueHeads: heads.heads, headSize: heads.size, scale: heads.scale, window: nil, rotary: rotary,
                 queryNorm: nil, keyNorm: nil)
@@ -46,11 +42,11 @@ extension Family {
         }
         let embedding = "\(base).wte.weight"
         return Architecture(
-            family: "gptj", hiddenSize: hidden, vocabularySize: vocabulary, maximumPositions: positions,
+            family: "gptj", hiddenSize: hidden, vocabularySize: extents.vocabulary, maximumPositions: extents.positions,
             // The angles of these positions are a table.
             embedding: Embedding(tokens: embedding, positions: nil, isBounded: true),
             blocks: (0..<(try configuration.blockCount(configuration.longName(of: "n_layer")))).map(block),
-            finalNorm: .layer("\(base).ln_f", size: hidden, epsilon: epsilon),
-            head: Head(gptJNames, tiedTo: isTied ? embedding : nil, vocabularySize: vocabulary, hiddenSize: hidden, bias: true))
+            finalNorm: .layer("\(base).ln_f", size: hidden, epsilon: extents.epsilon),
+            head: Head(gptJNames, tiedTo: isTied ? embedding : nil, vocabularySize: extents.vocabulary, hiddenSize: hidden, bias: true))
     }
 }

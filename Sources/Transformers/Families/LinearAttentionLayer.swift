@@ -9,7 +9,7 @@ struct LinearAttentionLayer: AttentionHalf {
     private let valueSize: Int
     private let taps: Int
     private let epsilon: Float
-    private let layout: GatedDeltaNet.Layout
+    private let layout: GatedDeltaNet.HeadLayout
 
     /// The keys of config.json that are read here.
     static let keys: Set<String> = [
@@ -17,7 +17,7 @@ struct LinearAttentionLayer: AttentionHalf {
         "linear_value_head_dim",
     ]
 
-    init(_ configuration: Configuration, layout: GatedDeltaNet.Layout) throws(ArchitectureError) {
+    init(_ configuration: Configuration, layout: GatedDeltaNet.HeadLayout) throws(ArchitectureError) {
         hidden = try configuration.count("hidden_size")
         keyHeads = try configuration.count("linear_num_key_heads", default: 16)
         let valueHeads = try configuration.count("linear_num_value_heads", default: 32)

@@ -24,7 +24,7 @@ extension Family {
     }
 
     /// Attention with gates, and linear attention in the blocks that have it.
-    static func gatedAttention(_ configuration: Configuration, layout: GatedDeltaNet.Layout) throws(ArchitectureError) -> GatedDecoder.AttentionKind {
+    static func gatedAttention(_ configuration: Configuration, layout: GatedDeltaNet.HeadLayout) throws(ArchitectureError) -> GatedDecoder.AttentionKind {
         let bias = try configuration.flag("attention_bias", default: false)
         let attention = GroupedAttention(
             queryKeyValueBias: bias, outputBias: bias, norms: .perHead, headSize: .number(default: 256), defaultKeyValueHeads: 2,

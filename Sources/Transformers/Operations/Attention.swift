@@ -3,7 +3,7 @@
 /// Causal self-attention over the outputs of a `qkv` stage; the heads' contexts are left for the next one.
 public struct Attention: Sendable, Hashable {
     /// Where queries, keys and values lie in the outputs of the stage's linears.
-    public enum Layout: Sendable {
+    public enum HeadLayout: Sendable {
         /// Three linears: queries, keys, values, each [tokens, heads * headSize].
         case separate
         /// One linear [tokens, (heads + 2 * keyValueHeads) * headSize]: all queries, all keys, all values (GPT-2, Phi-3).
@@ -12,7 +12,7 @@ public struct Attention: Sendable, Hashable {
         case perGroup
     }
 
-    public internal(set) var layout: Layout
+    public internal(set) var layout: HeadLayout
     public internal(set) var heads: Int
     /// Divides `heads`; each serves `heads / keyValueHeads` consecutive query heads (Ainslie et al. 2023).
     public internal(set) var keyValueHeads: Int

@@ -1,0 +1,15 @@
+// In which type the scales of a model's weights are stored.
+
+internal import Compression
+
+extension Model {
+    /// The type in which the scales of a weight are stored: the weight's own.
+    func scaleType(_ weight: String) throws -> ScaleType {
+        switch tensors[weight]?.description.type.ofWeights {
+        case .f32: .f32
+        case .f16: .f16
+        case .bf16: .bf16
+        case let other: throw PipelineError(.badInput, "tensor \(weight) is of type \(other?.rawValue ?? "none"); F64, F32, F16 or BF16 is needed")
+        }
+    }
+}

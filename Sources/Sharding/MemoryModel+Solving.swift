@@ -1,0 +1,91 @@
+// What a rank holds while a stage is solved: the Hessian's sum, the factor, and the tiles at work.
+
+internal import Compression
+internal import LinearAlgebra
+internal import Recipes
+internal import Transformers
+
+extension MemoryModel {
+    /// Summing a stage's Hessian, and reducing it to the owners of its panels.
+    func hessian(_ stage: StagePlan, _ residency: StageResidency) -> Int {
+        guard stage.needsHessian else { return 0 }
+        // Of a rank's own batch, or of another rank's.
+        let c = stage.columns, input = max(batchInput(stage), assignment.groupSize > 1 ? batchTokens * stage.columns * operand : 0)
+        let product = threads * ColumnBlocks.productBytes
+        func operands(_ part: Int) -> Int { isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0 }
+        guard let blocks = residency.hessianBlocks else {
+            return resting(stage) + product + GramSum.byteCount(columns: c) + max(input + operands(c), ownPanels(c) + panel(c, 8))
+        }
+        let parts = ColumnBlocks.parts(of: c, blocks: blocks), width = parts.map(\.count).max() ?? 0
+        let part = parts.map { GramSum.byteCount(columns: c, part: $0) }.max() ?? 0
+        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), panel(c, 8))
+    }
+
+    /// The factorisation: panels in fp64 become those of R.
+    func factor(_ stage: StagePlan, _ residency: StageResidency) -> Int {
+        guard stage.needsHessian else { return 0 }
+        let c = stage.columns, settings = stage.factorCount
+        // In fp64, and where products are in fp32, in fp32.
+        let panelInHand = panel(c, isBFloat16 ? 12 : 8)
+        let sum = residency.hessianBlocks == nil ? GramSum.byteCount(columns: c) : diagonalBlocks(c)
+        guard residency.completeFactor else {
+            // A panel's own part of R exists before its fp64 goes.
+            return resting(stage) + sum + (settings - 1) * ownPanels(c) / 2 + panel(c, 4) + ownPanels(c) + panelInHand
+        }
+        let r = (settings - 1) * completeFactor(c) + upperTriangle(c)
+        return resting(stage) + sum + r + max(ownPanels(c) + panelInHand, completeFactor(c) - upperTriangle(c))
+    }
+
+    /// Solving a rank's tiles of a stage, and gathering those of all ranks.
+    func solve(_ stage: StagePlan, _ residency: StageResidency) -> Int {
+        let c = stage.columns
+        guard !stage.tiles.isEmpty else { return 0 }
+        let lanes = (stage.tileRows + 31) / 32 * 32
+        let count = ownTiles(stage)
+        // Weights twice in fp32 (as read, and transposed), errors, codes twice; what rounding to nearest keeps is about the same.
+        let narrowed = isBFloat16 ? 2 : 0
+        let partial = stage.needsHessian ? ColumnLoop.partialBytes(columns: c, lanes: lanes) : 0
+        let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1) + partial + stage.transposedWeights * 4
+        let tiles: Int
+        var shifted = shiftedWeights(stage, tiles: count)
+        if stage.prunes {
+            // Values and masks besides; R where there is a Hessian.
+            let columnLoop = count * c * lanes * (4 + 4 + 4 + 4 + narrowed + 1 + 1) + min(threads, count) * partial
+            let admm = stage.tiles.contains(where: stage.isADMM) ? c * lanes * (count * ADMM.heldBytes + min(threads, count) * ADMM.workBytes) : 0
+            tiles = (stage.needsHessian ? stage.factorCount * completeFactor(c) : 0) + max(columnLoop, admm) + stage.transposedWeights * 4
+        } else if !stage.needsHessian {
+            tiles = min(threads, count) * atOnce
+        } else if residency.completeFactor {
+            tiles = stage.factorCount * completeFactor(c) + min(threads, count) * atOnce
+        } else {
+            let held = c * lanes * (4 + 4 + narrowed + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
+            let inHand = min(residency.tilesAtOnce ?? count, count)
+            shifted = shiftedWeights(stage, tiles: inHand)
+            let pieces = c * min(stage.panelColumns, c) * (4 + narrowed) + panel(c, 4)
+            tiles = stage.factorCount * ownPanels(c) / 2 + inHand * held + max(min(threads, inHand) * (atOnce - held), pieces)
+        }
+        // A rank's own tiles while it solves them; then those that it needs of the others, while R is still there.
+        let (own, held) = encodedTiles(stage)
+        let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)
+        return resting(stage) + mismatchMaps(stage) + (stage.prunes ? held + tiles : max(own + tiles + shifted, held + r))
+    }
+
+    /// The panels of a matrix in fp64 with the rank that has the most.
+    func ownPanels(_ columns: Int) -> Int {
+        var bytes = [Int](repeating: 0, count: assignment.ranks)
+        for (index, range) in choleskyPanels(order: columns).enumerated() {
+            bytes[assignment.panelOwner(index)] += (columns - range.lowerBound) * range.count * 8
+        }
+        return bytes.max() ?? 0
+    }
+
+    func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
+
+    /// R in fp32, and in bf16 where products are.
+    func completeFactor(_ columns: Int) -> Int { upperTriangle(columns) + (isBFloat16 ? Factor.narrowedBytes(columns: columns) : 0) }
+
+    /// R in fp32, of which elements on and above the diagonal are written, to whole pages in each row.
+    private func upperTriangle(_ columns: Int) -> Int { MemoryPool.TriangleShape(order: columns, elementByteCount: 4).usedByteCount }
+
+    private func diagonalBlocks(_ columns: Int) -> Int { min(ColumnBlocks.mostColumns, columns) * columns * 8 }
+}

@@ -1,0 +1,40 @@
+// The largest parts of a stage's weights and tiles, of which memory models and costs are made.
+
+internal import Compression
+internal import LinearAlgebra
+internal import Recipes
+internal import Transformers
+
+extension StagePlan {
+    /// Whether masks go through all rows of a linear: all tiles of a rank are then at work at once, with the whole of R.
+    var prunes: Bool { linears.contains { $0.pruning != nil } }
+
+    /// Rows of the highest tile.
+    var tileRows: Int { tiles.map(\.rows.count).max() ?? 0 }
+
+    /// Weights of the largest linear that is stored transposed, or the room that reading it takes.
+    var transposedWeights: Int {
+        linears.reduce(0) { $1.linear.layout == .columnsByRows ? max($0, $1.linear.rows * $1.linear.columns, $1.linear.transposedNumbers) : $0 }
+    }
+
+    /// The widest panel of R that a tile takes.
+    var panelColumns: Int {
+        linears.flatMap { linear in [linear.options?.panelColumns].compactMap { $0 } + linear.choices.indices.map { choosing($0).panelColumns } }.max() ?? 0
+    }
+
+    var hasRounding: Bool { linears.contains { $0.treatment?.method == .rtn } }
+
+    /// At most the bytes of a solved tile.
+    func bytes(of tile: Tile) -> Int {
+        let linear = linears[tile.linear]
+        if linear.choices.count > 0 { return linear.choices.indices.map { choosing($0).bytes(of: tile) }.max() ?? 0 }
+        let extra = 32 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
+        switch linear.content {
+        case .codes(let options)?:
+            let row = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5 + 16
+            return tile.rows.count * row + extra
+        case .values(let type)?: return tile.rows.count * (columns * (type == .f32 ? 4 : 2) + 16) + extra
+        case nil: return 0
+        }
+    }
+}

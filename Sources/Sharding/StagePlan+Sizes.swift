@@ -1,7 +1,6 @@
 // The largest parts of a stage's weights and tiles, of which memory models and costs are made.
 
 internal import Compression
-internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
 

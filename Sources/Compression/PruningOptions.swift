@@ -1,5 +1,7 @@
 // Which of a layer's weights are compared with each other when some of them are pruned.
 
+internal import LinearAlgebra
+
 public struct PruningOptions: Sendable, Equatable {
     /// The weights among which a share is taken.
     public enum Scope: Sendable, Equatable {

@@ -1,5 +1,7 @@
 // What a layer's weights are quantized to, and how the grid is found.
 
+internal import LinearAlgebra
+
 /// How the range of a group of weights is chosen.
 public enum Grid: String, Sendable, Codable, CaseIterable {
     /// From the smallest to the largest weight, zero included (GPTQ, `quant.py`).

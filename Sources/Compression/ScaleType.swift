@@ -1,7 +1,7 @@
 // The types in which scales, and weights that are not quantized, are stored.
 
 internal import CKernels
-internal import LinearAlgebra
+package import LinearAlgebra
 
 /// The type in which clients keep scales. Scales are rounded to it when they are made, so that the solver sees the grid that clients will use.
 public enum ScaleType: String, Sendable, Codable, CaseIterable {

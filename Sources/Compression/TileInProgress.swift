@@ -1,5 +1,7 @@
 // A tile between its first and its last column, so that many tiles can take R panel by panel.
 
+internal import LinearAlgebra
+
 /// A tile that a method is solving. It takes the columns of R in order, in panels of `panelColumns`; then it is finished.
 ///
 /// Tiles are independent of each other and may take a panel at the same time.

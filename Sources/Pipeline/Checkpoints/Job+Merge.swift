@@ -3,6 +3,7 @@
 internal import LinearAlgebra
 internal import MessagePassing
 public import Reporting
+internal import Sharding
 
 extension Job {
     /// Assembles the checkpoint from the committed tiles.

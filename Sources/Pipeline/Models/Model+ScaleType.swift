@@ -1,6 +1,7 @@
 // In which type the scales of a model's weights are stored.
 
 internal import Compression
+internal import Safetensors
 
 extension Model {
     /// The type in which the scales of a weight are stored: the weight's own.

@@ -1,5 +1,6 @@
 // Compressing every linear of a job.
 
+internal import MessagePassing
 public import Sharding
 
 extension Job {

@@ -2,6 +2,7 @@
 
 internal import Foundation
 internal import MessagePassing
+internal import Recipes
 public import Reporting
 internal import Safetensors
 

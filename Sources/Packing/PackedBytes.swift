@@ -44,9 +44,9 @@ extension EncodedTile {
     /// The first scale that another type cannot hold: its row in the tile, its group and its value.
     public func firstScale(notExactIn type: ScaleType) -> (row: Int, group: Int, value: Float)? {
         guard type != .f32 else { return nil }
-        let scales = scales(), rounded = scales.copy()
-        type.round(rounded, Matrix<UInt16>(uninitialized: 1, max(scales.count, 1)))
+        let scales = scales(), rounded = scales.copy(), halves = Matrix<UInt16>(uninitialized: 1, max(scales.count, 1))
+        type.round(rounded, halves)
         guard let index = (0..<scales.count).first(where: { scales.base[$0] != rounded.base[$0] }) else { return nil }
-        return withExtendedLifetime((scales, rounded)) { (index / layout.groups, index % layout.groups, scales.base[index]) }
+        return withExtendedLifetime((scales, rounded, halves)) { (index / layout.groups, index % layout.groups, scales.base[index]) }
     }
 }

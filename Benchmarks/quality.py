@@ -84,8 +84,10 @@ def cleave(arguments, *command):
     return done.stdout
 
 
-def perplexity(arguments, directory):
-    return json.loads(cleave(arguments, "eval", str(directory), "--data", arguments.evaluation, "--sequences", "20", "--json"))["perplexity"]
+def evaluate(arguments, directory):
+    reference = ["--reference", arguments.model] if arguments.divergence else []
+    report = json.loads(cleave(arguments, "eval", str(directory), *reference, "--data", arguments.evaluation, "--sequences", "20", "--json"))
+    return {"perplexity": report["perplexity"], **report.get("comparison", {})}
 
 
 def measure(arguments, settings, slice_number):
@@ -93,7 +95,7 @@ def measure(arguments, settings, slice_number):
         path, output = pathlib.Path(folder) / "recipe.yaml", pathlib.Path(folder) / "out"
         path.write_text(recipe(arguments, settings, slice_number))
         report = json.loads(cleave(arguments, "compress", str(path), "--model", arguments.model, "--output", str(output), "--json"))
-        result = {"perplexity": perplexity(arguments, output), "bits": report["size"]["bitsPerWeight"], "seconds": report["wallSeconds"]}
+        result = {**evaluate(arguments, output), "bits": report["size"]["bitsPerWeight"], "seconds": report["wallSeconds"]}
         shutil.rmtree(output)
     return result
 
@@ -106,6 +108,7 @@ def main():
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--slices", type=int, default=3)
     parser.add_argument("--binary", default=str(ROOT / ".build/release/cleave"))
+    parser.add_argument("--divergence", action="store_true", help="measure the KL divergence from the source's predictions, too; it is kept in --results")
     parser.add_argument("--results", default="quality.jsonl")
     arguments = parser.parse_args()
     results = pathlib.Path(arguments.results)

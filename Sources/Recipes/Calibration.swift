@@ -13,18 +13,21 @@ public struct Calibration: Sendable, Equatable {
     /// nil: `random` for a text, `consecutive` for ids.
     public var sampling: Sampling?
     public var seed: UInt64
+    /// Whether each document of a text gets what the tokenizer's post-processor puts around one, such as a token of its beginning.
+    public var specialTokens: Bool
     /// Sequences of a batch; nil lets the plan choose.
     public var batch: Int?
 
     public var tokens: Int { sequences * length }
 
-    package init(source: String, sequences: Int, length: Int, skip: Int, sampling: Sampling?, seed: UInt64, batch: Int?) {
+    package init(source: String, sequences: Int, length: Int, skip: Int, sampling: Sampling?, seed: UInt64, specialTokens: Bool = false, batch: Int?) {
         self.source = source
         self.sequences = sequences
         self.length = length
         self.skip = skip
         self.sampling = sampling
         self.seed = seed
+        self.specialTokens = specialTokens
         self.batch = batch
     }
 }
@@ -38,7 +41,7 @@ public enum Sampling: String, Sendable, CaseIterable {
 }
 
 extension Calibration {
-    static let keys = ["source", "sequences", "length", "skip", "sampling", "seed", "batch"]
+    static let keys = ["source", "sequences", "length", "skip", "sampling", "seed", "special_tokens", "batch"]
     /// Of sequences, and of tokens of a sequence; far beyond use, and small enough that no product of the two overflows.
     public static let most = 1 << 24
 
@@ -49,6 +52,7 @@ extension Calibration {
         skip = try mapping.integer("skip", in: 0...Self.most) ?? 0
         sampling = try mapping.choice("sampling")
         seed = UInt64(try mapping.integer("seed", in: 0...Int.max) ?? 0)
+        specialTokens = try mapping.boolean("special_tokens") ?? false
         batch = try mapping.integer("batch", in: 1...Self.most)
         guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
     }

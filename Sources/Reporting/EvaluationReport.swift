@@ -11,6 +11,8 @@ public struct EvaluationReport: Sendable {
     public var windows: Int
     /// Tokens of a window.
     public var length: Int
+    /// With the predictions of another model on the same text; nil when there was none.
+    public var comparison: PredictionComparison?
 
     public init(perplexity: Double, tokens: Int, windows: Int, length: Int) {
         self.perplexity = perplexity
@@ -23,9 +25,22 @@ public struct EvaluationReport: Sendable {
     public var notFinite: String? { perplexity.isFinite ? nil : perplexity.isNaN ? "not a number" : "infinite" }
 }
 
+/// How far the predictions of a model are from those of another, the reference; means over the tokens of all windows.
+public struct PredictionComparison: Codable, Sendable, Equatable {
+    /// The Kullback-Leibler divergence from the reference's predictions, in nats of a token.
+    public var divergence: Double
+    /// The share of tokens whose most likely follower is the same in both.
+    public var sameChoices: Double
+
+    public init(divergence: Double, sameChoices: Double) {
+        self.divergence = divergence
+        self.sameChoices = sameChoices
+    }
+}
+
 extension EvaluationReport: Codable {
     private enum CodingKeys: String, CodingKey {
-        case perplexity, notFinite, tokens, windows, length
+        case perplexity, notFinite, tokens, windows, length, comparison
     }
 
     public init(from decoder: any Decoder) throws {
@@ -35,6 +50,7 @@ extension EvaluationReport: Codable {
             perplexity: try container.decodeIfPresent(Double.self, forKey: .perplexity) ?? (kind == "infinite" ? .infinity : .nan),
             tokens: try container.decode(Int.self, forKey: .tokens), windows: try container.decode(Int.self, forKey: .windows),
             length: try container.decode(Int.self, forKey: .length))
+        comparison = try container.decodeIfPresent(PredictionComparison.self, forKey: .comparison)
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -44,5 +60,6 @@ extension EvaluationReport: Codable {
         try container.encode(tokens, forKey: .tokens)
         try container.encode(windows, forKey: .windows)
         try container.encode(length, forKey: .length)
+        try container.encodeIfPresent(comparison, forKey: .comparison)
     }
 }

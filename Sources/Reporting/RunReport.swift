@@ -142,6 +142,8 @@ public struct LinearReport: Codable, Sendable {
     public var fallback: String?
     /// Calibration tokens that entered its Hessian.
     public var tokens: Int?
+    /// The same for each of its columns: the fewer, the more the Hessian is of the calibration text alone.
+    public var tokensPerColumn: Double?
 
     public init(name: String, method: String, bits: Int?, group: Int?, columns: Int) {
         self.name = name

@@ -1,4 +1,4 @@
-// How far the predictions of a changed model are from those of the model as it is.
+// How far the predictions of a model are from those of another, or from its own before its weights changed.
 
 internal import CKernels
 internal import LinearAlgebra
@@ -13,28 +13,79 @@ extension Forward {
         precondition(states.allSatisfy { $0.tokens == reference.tokens }, "states of other tokens than the reference's")
         var sums = [Double](repeating: 0, count: states.count)
         for tokens in chunks(reference.tokens, of: Self.logitTokens) {
-            let dense = try logits(reference, tokens, head)
-            let probabilities = dense.copy()
-            let ofTokens = Matrix<Double>(repeating: 0, tokens.count, 2)
-            forEachRowRange(tokens.count) { rows in
-                for row in rows {
-                    ofTokens.row(row)[0] = cleave_log_sum_exp(dense.row(row), dense.columns)
-                    cleave_softmax(probabilities.row(row), probabilities.columns, 1)
-                }
-            }
-            for (index, state) in states.enumerated() {
-                let changed = try logits(state, tokens, head)
-                forEachRowRange(tokens.count) { rows in
-                    for row in rows {
-                        let difference = weightedDifference(probabilities.row(row), dense.row(row), changed.row(row), dense.columns)
-                        ofTokens.row(row)[1] = difference + cleave_log_sum_exp(changed.row(row), changed.columns) - ofTokens.row(row)[0]
-                    }
-                }
-                for row in 0..<tokens.count { sums[index] += ofTokens.row(row)[1] }
-            }
+            let predictions = Predictions(try logits(reference, tokens, head))
+            for (index, state) in states.enumerated() { sums[index] = predictions.divergences(of: try logits(state, tokens, head)).reduce(sums[index], +) }
         }
         return sums
     }
+
+    /// Predictions for the same tokens by this model and by another, the reference: sums over the tokens of a state.
+    ///
+    /// - Parameters:
+    ///   - state: at this model's end; `head` its weights of `architecture.head.linear`.
+    ///   - reference: the other model, its state of the same tokens, and its head.
+    /// - Returns: KL(reference || this) in nats, and how many tokens have the same most likely follower in both.
+    public func comparison(
+        of state: BatchState, head: LinearWeights, with reference: (forward: Forward, state: BatchState, head: LinearWeights)
+    ) throws -> (divergence: Double, sameChoices: Int) {
+        precondition(state.tokens == reference.state.tokens, "states of other tokens than the reference's")
+        var (divergence, same) = (0.0, 0)
+        for tokens in chunks(state.tokens, of: Self.logitTokens) {
+            let predictions = Predictions(try reference.forward.logits(reference.state, tokens, reference.head))
+            let own = try logits(state, tokens, head)
+            divergence = predictions.divergences(of: own).reduce(divergence, +)
+            same += zip(predictions.choices, mostLikely(own)).count { $0 == $1 }
+        }
+        return (divergence, same)
+    }
+}
+
+/// What a model predicts after each of some tokens, for other predictions to be held against.
+private struct Predictions {
+    /// [tokens, vocabulary]
+    private let logits, probabilities: Matrix<Float>
+    /// log sum exp of each token's logits: [tokens, 1]
+    private let logSums: Matrix<Double>
+
+    init(_ logits: Matrix<Float>) {
+        let probabilities = logits.copy(), logSums = Matrix<Double>(repeating: 0, logits.rows, 1)
+        forEachRowRange(logits.rows) { rows in
+            for row in rows {
+                logSums.base[row] = cleave_log_sum_exp(logits.row(row), logits.columns)
+                cleave_softmax(probabilities.row(row), probabilities.columns, 1)
+            }
+        }
+        (self.logits, self.probabilities, self.logSums) = (logits, probabilities, logSums)
+    }
+
+    /// The most likely follower of each token.
+    var choices: [Int] { mostLikely(logits) }
+
+    /// KL(these || others) = sum of p (log p - log q), for each token in nats.
+    func divergences(of others: Matrix<Float>) -> [Double] {
+        let found = Matrix<Double>(repeating: 0, logits.rows, 1)
+        forEachRowRange(logits.rows) { rows in
+            for row in rows {
+                let difference = weightedDifference(probabilities.row(row), logits.row(row), others.row(row), logits.columns)
+                found.base[row] = difference + cleave_log_sum_exp(others.row(row), others.columns) - logSums.base[row]
+            }
+        }
+        return (0..<found.rows).map { found.base[$0] }
+    }
+}
+
+/// The place of the largest logit of each row, of equal ones the first; logits: [tokens, vocabulary].
+private func mostLikely(_ logits: Matrix<Float>) -> [Int] {
+    let found = Matrix<Double>(repeating: 0, logits.rows, 1)
+    forEachRowRange(logits.rows) { rows in
+        for row in rows {
+            let line = logits.row(row)
+            var best = 0
+            for column in 0..<logits.columns where line[column] > line[best] { best = column }
+            found.base[row] = Double(best)
+        }
+    }
+    return (0..<found.rows).map { Int(found.base[$0]) }
 }
 
 /// The sum of p (x - y); lanes are added in the same order whatever the CPU.

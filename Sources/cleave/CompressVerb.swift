@@ -82,7 +82,7 @@ struct CompressVerb: Verb {
         }
         let wall = start.duration(to: .now) / .seconds(1)
         let peakMemory = peakResidentBytes()
-        let peak = try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
+        let peak = try peakRate(job, wall, world)
         if var report = try job.report(
             outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report.after(measuring?.memory))
         {
@@ -92,6 +92,17 @@ struct CompressVerb: Verb {
         }
         if !noMerge, !keepPartial { job.removePartialCheckpoints() }
         try checkPerplexities(before, after, job)
+    }
+
+    /// Seconds of a run from which the rate of plain products is measured: it takes up to one second, and a shorter run has no rates worth comparing.
+    private static let leastSeconds = 10.0
+
+    /// Operations a second of plain matrix products on one rank, all at work; nil after a short run.
+    private func peakRate(_ job: Job, _ seconds: Double, _ world: Communicator) throws -> Double? {
+        var longest = [seconds]
+        try world.allReduceMax(&longest)
+        guard longest[0] >= Self.leastSeconds else { return nil }
+        return try Measurement(world: world, seconds: 0.2).peak(job.recipe.compute.effective)
     }
 
     /// A result whose perplexity says nothing is there, verified and reported, and no success.

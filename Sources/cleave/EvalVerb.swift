@@ -24,6 +24,11 @@ struct EvalVerb: Verb {
     @Option(help: "Windows from the start of the data (default: all whole ones).")
     var sequences: Int?
 
+    @Option(
+        help: "A model directory, such as the source: how far the predictions are from its own is measured, too (mean KL divergence, same most likely tokens).",
+        completion: .directory)
+    var reference: String?
+
     @Option(help: "Type of the operands of matrix products: f32 or bf16.")
     var compute: Compute = .f32
 
@@ -40,7 +45,9 @@ struct EvalVerb: Verb {
         // An evaluation has no plan that says how much: about what the windows of a rank and a stage take.
         MemoryPool.keepMatrices(upTo: 1 << 30)
         let model = try Model(path: directory, reading: weights.reading, world: world)
-        let remarks = try model.remarks + model.checkLength(length, key: "--length")
+        let other = try referenceModel(for: model, world)
+        let models = [model, other].compactMap { $0 }
+        let remarks = try models.flatMap { try $0.remarks + $0.checkLength(length, key: "--length") }
         if world.isCoordinator { for remark in remarks { Console.error("note: \(remark)\n") } }
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(
@@ -48,11 +55,13 @@ struct EvalVerb: Verb {
                 vocabularySize: model.architecture.vocabularySize)
         }
         try world.together(exitCode: Pipeline.exitCode) {
-            try AddressSpace.require([("\(Threads.count) threads", Threads.count * AddressSpace.bytesOfThread), ("the mapped weights", model.mappedBytes)])
+            let mapped = models.reduce(0) { $0 + $1.mappedBytes }
+            try AddressSpace.require([("\(Threads.count) threads", Threads.count * AddressSpace.bytesOfThread), ("the mapped weights", mapped)])
         }
-        try model.checkNumbers(world: world)
+        for model in models { try model.checkNumbers(world: world) }
         let clock = PhaseClock()
-        let result = try evaluate(model, windows, compute: compute, world: world, clock: clock)
+        let result = try evaluate(model, windows, compute: compute, reference: other, world: world, clock: clock)
+        try checkComparison(result)
         guard world.isCoordinator else { return try check(result) }
         if common.json {
             Console.output(try jsonLine(result))
@@ -61,8 +70,32 @@ struct EvalVerb: Verb {
                 "\(result.windows) windows of \(result.length) tokens, compute \(compute.effective.rawValue), "
                     + "\(formatSeconds(clock.seconds[.evaluate] ?? 0)) on rank 0 of \(world.size)\n")
             Console.output("perplexity \(format(result.perplexity, digits: 4)) over \(result.tokens) tokens\n")
+            if let comparison = result.comparison {
+                Console.output(
+                    "KL divergence \(format(comparison.divergence, digits: 5)) nats a token from the predictions of \(reference ?? ""), "
+                        + "the same most likely token after \(format(100 * comparison.sameChoices, digits: 2)) %\n")
+            }
         }
         try check(result)
+    }
+
+    private func referenceModel(for model: Model, _ world: Communicator) throws -> Model? {
+        guard let reference else { return nil }
+        let found = try Model(path: reference, reading: weights.reading, world: world)
+        guard found.architecture.vocabularySize == model.architecture.vocabularySize else {
+            throw AgreedFailure(
+                rank: 0, exitCode: 65,
+                description: "\(reference) has a vocabulary of \(found.architecture.vocabularySize) tokens and \(directory) one of "
+                    + "\(model.architecture.vocabularySize): their predictions cannot be compared")
+        }
+        return found
+    }
+
+    private func checkComparison(_ result: EvaluationReport) throws {
+        guard let reference, let comparison = result.comparison, !comparison.divergence.isFinite else { return }
+        throw AgreedFailure(
+            rank: 0, exitCode: 65,
+            description: "the predictions of \(reference) on this text are no numbers: its activations overflow, nothing can be compared with them")
     }
 
     private func check(_ result: EvaluationReport) throws {

@@ -11,7 +11,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """What changes the clients for others comes last."""
+    """What changes the clients for others comes last; each worker takes tests in this order."""
     items.sort(key=lambda item: item.get_closest_marker("changes_transformers") is not None)
 
 

@@ -36,4 +36,5 @@ fi
 # Ranks and torch share the cores.
 # GPTQModel would compile a kernel for every shape, which takes most of a test's time.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TORCHDYNAMO_DISABLE=1 HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error PYTHONDONTWRITEBYTECODE=1
-exec "$python" -m pytest -p no:cacheprovider -W "ignore:You passed .quantization_config:UserWarning" -rs --durations=10 "$@" "$here"
+# Two tests at a time: the ranks of one compute while Python loads the clients' models for the other.
+exec "$python" -m pytest -p no:cacheprovider -n 2 -W "ignore:You passed .quantization_config:UserWarning" -rs --durations=10 "$@" "$here"

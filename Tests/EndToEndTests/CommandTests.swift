@@ -107,4 +107,26 @@ import Testing
         #expect(lines[1] == lines[0])
         #expect(lines[2] == lines[0])
     }
+
+    @Test func comparisonIsTheSameOnAnyRanks() throws {
+        let directory = try TemporaryDirectory()
+        let output = directory.path + "/out"
+        try #require(try SmallRun.compress(output, ranks: 2).exitCode == 0)
+        func evaluate(_ model: String, reference: String, ranks: Int) throws -> CleaveRun {
+            try CleaveProcess.run(
+                ["eval", model, "--reference", reference, "--data", "Demo/evaluation.txt", "--length", "128", "--sequences", "7", "--json"], ranks: ranks)
+        }
+        let lines = try [1, 2, 3].map { try evaluate(output, reference: "Demo/wikillama", ranks: $0).output }
+        #expect(lines[1] == lines[0])
+        #expect(lines[2] == lines[0])
+        func comparison(_ line: String) throws -> [String: Double] {
+            let report = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+            return try #require(report["comparison"] as? [String: Double])
+        }
+        let found = try comparison(lines[0])
+        #expect(try #require(found["divergence"]) > 1e-4 && #require(found["sameChoices"]) < 1)
+        // Of a model with itself there is nothing to tell.
+        let same = try comparison(evaluate("Demo/wikillama", reference: "Demo/wikillama", ranks: 2).output)
+        #expect(try abs(#require(same["divergence"])) < 1e-6 && same["sameChoices"] == 1)
+    }
 }

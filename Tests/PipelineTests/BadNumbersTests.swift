@@ -94,10 +94,10 @@ extension PipelineTests {
             let model = try TinyModel()
             _ = try NumpyArray.write([Int32](repeating: 7, count: 400), to: model.path + "/ids.npy")
             let job = try model.job()
-            #expect(job.calibrationRemarks.count == 1 && job.calibrationRemarks[0].contains("only 1 different token (the model's width is 64)"))
+            #expect(job.calibrationRemarks.contains { $0.contains("only 1 different token (the model's width is 64)") })
             let linears = try model.compress().linears
             #expect(linears.count == 14 && linears.allSatisfy { ($0.effectiveRank ?? 9) < 1.01 })
-            #expect(try TinyModel().job().calibrationRemarks.isEmpty)
+            #expect(try !TinyModel().job().calibrationRemarks.contains { $0.contains("different token") })
         }
 
         /// Scales that the format's type cannot hold: an error that names the linear, unless the recipe allows it.

@@ -56,6 +56,41 @@ extension PipelineTests {
             #expect(try load(folder.path + "/a.jsonl", settings) == found)
         }
 
+        /// As transformers encodes each of them; the tokenizer of Llama 3 begins a text with a token of its own.
+        @Test func specialTokensSurroundDocuments() throws {
+            let llama = root + "/Tests/TokenizersTests/Fixtures/llama3/tokenizer.json"
+            let texts = ["One sentence of text.", "Another one."]
+            try folder.write(texts.map { "{\"text\": \"\($0)\"}\n" }.joined(), "a.jsonl")
+            func load(_ settings: String, tokenizer: String = llama, source: String = "a.jsonl") throws -> [Int32] {
+                let yaml = "model: a\noutput: b\ncalibration: {source: '\(folder.path)/\(source)', sampling: consecutive, sequences: 1\(settings)}"
+                let calibration = try #require(try Recipe(yaml: yaml, file: "r").calibration)
+                return try TokenSequences.load(calibration, tokenizer: tokenizer, vocabularySize: 1 << 20).sequences[0]
+            }
+            let plain = try texts.map { text in
+                try folder.write(text, "one.txt")
+                return try tokenIDs(ofText: folder.path + "/one.txt", tokenizer: llama, addSpecialTokens: false)
+            }
+            let first = try #require(try tokenIDs(ofText: folder.path + "/one.txt", tokenizer: llama, addSpecialTokens: true).first)
+            #expect(first != plain[1][0])
+            #expect(try load(", length: \(plain[0].count + plain[1].count)") == plain[0] + plain[1])
+            #expect(
+                try load(", special_tokens: true, length: \(plain[0].count + plain[1].count + 2)") == [first] + plain[0] + [first] + plain[1])
+            // Nothing that has no effect is taken in silence.
+            func refusal(_ body: () throws -> [Int32]) -> String {
+                do { return "\(try body())" } catch { return "\(error)" }
+            }
+            #expect(refusal { try load(", special_tokens: true, length: 2", tokenizer: tokenizer) }.contains("puts no special tokens around a text"))
+            #expect(refusal { try load(", special_tokens: true, length: 2", source: "ids.npy") }.contains("holds ids"))
+        }
+
+        /// The widest linear decides: 96 columns, so 64 times as many tokens are enough.
+        @Test(arguments: [(191, true), (192, false)])
+        func fewTokensForAColumn(sequences: Int, isNoted: Bool) throws {
+            _ = try NumpyArray.write((0..<6144).map { Int32(($0 * $0 + 7 * $0) % 50) }, to: folder.path + "/ids.npy")
+            let remarks = try folder.job(["calibration.sequences=\(sequences)"]).calibrationRemarks
+            #expect(remarks.contains { $0.contains("63.7 tokens for each of the 96 columns of model.layers.0.mlp.down_proj") } == isNoted)
+        }
+
         /// What a file is, its content says: other names, byte order marks, arrays and records over several lines give the ids of the plain text.
         @Test(arguments: [
             ("a.json", "{\"text\": \"One sentence of text. \"}\n{\"text\": \"Another one.\"}\n"),

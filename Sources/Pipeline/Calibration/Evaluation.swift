@@ -11,17 +11,62 @@ internal import Sharding
 ///
 /// The definition is that of `gptq/llama.py`: each window predicts its tokens but the first, the mean over windows of the mean negative
 /// log-likelihood is exponentiated.
-/// - Parameter stop: asked after every block.
+/// - Parameters:
+///   - reference: a model of the same tokens whose predictions the model's are compared with; nil: none.
+///   - stop: asked after every block.
 /// - Returns: the same result on every rank, the same bits for any number of ranks.
-/// - Throws: an `AgreedFailure` with exit code 65 also when the model's files have changed meanwhile.
-public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute, stop: StopConditions? = nil, world: Communicator, clock: PhaseClock) throws
-    -> EvaluationReport
-{
-    let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
-    let loader = StageWeights(model: model, forward: forward, world: world, clock: clock, phase: nil)
+/// - Throws: an `AgreedFailure` with exit code 65 also when a model's files have changed meanwhile.
+public func evaluate(
+    _ model: Model, _ tokens: TokenSequences, compute: Compute, reference: Model? = nil, stop: StopConditions? = nil, world: Communicator, clock: PhaseClock
+) throws -> EvaluationReport {
     let windows = tokens.sequences
     let own = Assignment(ranks: world.size).batches(of: world.rank, count: windows.count)
-    let likelihoods = try clock.measure(.evaluate) { () throws -> [Double] in
+    // Every window's sums stand alone in their places, so adding zeros from the other ranks is exact.
+    var likelihoods = [Double](repeating: 0, count: windows.count), divergences = likelihoods, sameChoices = likelihoods
+    try clock.measure(.evaluate) { () throws in
+        let other = try reference.map { try EvaluationPass($0, windows, own, compute: compute, stop: stop, world: world, clock: clock) }
+        let pass = try EvaluationPass(model, windows, own, compute: compute, stop: stop, world: world, clock: clock)
+        try world.together(exitCode: exitCode) { () throws in
+            for (index, window) in own.enumerated() {
+                likelihoods[window] = try pass.negativeLogLikelihood(index, of: windows[window])
+                guard let other else { continue }
+                let found = try pass.comparison(index, with: other)
+                (divergences[window], sameChoices[window]) = (found.divergence, Double(found.sameChoices))
+            }
+        }
+    }
+    for model in [model, reference].compactMap({ $0 }) { try model.checkUnchanged(world) }
+    try world.allReduceSum(&likelihoods)
+    let means = zip(windows, likelihoods).map { $1 / Double($0.count - 1) }
+    let mean = means.reduce(0, +) / Double(means.count)
+    var report = EvaluationReport(
+        perplexity: exp(mean), tokens: windows.reduce(0) { $0 + $1.count }, windows: windows.count, length: windows.first?.count ?? 0)
+    // Predictions that are no numbers are as far from any other.
+    if reference != nil, report.perplexity.isFinite {
+        try world.allReduceSum(&divergences)
+        try world.allReduceSum(&sameChoices)
+        let count = Double(max(report.tokens, 1))
+        report.comparison = PredictionComparison(divergence: divergences.reduce(0, +) / count, sameChoices: sameChoices.reduce(0, +) / count)
+    }
+    return report
+}
+
+/// A rank's windows at the end of a model, and its head.
+private struct EvaluationPass {
+    private let forward: Forward
+    private let states: ResidentBatches
+    /// nil where the rank has no windows.
+    private let head: LinearWeights?
+    private let clock: PhaseClock
+
+    /// Takes the windows through all blocks. Collective.
+    ///
+    /// - Parameters:
+    ///   - windows: of all ranks.
+    ///   - own: this rank's.
+    init(_ model: Model, _ windows: [[Int32]], _ own: Range<Int>, compute: Compute, stop: StopConditions?, world: Communicator, clock: PhaseClock) throws {
+        let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
+        let loader = StageWeights(model: model, forward: forward, world: world, clock: clock, phase: nil)
         // One window a batch: the shape of every product is then the same for any number of ranks.
         let states = ResidentBatches(count: own.count)
         try world.together(exitCode: exitCode) { for (index, window) in own.enumerated() { try states.store(forward.embed([windows[window]]), index) } }
@@ -31,26 +76,28 @@ public func evaluate(_ model: Model, _ tokens: TokenSequences, compute: Compute,
             for window in own { clock.count(.evaluate, operations: block.stages.reduce(0) { $0 + $1.operations(lengths: [windows[window].count]) }) }
             try stop?.check(after: "block \(index + 1)/\(model.architecture.blockCount) of an evaluation")
         }
-        let linear = model.architecture.head.linear
-        let head = try loader.load(linear, isNeeded: !own.isEmpty)
-        return try world.together(exitCode: exitCode) { () throws -> [Double] in
-            guard let head else { return [] }
-            return try own.enumerated().map { index, window in
-                let state = try states.load(index)
-                clock.count(.evaluate, operations: 2 * Double(state.tokens) * Double(linear.rows) * Double(linear.columns))
-                return try forward.negativeLogLikelihood(of: [windows[window]], state, head: head)[0]
-            }
-        }
+        head = try loader.load(model.architecture.head.linear, isNeeded: !own.isEmpty)
+        (self.forward, self.states, self.clock) = (forward, states, clock)
     }
-    try model.checkUnchanged(world)
-    // Every window's sum stands alone in its place, so adding zeros from the other ranks is exact.
-    var sums = [Double](repeating: 0, count: windows.count)
-    for (index, value) in zip(own, likelihoods) { sums[index] = value }
-    try world.allReduceSum(&sums)
-    let means = zip(windows, sums).map { $1 / Double($0.count - 1) }
-    let mean = means.reduce(0, +) / Double(means.count)
-    return EvaluationReport(
-        perplexity: exp(mean), tokens: windows.reduce(0) { $0 + $1.count }, windows: windows.count, length: windows.first?.count ?? 0)
+
+    /// Of the rank's window of an index, in nats: the sum over its predictions.
+    func negativeLogLikelihood(_ index: Int, of window: [Int32]) throws -> Double {
+        let (state, head) = try end(index)
+        return try forward.negativeLogLikelihood(of: [window], state, head: head)[0]
+    }
+
+    /// Of the rank's window of an index, this model's predictions and those of a reference.
+    func comparison(_ index: Int, with reference: EvaluationPass) throws -> (divergence: Double, sameChoices: Int) {
+        let (state, head) = try end(index), other = try reference.end(index)
+        return try forward.comparison(of: state, head: head, with: (reference.forward, other.state, other.head))
+    }
+
+    private func end(_ index: Int) throws -> (state: BatchState, head: LinearWeights) {
+        guard let head else { throw PipelineError(.internalError, "an evaluation without a head") }
+        let state = try states.load(index), linear = forward.architecture.head.linear
+        clock.count(.evaluate, operations: 2 * Double(state.tokens) * Double(linear.rows) * Double(linear.columns))
+        return (state, head)
+    }
 }
 
 /// Takes all windows through a block.

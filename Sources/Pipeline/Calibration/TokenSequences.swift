@@ -30,7 +30,13 @@ extension TokenSequences {
         let sampling = calibration.sampling ?? (source.isText ? .random : .consecutive)
         // Random sampling looks at everything; consecutive sequences need only the beginning.
         let needed = sampling == .consecutive ? (calibration.skip + calibration.sequences) * calibration.length : Int.max
-        let ids = try source.ids(tokenizer: tokenizer, atLeast: needed, vocabularySize: vocabularySize)
+        if calibration.specialTokens, !source.isText {
+            throw PipelineError(
+                .badInput,
+                "`calibration.special_tokens` is of documents of text, and \(calibration.source) holds ids: make them with these tokens, or leave the key out")
+        }
+        let ids = try source.ids(
+            tokenizer: tokenizer, addSpecialTokens: calibration.specialTokens, atLeast: needed, vocabularySize: vocabularySize)
         let available = ids.count / calibration.length
         let wanted = calibration.sequences + (sampling == .consecutive ? calibration.skip : 0)
         guard available >= wanted else {

@@ -37,11 +37,13 @@ struct TokenSource {
 
     /// The ids of the file, or at least the first `atLeast` of them.
     ///
-    /// - Parameter tokenizer: path of a tokenizer.json, read for texts alone.
-    func ids(tokenizer: String, atLeast: Int, vocabularySize: Int) throws -> [Int32] {
+    /// - Parameters:
+    ///   - tokenizer: path of a tokenizer.json, read for texts alone.
+    ///   - addSpecialTokens: puts around each document of a text what the tokenizer's post-processor has for it.
+    func ids(tokenizer: String, addSpecialTokens: Bool = false, atLeast: Int, vocabularySize: Int) throws -> [Int32] {
         let ids: [Int32]
         switch content {
-        case .text(let text): ids = try encode(text, readTokenizer(tokenizer), atLeast: atLeast)
+        case .text(let text): ids = try encode(text, readTokenizer(tokenizer), addSpecialTokens: addSpecialTokens, atLeast: atLeast)
         case .numpy: ids = try narrowed(NumpyArray(path: path).values)
         case .safetensors: ids = try narrowed(integers())
         }
@@ -54,10 +56,13 @@ struct TokenSource {
         return ids
     }
 
-    private func encode(_ text: TextSource, _ tokenizer: Tokenizer, atLeast: Int) throws -> [Int32] {
+    private func encode(_ text: TextSource, _ tokenizer: Tokenizer, addSpecialTokens: Bool, atLeast: Int) throws -> [Int32] {
+        if addSpecialTokens, try tokenizer.encode("", addSpecialTokens: true).isEmpty {
+            throw PipelineError(.badInput, "the model's tokenizer.json puts no special tokens around a text; leave `special_tokens` out")
+        }
         var ids: [Int32] = []
         try text.forEachDocument { document in
-            ids += try tokenizer.encode(document)
+            ids += try tokenizer.encode(document, addSpecialTokens: addSpecialTokens)
             return ids.count < atLeast
         }
         guard !ids.isEmpty else { throw PipelineError(.badInput, "\(path) holds no text") }

@@ -66,5 +66,6 @@ extension LinearReport {
         deadColumns = facts.deadColumns
         effectiveRank = facts.effectiveRank
         self.tokens = tokens
+        tokensPerColumn = tokens.map { Double($0) / Double(linear.columns) }
     }
 }

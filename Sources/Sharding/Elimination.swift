@@ -70,8 +70,8 @@ extension MemoryModel {
 }
 
 extension Workload {
-    /// Eliminations add multiples of rows that lie in caches, at about a fourth of the rate of products in fp64 that fill them.
-    private static let shareOfProducts = 0.25
+    /// Eliminations add multiples of rows one by one, in fp64: about an eighth of the rate of factorisations (measured with 256 and 576 columns).
+    private static let shareOfProducts = 0.125
 
     /// Threads share the rows of tiles.
     func eliminationSeconds(_ stage: StagePlan, _ tiles: [Tile]) -> Double {

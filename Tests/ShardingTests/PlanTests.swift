@@ -130,6 +130,11 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         let whole = 2 * zip(rows, columns).reduce(0) { $0 + cubes * $1.0 * $1.1 * $1.1 * $1.1 }
         #expect(costs.solveOperations >= whole / 3 && costs.solveOperations < whole / 1.5, "\(costs.solveOperations / whole)")
         #expect(abs(plan.costs(ranks: 1).solveOperations - whole) < 1e-6 * whole)
+        let elimination = try #require(plan.elimination)
+        #expect(plain.elimination == nil && elimination.columns == 704 && abs(elimination.operations - whole) < 1e-6 * whole)
+        let all = plan.costs(ranks: 1)
+        let others = all.forwardOperations + all.hessianOperations + all.factorOperations
+        #expect(abs(elimination.others - others) < 1e-6 * others && elimination.share > 0.5 && elimination.share < 1)
         func solve(_ plan: Plan) throws -> Int { try plan.memoryPlan(ranks: 3, threads: 2, limit: nil).phases.first { $0.name == "solve" }?.bytes ?? 0 }
         #expect(try solve(plan) - solve(plain) >= 704 * 704 * 8)
         let least = try plan.memoryPlan(ranks: 3, threads: 1, limit: nil).bound

@@ -13,8 +13,15 @@ public enum Method: String, Sendable, Codable, CaseIterable {
     /// Pruning by magnitude.
     case magnitude
     case wanda
+    /// Optimal brain quantization: row by row, in each row's own order of columns.
+    case obq
+    /// Optimal brain surgeon pruning: row by row, one weight after the other.
+    case exactobs
 
-    public var needsHessian: Bool { [.gptq, .sparsegpt, .admm, .wanda].contains(self) }
+    public var needsHessian: Bool { [.gptq, .sparsegpt, .admm, .wanda, .obq, .exactobs].contains(self) }
+
+    /// Whether columns leave each row in an order of its own, for which the inverse of the Hessian is needed.
+    public var eliminates: Bool { [.obq, .exactobs].contains(self) }
 
     /// What the damping is a share of.
     public var dampingScale: DampingScale { self == .admm ? .column : .mean }
@@ -23,5 +30,8 @@ public enum Method: String, Sendable, Codable, CaseIterable {
     public var penalty: Double? { self == .admm ? ADMM.penalty : nil }
 
     /// Whether weights become zero.
-    public var prunes: Bool { [.sparsegpt, .admm, .magnitude, .wanda].contains(self) }
+    public var prunes: Bool { [.sparsegpt, .admm, .magnitude, .wanda, .exactobs].contains(self) }
+
+    /// Whether weights that are kept may be quantized, or all are.
+    public var quantizes: Bool { ![.admm, .exactobs].contains(self) }
 }

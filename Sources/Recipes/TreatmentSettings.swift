@@ -53,11 +53,12 @@ struct TreatmentSettings {
         // Methods that prune quantize only when `bits` says so.
         let bits = bits ?? (method.prunes ? nil : 4)
         let group = bits == nil ? -1 : group ?? Self.defaultGroup
-        let isGPTQ = method == .gptq || method == .sparsegpt && bits != nil
-        let staticGroups = staticGroups ?? (actOrder == .columns && group > 0)
+        if let contradiction = contradictionOfOrder(method, group: group) { return .failure(Contradiction(contradiction)) }
+        let weighsErrors = [.gptq, .obq].contains(method) || method == .sparsegpt && bits != nil
+        let staticGroups = staticGroups ?? ((actOrder == .columns || method == .obq) && group > 0)
         let hasDynamicGroups = group > 0 && !staticGroups
-        let actOrder = isGPTQ && !method.prunes ? actOrder ?? (hasDynamicGroups ? .groups : .columns) : .off
-        let grid = grid ?? (isGPTQ ? (hasDynamicGroups ? .solved : .hessian) : .minmax)
+        let actOrder = method == .gptq ? actOrder ?? (hasDynamicGroups ? .groups : .columns) : .off
+        let grid = grid ?? (weighsErrors ? (hasDynamicGroups ? .solved : .hessian) : .minmax)
         let symmetric = symmetric ?? true
         if !symmetric, scales == .signed {
             return .failure(Contradiction("`scales: signed` is of symmetric grids; a zero point does as much for those of `symmetric: false`"))
@@ -70,7 +71,7 @@ struct TreatmentSettings {
         if actOrder == .groups, !hasDynamicGroups {
             return .failure(Contradiction("`act_order: groups` is for groups of 16 columns or more that are not static; use `act_order: true`"))
         }
-        if !isGPTQ, grid == .hessian || grid == .solved {
+        if !weighsErrors, grid == .hessian || grid == .solved {
             return .failure(
                 Contradiction("`grid: \(grid.rawValue)` needs a Hessian, which `method: \(method.rawValue)` does not round with; use minmax or mse"))
         }
@@ -82,7 +83,7 @@ struct TreatmentSettings {
         return .success(
             Treatment(
                 method: method, bits: bits, group: group, symmetric: symmetric, scales: symmetric ? scales ?? .signed : .positive, actOrder: actOrder,
-                staticGroups: isGPTQ && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
+                staticGroups: weighsErrors && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
                 target: target ?? .layer, targetStrength: targetStrength ?? 1, sparsity: sparsity, maskBlock: blockOfMask(method)))
     }
 
@@ -96,11 +97,11 @@ struct TreatmentSettings {
     private func contradictionOfSparsity(_ method: Method) -> String? {
         let name = "`method: \(method.rawValue)`"
         guard method.prunes else {
-            if sparsity != nil { return "`sparsity` goes with `method: sparsegpt`, admm, magnitude or wanda, not with \(name)" }
+            if sparsity != nil { return "`sparsity` goes with `method: sparsegpt`, admm, exactobs, magnitude or wanda, not with \(name)" }
             return maskBlock == nil ? nil : "`mask_block` goes with `method: sparsegpt`, not with \(name)"
         }
         guard let sparsity else { return "\(name) needs `sparsity`: a share such as 0.5, or a pattern such as 2:4" }
-        if method == .admm, bits != nil {
+        if !method.quantizes, bits != nil {
             return "\(name) prunes and does not quantize: leave out `bits`, or use `method: sparsegpt`, which does both in one pass"
         }
         if let actOrder, actOrder != .off { return "\(name) takes columns as they stand: leave out `act_order`, or make it false" }
@@ -113,8 +114,18 @@ struct TreatmentSettings {
             ("group", group != nil), ("symmetric", symmetric != nil), ("scales", scales != nil), ("static_groups", staticGroups != nil),
             ("grid", grid != nil),
         ]
-        let remedy = method == .admm ? "leave it out" : "give `bits` too, or leave it out"
+        let remedy = !method.quantizes ? "leave it out" : "give `bits` too, or leave it out"
         return ofGrids.first { $0.1 }.map { "`\($0.0)` is of quantization, but \(name) without `bits` does not quantize: \(remedy)" }
+    }
+
+    /// What does not go with an order of columns that each row finds by itself; nil when all does.
+    private func contradictionOfOrder(_ method: Method, group: Int) -> String? {
+        guard method == .obq else { return nil }
+        if let actOrder, actOrder != .off {
+            return "`method: obq` takes the columns of each row in an order of its own: leave out `act_order`, or make it false"
+        }
+        guard staticGroups == false, group > 0 else { return nil }
+        return "`method: obq` finds all grids before it rounds the first column: leave out `static_groups`, or make it true"
     }
 
     private func contradictionOfTarget(_ method: Method) -> String? {

@@ -84,8 +84,8 @@ extension RunReport {
             return ["\(linear.name): \(linear.sparsity == nil ? "rounded to nearest" : "pruned by magnitude"): \(fallback)"] + lines
         }
         // Other methods do not look at a column's inputs.
-        if let dead = linear.deadColumns, dead > 0, ["gptq", "sparsegpt", "admm", "wanda"].contains(linear.method) {
-            let remedy = linear.method == "gptq" ? "rounded to nearest" : "pruned by their magnitude"
+        if let dead = linear.deadColumns, dead > 0, ["gptq", "obq", "sparsegpt", "admm", "exactobs", "wanda"].contains(linear.method) {
+            let remedy = linear.sparsity == nil ? "rounded to nearest" : "pruned by their magnitude"
             lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are \(remedy)")
         }
         if let attempts = linear.attempts, attempts > 1, let damping = linear.damping {

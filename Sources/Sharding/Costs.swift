@@ -74,7 +74,7 @@ extension Plan {
             costs.bytesSent += Double(stage.factorCount) * (panelBytes(columns, ranks: ranks) + 8 * Double(columns))
             // Every rank waits for the busiest one of each stage.
             if busiest[columns] == nil { busiest[columns] = FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest }
-            costs.factorOperations += Double(stage.factorCount) * (busiest[columns] ?? 0)
+            costs.factorOperations += Double(stage.factorCount) * (busiest[columns] ?? 0) + stage.inverseOperations
         }
         if stage.needsDenseInput { costs.addMismatch(stage, sharing) }
         let perRank = zip(assignment.owners(of: stage.tiles), stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
@@ -100,7 +100,7 @@ extension Plan {
             costs.bytesSent += passes * exchangedBytes(stage, experts: mixture.experts) / Double(ranks)
             if stage.needsHessian {
                 costs.hessianOperations += most * tokens * columns * columns
-                costs.factorOperations += most * Double(stage.factorCount) * columns * columns * columns / 3
+                costs.factorOperations += most * Double(stage.factorCount) * columns * columns * columns / 3 + most * stage.inverseOperations
             }
             costs.solveOperations += most * stage.tiles.reduce(0) { $0 + stage.solveOperations(of: $1) }
             let isDense = recipe.propagation != .stage && calibrationTokens > 0

@@ -32,7 +32,7 @@ extension MemoryModel {
             // A panel's own part of R exists before its fp64 goes.
             return resting(stage) + sum + (settings - 1) * ownPanels(c) / 2 + panel(c, 4) + ownPanels(c) + panelInHand
         }
-        let r = (settings - 1) * completeFactor(c) + upperTriangle(c)
+        let r = (settings - 1) * completeFactor(c) + upperTriangle(c) + inverses(stage, making: true)
         return resting(stage) + sum + r + max(ownPanels(c) + panelInHand, completeFactor(c) - upperTriangle(c))
     }
 
@@ -46,17 +46,18 @@ extension MemoryModel {
         let narrowed = isBFloat16 ? 2 : 0
         let partial = stage.needsHessian ? ColumnLoop.partialBytes(columns: c, lanes: lanes) : 0
         let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1) + partial + stage.transposedWeights * 4
-        let tiles: Int
+        var tiles: Int
         var shifted = shiftedWeights(stage, tiles: count)
         if stage.prunes {
             // Values and masks besides; R where there is a Hessian.
             let columnLoop = count * c * lanes * (4 + 4 + 4 + 4 + narrowed + 1 + 1) + min(threads, count) * partial
             let admm = stage.tiles.contains(where: stage.isADMM) ? c * lanes * (count * ADMM.heldBytes + min(threads, count) * ADMM.workBytes) : 0
-            tiles = (stage.needsHessian ? stage.factorCount * completeFactor(c) : 0) + max(columnLoop, admm) + stage.transposedWeights * 4
+            tiles = (stage.needsHessian ? stage.factorCount * completeFactor(c) : 0) + max(columnLoop, admm, exactOBS(stage, count: count, lanes: lanes))
+            tiles += stage.transposedWeights * 4
         } else if !stage.needsHessian {
             tiles = min(threads, count) * atOnce
         } else if residency.completeFactor {
-            tiles = stage.factorCount * completeFactor(c) + min(threads, count) * atOnce
+            tiles = stage.factorCount * completeFactor(c) + min(threads, count) * atOnce + rowsInHand(stage)
         } else {
             let held = c * lanes * (4 + 4 + narrowed + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
             let inHand = min(residency.tilesAtOnce ?? count, count)
@@ -67,7 +68,7 @@ extension MemoryModel {
         // A rank's own tiles while it solves them; then those that it needs of the others, while R is still there.
         let (own, held) = encodedTiles(stage)
         let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)
-        return resting(stage) + mismatchMaps(stage) + (stage.prunes ? held + tiles : max(own + tiles + shifted, held + r))
+        return resting(stage) + mismatchMaps(stage) + inverses(stage) + (stage.prunes ? held + tiles : max(own + tiles + shifted, held + r))
     }
 
     /// The panels of a matrix in fp64 with the rank that has the most.

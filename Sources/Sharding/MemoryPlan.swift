@@ -210,7 +210,7 @@ extension MemoryModel {
             choice.hessianBlocks = counts.first { hessian(stage, StageResidency(hessianBlocks: $0, completeFactor: true, tilesAtOnce: nil)) <= limit } ?? 1
         }
         let needsPanels = factor(stage, choice) > limit || solve(stage, choice) > limit || mismatch(stage, withLeastMismatch(choice)) > limit
-        guard !stage.prunes, needsPanels else {
+        guard !stage.needsCompleteFactor, needsPanels else {
             choice.mismatchPanels = mismatchPanels(stage, choice, limit)
             return choice
         }

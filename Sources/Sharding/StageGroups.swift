@@ -68,15 +68,16 @@ extension StagePlan {
     /// Whether a tile's linear is solved by ADMM, which takes no column loop.
     func isADMM(_ tile: Tile) -> Bool { linears[tile.linear].treatment?.method == .admm }
 
-    /// Multiplications and additions of solving a tile: of the column loop, or of ADMM's products with factors. Methods without either have none to speak of.
+    /// Multiplications and additions of solving a tile: of the column loop, of ADMM's products with factors, or of eliminations. Methods without either have none to speak of.
     package func solveOperations(of tile: Tile) -> Double {
         let passes: Double =
             switch linears[tile.linear].treatment?.method {
             case .gptq, .sparsegpt: 1
             case .admm: Double(ADMM.triangularActions)
-            case .rtn, .magnitude, .wanda, nil: 0
+            case .rtn, .magnitude, .wanda, .obq, .exactobs, nil: 0
             }
-        return passes * Double(tile.rows.count) * Double(columns) * Double(columns)
+        let row = isEliminated(tile) ? eliminationOperations(of: linears[tile.linear]) : passes * Double(columns) * Double(columns)
+        return Double(tile.rows.count) * row
     }
 
     /// Bytes of the stage's tiles as ranks send them and partial checkpoints hold them: codes, fp32 scales and zero points, or values; two fp64 a row.
@@ -111,7 +112,7 @@ extension StagePlan {
     var factorCount: Int {
         let counts = treatments.reduce(into: [String: Int]()) { counts, treatment in
             let order = "\(treatment.actOrder) \(treatment.actOrder == .groups ? treatment.group : 0)", penalty = treatment.method.penalty
-            counts["\(treatment.damping) \(treatment.maxDamping) \(order) \(penalty ?? 0)"] = penalty == nil ? 1 : 2
+            counts["\(treatment.damping) \(treatment.maxDamping) \(order) \(penalty ?? 0) \(treatment.method.eliminates)"] = penalty == nil ? 1 : 2
         }
         return counts.values.reduce(0, +)
     }

@@ -40,6 +40,7 @@ extension Workload {
                 prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
                 let factor = FactorSchedule(columns: stage.columns, ranks: 1, threads: threads)
                 prediction.factor += count * Double(stage.factorCount) * factor.critical / (isBFloat16 ? rates.factorBFloat16 : rates.factorFloat)
+                prediction.factor += count * stage.inverseOperations / rates.factorFloat
             }
         }
         guard !stage.tiles.isEmpty else { return }

@@ -70,6 +70,7 @@ struct Workload {
         let count = count * Double(stage.factorCount)
         let rate = isBFloat16 ? rates.factorBFloat16 : rates.factorFloat
         prediction.factor += count * schedule.busiest / rate
+        prediction.factor += count / Double(stage.factorCount) * stage.inverseOperations / rates.factorFloat
         // The largest |x|, and the diagonal.
         var seconds = messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
         for panel in choleskyPanels(order: stage.columns) {
@@ -97,8 +98,9 @@ struct Workload {
 
     /// A rank's tiles of a stage.
     func solveSeconds(_ stage: StagePlan, _ tiles: [Tile]) -> Double {
-        let (admm, others) = (tiles.filter(stage.isADMM), tiles.filter { !stage.isADMM($0) })
-        return admmSeconds(stage, admm) + columnLoopSeconds(tiles: others.map(\.rows.count), Double(stage.columns))
+        let (eliminated, remaining) = (tiles.filter(stage.isEliminated), tiles.filter { !stage.isEliminated($0) })
+        let (admm, others) = (remaining.filter(stage.isADMM), remaining.filter { !stage.isADMM($0) })
+        return eliminationSeconds(stage, eliminated) + admmSeconds(stage, admm) + columnLoopSeconds(tiles: others.map(\.rows.count), Double(stage.columns))
     }
 
     /// As many tiles as there are threads at a time, each at a thread's share of the rate of products.

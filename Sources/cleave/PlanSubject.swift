@@ -67,7 +67,7 @@ struct PlanSubject {
             let recipe = try source.recipe()
             let model = try ModelShape(path: recipe.model)
             let plan = try model.plan(recipe)
-            planned = (plan, try model.volumes(plan), model.remarks + plan.fusionProblems)
+            planned = (plan, try model.volumes(plan), model.remarks + plan.remarks)
         }
         guard let planned else { return nil }
         (plan, files, remarks) = planned

@@ -51,7 +51,7 @@ import Testing
 
     /// Of columns that never saw any input the small weights are pruned, about as many as of others, and the large ones stay what they are.
     @Test(
-        arguments: [("sparsegpt", PruningOptions.Scope.blocks(of: 64)), ("admm", .layer), ("wanda", .rows), ("magnitude", .layer)],
+        arguments: [("sparsegpt", PruningOptions.Scope.blocks(of: 64)), ("admm", .layer), ("exactobs", .layer), ("wanda", .rows), ("magnitude", .layer)],
         [Sparsity.share(0.5), .pattern(pruned: 2, of: 4)])
     func weightsOfDeadColumnsAreRankedByTheirMagnitude(method: (name: String, scope: PruningOptions.Scope), sparsity: Sparsity) throws {
         // Whole patterns of dead columns, and single ones.

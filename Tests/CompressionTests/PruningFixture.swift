@@ -52,6 +52,7 @@ func beginPruning(
     switch method {
     case "sparsegpt": try SparseGPTTile(weights: weights, factor: factor, pruning: pruning, content: content)
     case "admm": try ADMMTile(weights: weights, factor: factor, penalised: #require(penalised), pruning: pruning, content: content)
+    case "exactobs": try ExactOBSTile(weights: weights, factor: factor, inverse: InverseHessian(factor), pruning: pruning, content: content)
     case "wanda": try wanda(weights: weights, factor: factor, pruning: pruning, content: content)
     default: try magnitude(weights: weights, pruning: pruning, content: content, factor: factor)
     }

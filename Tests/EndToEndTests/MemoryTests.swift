@@ -47,10 +47,11 @@ import Testing
         #expect(threads.peak <= threads.memory.boundBytes)
     }
 
-    /// Masks over all rows, for which every rank holds two complete factors and all of its tiles.
-    @Test func admmKeepsItsBound() throws {
-        let model = try WideModel(columns: 3200)
-        let method = ["--set", "compress={method: admm, sparsity: 0.5}", "--set", "format=dense"]
+    /// Masks over all rows, for which every rank holds two complete factors, or an inverse, and all of its tiles; and rows in orders of their own.
+    @Test(arguments: [(3200, "{method: admm, sparsity: 0.5}"), (800, "{method: exactobs, sparsity: 0.5}"), (800, "{method: obq, group: -1}")])
+    func methodsThatNeedAllOfAFactorKeepTheirBound(columns: Int, compress settings: String) throws {
+        let model = try WideModel(columns: columns)
+        let method = ["--set", "compress=\(settings)", "--set", "format=dense"]
         let free = try compress(model, "free", method, ranks: 1)
         let reference = try SmallRun.files(model.output("free"))
         #expect(free.peak < free.memory.boundBytes)

@@ -71,6 +71,7 @@ import Testing
         [], ["compute=f32", "propagation=block"], ["experts={starved: rtn, minimum_tokens: 300}", "max_fallbacks=100"],
         ["compress={method: sparsegpt, sparsity: 0.5}", "format=dense", "experts={calibrate: all}"],
         ["compress={method: admm, sparsity: 0.5}", "format=dense"],
+        ["compress={method: exactobs, sparsity: 0.5}", "rules=[{match: '*.down_proj', method: obq, bits: 4, group: -1}, {match: '*'}]", "format=dense"],
         ["propagation=none", "ignore=['*.self_attn.*', '*.shared_expert.*']"],
     ])
     func anyNumberOfRanks(settings: [String]) throws {

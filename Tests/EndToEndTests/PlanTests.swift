@@ -63,7 +63,10 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
     }
 
     /// What is counted before a run is what a run then does: arithmetic exactly, messages and weights read to within their small change.
-    @Test(arguments: [(1, 1, []), (3, 1, []), (4, 2, []), (3, 1, ["compress={method: admm, sparsity: 0.5}"])] as [(Int, Int, [String])])
+    @Test(
+        arguments: [
+            (1, 1, []), (3, 1, []), (4, 2, []), (3, 1, ["compress={method: admm, sparsity: 0.5}"]), (3, 1, ["compress={method: obq, group: 64}"]),
+        ] as [(Int, Int, [String])])
     func aRunDoesWhatThePlanSaid(ranks: Int, tensorParallel: Int, more: [String]) throws {
         let directory = try TemporaryDirectory()
         let output = directory.path + "/out"

@@ -11,11 +11,18 @@ import Testing
         "format=dense",
     ]
 
+    /// Rows in orders of their own, with a threshold over all rows and without, beside a linear that needs no inverse.
+    private static let eliminated = [
+        "compress={method: exactobs, sparsity: 0.5}",
+        "rules=[{match: '*.k_proj', method: obq, bits: 3, group: 64}, {match: '*.v_proj', method: gptq, bits: 4, group: 64, act_order: false}, {match: '*.o_proj', method: obq, bits: 4, group: -1}, {match: '*.down_proj', sparsity: 2:4}, {match: '*'}]",
+        "format=dense",
+    ]
+
     @Test(arguments: [
         [], ["compute=f32"], ["propagation=block", "compress.symmetric=false"], ["compress.act_order=false", "compress.static_groups=false"],
         ["compress.method=rtn", "compress.grid=minmax"], pruned, ["compress={method: sparsegpt, sparsity: 0.6, bits: 4, group: 64}"],
         ["compress.target=dense", "rules=[{match: '*.down_proj', target: layer}, {match: '*.k_proj', act_order: false}, {match: '*'}]"],
-        ["compress={method: admm, sparsity: 2:4}"],
+        ["compress={method: admm, sparsity: 2:4}"], eliminated,
     ])
     func anyNumberOfRanksAndThreads(settings: [String]) throws {
         try expectSameBytes(settings, shards: true)
@@ -66,7 +73,7 @@ import Testing
     }
 
     /// Of linears whose masks go through all rows, too: some of them lose all tiles here, some only one rank's.
-    @Test(arguments: [[], pruned])
+    @Test(arguments: [[], pruned, eliminated])
     func aRunThatLostTilesSolvesThoseAlone(settings: [String]) throws {
         let directory = try TemporaryDirectory()
         let whole = directory.path + "/whole", broken = directory.path + "/broken"

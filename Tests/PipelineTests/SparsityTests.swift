@@ -57,7 +57,7 @@ extension PipelineTests {
 
         /// Tiles of the first stage are kept, those of later ones are still to be solved.
         @Test func aRunThatWasStoppedGoesOn() throws {
-            for settings in ["sparsegpt", "admm", "magnitude"].map({ ["compress={method: \($0), sparsity: 0.4}"] }) {
+            for settings in ["sparsegpt", "admm", "exactobs", "magnitude"].map({ ["compress={method: \($0), sparsity: 0.4}"] }) {
                 let (model, undisturbed) = (try TinyModel(), try TinyModel())
                 try undisturbed.finish(settings)
                 #expect(message { try model.compress(settings, maxHours: 1e-9) }?.contains("stopped in good order after block 1/2, qkv") == true)

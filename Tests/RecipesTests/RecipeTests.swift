@@ -157,6 +157,9 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect((admm.bits, admm.maskBlock, admm.actOrder, admm.damping) == (nil, nil, .off, 0.1) && plain.damping == 0.01)
         #expect(admm.pruning == PruningOptions(sparsity: .share(0.5), scope: .layer, choices: ADMM.steps) && admm.method.needsHessian)
         #expect(try treatment("{method: admm, sparsity: 2:4, damping: 0.02}").damping == 0.02)
+        let exactobs = try treatment("{method: exactobs, sparsity: 0.5}")
+        #expect((exactobs.bits, exactobs.maskBlock, exactobs.actOrder, exactobs.damping) == (nil, nil, .off, 0.01) && exactobs.method.eliminates)
+        #expect(exactobs.pruning == PruningOptions(sparsity: .share(0.5), scope: .layer) && exactobs.method.needsHessian)
         // Other methods keep theirs.
         #expect(try treatment("{}").pruning == nil)
         let mixed = try recipe("compress: {method: sparsegpt, sparsity: 0.5, mask_block: 64}\nrules:\n  - {match: a, method: gptq}\n  - {match: b}\n").rules
@@ -166,6 +169,17 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         let json = String(decoding: try JSONEncoder().encode(plain), as: UTF8.self)
         #expect(json.contains(#""sparsity":"0.5""#) && !json.contains("bits"))
         #expect(try JSONDecoder().decode(Treatment.self, from: Data(json.utf8)) == plain)
+    }
+
+    /// Its grids are found before its first column, and the order is each row's own.
+    @Test func optimalBrainQuantization() throws {
+        func treatment(_ compress: String) throws -> Treatment { try recipe("compress: \(compress)\n").rules[0].treatment }
+        let groups = try treatment("{method: obq}"), rows = try treatment("{method: obq, bits: 3, group: -1, act_order: false, grid: mse}")
+        #expect((groups.bits, groups.group, groups.grid, groups.actOrder, groups.staticGroups) == (4, 128, .hessian, .off, true))
+        #expect((rows.bits, rows.group, rows.grid, rows.staticGroups) == (3, -1, .mse, false) && rows.method.needsHessian && rows.pruning == nil)
+        #expect(try treatment("{method: obq, static_groups: true}") == groups)
+        let beside = try recipe("compress: {bits: 3}\nrules:\n  - {match: a, method: obq}\n  - {match: b}\n").rules.map(\.treatment)
+        #expect(beside.map(\.staticGroups) == [true, false] && beside.map(\.grid) == [.hessian, .solved] && beside.map(\.bits) == [3, 3])
     }
 
     @Test(arguments: ["null", "~", "", "Null", "NULL"])

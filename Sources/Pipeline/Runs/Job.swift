@@ -79,7 +79,7 @@ public final class Job {
             return (plan, tokens, try PlanIdentity(plan, model, tokens), outcome, table?.source)
         }
         planHash = identity.hash
-        remarks = found + plan.fusionProblems
+        remarks = found + plan.remarks
         self.recipe = recipe
         self.model = model
     }

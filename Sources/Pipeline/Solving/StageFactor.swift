@@ -17,6 +17,8 @@ struct StageFactor: Sendable {
     let complete: Factor?
     /// The complete factor of the Hessian with a penalty, for methods that ask for one.
     var penalised: Factor?
+    /// H^-1, for methods that ask for it.
+    var inverse: InverseHessian?
     /// The panels of R that this rank owns, by number in the matrix; empty when R is complete.
     let own: [Int: Matrix<Float>]
 }

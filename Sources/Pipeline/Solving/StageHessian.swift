@@ -18,6 +18,8 @@ struct FactorSettings: Hashable {
     var wholeGroups: Int?
     /// That of a second factor of the same Hessian; nil: there is none.
     var penalty: Double?
+    /// Whether the inverse of the Hessian is made, too.
+    var inverts: Bool
 
     init(_ treatment: Treatment) {
         damping = treatment.damping
@@ -26,6 +28,7 @@ struct FactorSettings: Hashable {
         actOrder = treatment.actOrder != .off
         wholeGroups = treatment.options(scaleType: .f32)?.widthOfWholeGroups
         penalty = treatment.method.penalty
+        inverts = treatment.method.eliminates
     }
 }
 
@@ -116,6 +119,10 @@ struct StageHessian {
                 var damped = settings
                 damped.damping = factor.outline.dampingFraction
                 factor.penalised = try make(damped, penalty: penalty).complete
+            }
+            if settings.inverts, let complete = factor.complete {
+                factor.inverse = clock.measure(.factor) { InverseHessian(complete) }
+                clock.count(.factor, operations: InverseHessian.operations(columns: complete.columns))
             }
             return .factor(factor)
         } catch let error as CompressionError {

@@ -96,7 +96,9 @@ struct StageSolver {
 extension StagePlan {
     /// Of so many tiles of this rank, those that have all threads, each in turn.
     fileprivate func aloneTiles(_ count: Int) -> Int {
-        linears.contains { $0.treatment?.method == .gptq } ? ColumnLoop.alone(tiles: count, columns: columns, threads: Threads.count) : 0
+        // Threads share the rows of each tile.
+        if linears.allSatisfy({ $0.treatment.map { $0.method == .obq } ?? true }) { return count }
+        return linears.contains { $0.treatment?.method == .gptq } ? ColumnLoop.alone(tiles: count, columns: columns, threads: Threads.count) : 0
     }
 }
 

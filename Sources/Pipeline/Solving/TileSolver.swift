@@ -38,7 +38,7 @@ struct TileSolver: Sendable {
     func panelwiseFactor(_ index: Int) -> PanelwiseFactor? {
         let linear = stage.linears[stage.tiles[index].linear]
         guard let settings = linear.treatment.map(FactorSettings.init), let options = linear.options, linear.pruning == nil,
-            case .factor(let factor)? = factors[settings], factor.complete == nil
+            !settings.inverts, case .factor(let factor)? = factors[settings], factor.complete == nil
         else { return nil }
         return PanelwiseFactor(settings: settings, width: options.panelColumns, factor: factor)
     }
@@ -72,7 +72,12 @@ struct TileSolver: Sendable {
             case (.gptq, .factor(let factor)?):
                 return EncodedTile(
                     try gptq(weights: weights, factor: complete(factor), options: options, measuringEnergy: stage.isSampled(index)), options: options)
-            case (.gptq, nil):
+            case (.obq, .factor(let factor)?):
+                return EncodedTile(
+                    try obq(
+                        weights: weights, factor: complete(factor), inverse: inverse(factor), options: options, measuringEnergy: stage.isSampled(index)),
+                    options: options)
+            case (.gptq, nil), (.obq, nil):
                 throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
             case (_, .factor(let factor)?):
                 return EncodedTile(try roundToNearest(weights: weights, options: options, factor: complete(factor)), options: options)
@@ -96,7 +101,9 @@ struct TileSolver: Sendable {
                 try ADMMTile(
                     weights: weights, factor: complete(factor), penalised: penalised(factor), pruning: pruning, content: content)
             case (.wanda, .factor(let factor)?): try wanda(weights: weights, factor: complete(factor), pruning: pruning, content: content)
-            case (.sparsegpt, nil), (.admm, nil), (.wanda, nil): throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
+            case (.exactobs, .factor(let factor)?):
+                try ExactOBSTile(weights: weights, factor: complete(factor), inverse: inverse(factor), pruning: pruning, content: content)
+            case (.sparsegpt, nil), (.admm, nil), (.exactobs, nil), (.wanda, nil): throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
             case (_, .factor(let factor)?): try magnitude(weights: weights, pruning: pruning, content: content, factor: complete(factor))
             case (_, .singular?), (_, nil): try magnitude(weights: weights, pruning: pruning, content: content.withoutHessian)
             }
@@ -130,6 +137,11 @@ struct TileSolver: Sendable {
     private func penalised(_ factor: StageFactor) throws -> Factor {
         guard let penalised = factor.penalised else { throw PipelineError(.internalError, "a tile whose factor with a penalty was not made") }
         return penalised
+    }
+
+    private func inverse(_ factor: StageFactor) throws -> InverseHessian {
+        guard let inverse = factor.inverse else { throw PipelineError(.internalError, "a tile whose Hessian was not inverted") }
+        return inverse
     }
 
     private func linear(of index: Int) throws -> (LinearPlan, Treatment) {

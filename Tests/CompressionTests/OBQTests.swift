@@ -1,0 +1,101 @@
+// OBQ against its definition in doubles, and beside GPTQ on a slice of a real layer.
+
+import Compression
+import LinearAlgebra
+import Testing
+
+@Suite struct OBQTests {
+    static let options: [QuantizationOptions] = [
+        QuantizationOptions(bits: 4, group: 64, signedScales: true, grid: .hessian, staticGroups: true),
+        QuantizationOptions(bits: 3, group: -1, grid: .mse),
+        QuantizationOptions(bits: 2, group: 32, symmetric: false, grid: .minmax, staticGroups: true, scaleType: .f16),
+    ]
+
+    private static func solve(_ weights: Matrix<Float>, _ hessian: Matrix<Double>, _ options: QuantizationOptions) throws -> QuantizedTile {
+        let factor = try factor(hessian: hessian, dampingFraction: 0.01, actOrder: false)
+        return try obq(weights: weights, factor: factor, inverse: InverseHessian(factor), options: options)
+    }
+
+    /// The first columns of a slice of a trained model's layer: the same codes wherever no two scores were next to equal, and the loss of the same Hessian.
+    @Test(arguments: options)
+    func codesAndLossAreThoseOfTheDefinition(_ options: QuantizationOptions) throws {
+        let (fixture, columns) = (Fixture.shared, 96)
+        let rows = fixture.weights.rows
+        let weights = fixture.weights.columns(0..<columns).copy(), hessian = fixture.hessian.rows(0..<columns).columns(0..<columns).copy()
+        let tile = try Self.solve(weights, hessian, options)
+        let whole = damped(hessian, fraction: 0.01)
+        var decided = 0
+        var (loss, expected) = (0.0, 0.0)
+        for row in 0..<rows {
+            var reference = OBSReference((0..<columns).map { Double(weights[row, $0]) }, hessian: whole)
+            func scale(_ column: Int) -> Double { Double(tile.scales[row, options.group == -1 ? 0 : column / options.group]) }
+            func code(_ column: Int, _ weight: Double) -> Double {
+                let zero = Double(tile.zeros[row, options.group == -1 ? 0 : column / options.group])
+                return min(max((weight / scale(column)).rounded(.toNearestOrEven) + zero, 0), Double(options.maxCode))
+            }
+            func value(_ column: Int, _ weight: Double) -> Double {
+                scale(column) * (code(column, weight) - Double(tile.zeros[row, options.group == -1 ? 0 : column / options.group]))
+            }
+            while reference.step(
+                first: { column, weight in
+                    let error = (weight - value(column, weight)).magnitude
+                    return error > scale(column).magnitude / 2 * (1 + 1e-12) ? error : nil
+                }, value: value) != nil
+            {}
+            expected += reference.loss
+            loss += tile.loss[row]
+            #expect(abs(tile.loss[row] - reference.loss) <= (reference.closest > 1e-5 ? 1e-4 : 1e-2) * reference.loss, "row \(row)")
+            guard reference.closest > 1e-5 else { continue }
+            decided += 1
+            let codes = (0..<columns).map { Double(tile.codes[row, $0]) }
+            let found = (0..<columns).map { (reference.values[$0] ?? .nan) / scale($0) + Double(tile.zeros[row, options.group == -1 ? 0 : $0 / options.group]) }
+            #expect(zip(codes, found).count { abs($0 - $1) > 1e-3 } == 0, "row \(row)")
+        }
+        #expect(decided >= rows * 9 / 10 && abs(loss - expected) <= 1e-3 * expected, "\(decided) of \(rows) rows, \(loss / expected)")
+    }
+
+    /// On the same grids, found in the original weights, rows that choose their order lose less than all rows in one order.
+    @Test(arguments: [2, 3, 4], [64, -1])
+    func lessLossThanGPTQOnTheSameGrids(bits: Int, group: Int) throws {
+        let fixture = Fixture.shared
+        var options = QuantizationOptions(bits: bits, group: group, signedScales: true, grid: .hessian, staticGroups: group > 0)
+        let found = try Self.solve(fixture.weights, fixture.hessian, options)
+        options.actOrder = true
+        let factor = try factor(hessian: fixture.hessian, dampingFraction: 0.01, actOrder: true)
+        let published = try gptq(weights: fixture.weights, factor: factor, options: options)
+        let ratio = found.loss.reduce(0, +) / published.loss.reduce(0, +)
+        #expect(ratio < 1, "\(ratio)")
+    }
+
+    /// The same bits for any tiles and any number of threads, and a dead column rounded to nearest.
+    @Test func rowsAreIndependentOfEachOther() throws {
+        let layer = Layer(rows: 40, columns: 160, dead: [5, 100])
+        let options = QuantizationOptions(bits: 3, group: 32, symmetric: false, grid: .hessian, staticGroups: true)
+        let whole = try Self.solve(layer.weights, layer.hessian, options)
+        let before = Threads.count
+        defer { Threads.count = before }
+        Threads.count = 3
+        for rows in [0..<40, 0..<32, 32..<40] {
+            let tile = try Self.solve(layer.weights.rows(rows), layer.hessian, options)
+            #expect(tile.codes.elements() == whole.codes.rows(rows).copy().elements() && tile.loss == Array(whole.loss[rows]))
+        }
+        for row in 0..<40 {
+            for column in [5, 100] {
+                let (scale, zero) = (whole.scales[row, column / 32], Float(whole.zeros[row, column / 32]))
+                #expect(Float(whole.codes[row, column]) == min(max((layer.weights[row, column] / scale).rounded(.toNearestOrEven) + zero, 0), 7))
+            }
+        }
+        #expect(whole.energy.count == 32 && whole.groupOfColumn == nil)
+    }
+
+    @Test func whatDoesNotFitIsRefused() throws {
+        let layer = Layer(rows: 4, columns: 64)
+        func error(_ options: QuantizationOptions) -> CompressionError? {
+            #expect(throws: CompressionError.self) { try Self.solve(layer.weights, layer.hessian, options) }
+        }
+        #expect(error(QuantizationOptions(group: 32))?.description.contains("no act-order, and static groups") == true)
+        #expect(error(QuantizationOptions(group: 32, actOrder: true, staticGroups: true))?.description.contains("no act-order") == true)
+        layer.weights[2, 3] = .nan
+        #expect(error(QuantizationOptions(group: -1)) == .weightsNotFinite(row: 2, column: 3))
+    }
+}

@@ -122,19 +122,22 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
     func eliminationsAreCounted(compress: String) throws {
         let (plan, plain) = (try plan("compress: \(compress)"), try plan())
         let (costs, other) = (plan.costs(ranks: 3), plain.costs(ranks: 3))
-        let columns = [256.0, 256, 256, 704], rows = [512.0, 256, 1408, 256]
-        let inverses = 2 * columns.reduce(0) { $0 + 2 * $1 * $1 * $1 }
-        #expect(abs(costs.factorOperations - other.factorOperations - inverses) < 1e-6 * inverses)
+        let cubes: [Double] = [256, 256, 256, 704].map { $0 * $0 * $0 }, rows: [Double] = [512, 256, 1408, 256]
+        let inverses: Double = 2 * 2 * cubes.reduce(0, +)
+        let more: Double = costs.factorOperations - other.factorOperations
+        #expect(abs(more - inverses) < 1e-6 * inverses)
         // Of all columns c^3 / 3 a row; half of them go in a sixth of c^3.
-        let cubes = compress.contains("obq") ? 1.0 / 3 : compress.contains("2:4") ? 1.0 / 6 : 1.0 / 3 + 1.0 / 6
-        let whole = 2 * zip(rows, columns).reduce(0) { $0 + cubes * $1.0 * $1.1 * $1.1 * $1.1 }
+        let share: Double = compress.contains("obq") ? 1.0 / 3 : compress.contains("2:4") ? 1.0 / 6 : 1.0 / 2
+        let whole: Double = zip(rows, cubes).reduce(0.0) { sum, linear in sum + 2 * share * linear.0 * linear.1 }
         #expect(costs.solveOperations >= whole / 3 && costs.solveOperations < whole / 1.5, "\(costs.solveOperations / whole)")
         #expect(abs(plan.costs(ranks: 1).solveOperations - whole) < 1e-6 * whole)
         let elimination = try #require(plan.elimination)
-        #expect(plain.elimination == nil && elimination.columns == 704 && abs(elimination.operations - whole) < 1e-6 * whole)
+        #expect(plain.elimination == nil && elimination.columns == 704)
+        #expect(abs(elimination.operations - whole) < 1e-6 * whole)
         let all = plan.costs(ranks: 1)
         let others = all.forwardOperations + all.hessianOperations + all.factorOperations
-        #expect(abs(elimination.others - others) < 1e-6 * others && elimination.share > 0.5 && elimination.share < 1)
+        #expect(abs(elimination.others - others) < 1e-6 * others)
+        #expect(elimination.share > 0.5 && elimination.share < 1)
         func solve(_ plan: Plan) throws -> Int { try plan.memoryPlan(ranks: 3, threads: 2, limit: nil).phases.first { $0.name == "solve" }?.bytes ?? 0 }
         #expect(try solve(plan) - solve(plain) >= 704 * 704 * 8)
         let least = try plan.memoryPlan(ranks: 3, threads: 1, limit: nil).bound

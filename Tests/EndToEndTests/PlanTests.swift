@@ -65,7 +65,8 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
     /// What is counted before a run is what a run then does: arithmetic exactly, messages and weights read to within their small change.
     @Test(
         arguments: [
-            (1, 1, []), (3, 1, []), (4, 2, []), (3, 1, ["compress={method: admm, sparsity: 0.5}"]), (3, 1, ["compress={method: obq, group: 64}"]),
+            (1, 1, []), (3, 1, []), (4, 2, []), (3, 1, ["compress={method: admm, sparsity: 0.5}"]),
+            (3, 1, ["compress={method: obq, group: 64}", "rules=[{match: '*.2.*'}, {match: '*.5.*', method: gptq}]"]),
         ] as [(Int, Int, [String])])
     func aRunDoesWhatThePlanSaid(ranks: Int, tensorParallel: Int, more: [String]) throws {
         let directory = try TemporaryDirectory()

@@ -6,7 +6,7 @@ import LinearAlgebra
 public struct InverseHessian: @unchecked Sendable {
     /// [columns, columns]
     let values: Matrix<Double>
-    /// 1 / H_jj, below which a diagonal element never falls, whichever columns have left.
+    /// 1 / H_jj, below which a diagonal element never falls, whichever columns have left; of dead columns no more than what they are compared by.
     let leastDiagonal: [Double]
     /// The diagonal as masks weigh columns against each other. Dead columns, whose own is the damping's, count as much as a column in the middle does when
     /// half of the others have left: 1 / R_jj^2 of `FactorOutline.comparedDiagonal`.
@@ -17,12 +17,14 @@ public struct InverseHessian: @unchecked Sendable {
         precondition(factor.permutation == nil, "the inverse of a Hessian whose columns were moved")
         let values = inverseOfSquare(factor.r)
         self.values = values
-        leastDiagonal = factor.outline.dampedDiagonal.map { 1 / $0 }
+        var least = factor.outline.dampedDiagonal.map { 1 / $0 }
         var diagonal = (0..<factor.columns).map { values[$0, $0] }
         for column in factor.deadColumns {
             let r = Double(factor.outline.comparedDiagonal[column])
             diagonal[column] = 1 / (r * r)
+            least[column] = min(least[column], diagonal[column])
         }
+        leastDiagonal = least
         comparedDiagonal = diagonal
     }
 

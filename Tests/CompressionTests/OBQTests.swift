@@ -57,19 +57,19 @@ import Testing
         #expect(abs(loss - expected) <= 1e-3 * expected, "\(loss / expected)")
     }
 
-    /// On the same grids, found in the original weights, weights that make up for others lose less than rounding to nearest.
+    /// On a slice of a trained model's layer and the same grids, found in the original weights: much less loss than rounding to nearest leaves, and less
+    /// than GPTQ in the order of columns.
     @Test(arguments: [2, 3, 4], [64, -1])
-    func lessLossThanRoundingOnTheSameGrids(bits: Int, group: Int) throws {
+    func lessLossThanOneOrderOnTheSameGrids(bits: Int, group: Int) throws {
         let fixture = PruningFixture.shared
         let options = QuantizationOptions(bits: bits, group: group, signedScales: true, grid: .hessian, staticGroups: group > 0)
         let found = try Self.solve(fixture.weights, fixture.hessian, options)
         let factor = try factor(hessian: fixture.hessian, dampingFraction: 0.01, actOrder: false)
         let rounded = try roundToNearest(weights: fixture.weights, options: options, factor: factor)
         #expect(found.scales.elements() == rounded.scales.elements())
-        let ratio = found.loss.reduce(0, +) / rounded.loss.reduce(0, +)
-        let ofOneOrder = try gptq(weights: fixture.weights, factor: factor, options: options).loss.reduce(0, +)
-        print("OBQ \(bits) bits by \(group): \(ratio) of rounding, \(found.loss.reduce(0, +) / ofOneOrder) of GPTQ in the order of columns")
-        #expect(ratio < 0.8, "\(ratio)")
+        let ofOneOrder = try gptq(weights: fixture.weights, factor: factor, options: options)
+        let losses = [found, rounded, ofOneOrder].map { $0.loss.reduce(0, +) }
+        #expect(losses[0] < 0.5 * losses[1] && losses[0] < losses[2], "\(losses)")
     }
 
     /// The same bits for any tiles and any number of threads, and a dead column rounded to nearest.

@@ -70,7 +70,7 @@ extension MemoryModel {
 }
 
 extension Workload {
-    /// Eliminations add multiples of rows one by one, in fp64: about an eighth of the rate of factorisations (measured with 256 and 576 columns).
+    /// Eliminations add multiples of rows one by one, in fp64: about an eighth of the rate of factorisations (measured with 256 columns).
     private static let shareOfProducts = 0.125
 
     /// Threads share the rows of tiles.

@@ -42,6 +42,19 @@ public struct PruningOptions: Sendable, Equatable {
         return min(Int(Double(count) * share), count - 1)
     }
 
+    /// Weights of a layer that a share makes zero, where no two scores are equal.
+    public func prunedCount(rows: Int, columns: Int) -> Int {
+        switch (sparsity, scope) {
+        case (.pattern(let pruned, let of), _): rows * columns / of * pruned
+        case (.share, .layer): thresholdRank(among: rows * columns) + 1
+        case (.share, .blocks): comparisons(columns: columns).reduce(0) { $0 + thresholdRank(among: rows * $1.count) + 1 }
+        case (.share(let share), .rows): rows * Self.prunedOfRow(columns: columns, share: share)
+        }
+    }
+
+    /// The weights that are pruned of each row where rows decide by themselves.
+    static func prunedOfRow(columns: Int, share: Double) -> Int { Int(Double(columns) * share) }
+
     /// - Parameter columns: of the layer.
     /// - Throws: for blocks that do not fit the column loop, for patterns that do not fill the columns, and for act-order.
     func validate(columns: Int, _ content: TileContent) throws(CompressionError) {

@@ -53,7 +53,7 @@ final class ScoredTile: PruningTile, @unchecked Sendable {
         let all = 0..<tile.columns
         switch (pruning.sparsity, pruning.scope) {
         case (.pattern(let pruned, let of), _): mask.choose(all, allScores(all), pruned: pruned, of: of)
-        case (.share(let share), .rows): mask.chooseInRows(allScores(all), rows: rows, pruned: Int(Double(tile.columns) * share))
+        case (.share(let share), .rows): mask.chooseInRows(allScores(all), rows: rows, pruned: PruningOptions.prunedOfRow(columns: tile.columns, share: share))
         case (.share, _): break
         }
         let kept = tile.original(mask.kept)

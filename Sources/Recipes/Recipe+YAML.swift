@@ -31,17 +31,27 @@ extension Recipe {
                 "memory_per_rank", "weights", "experts", "rotate",
             ] + DeviationLimits.keys)
         let compress = try top.mapping("compress", keys: TreatmentSettings.keys)
-        let bits = try compress?.node("bits")?.mapping == nil ? nil : compress?.mapping("bits", keys: BitBudget.keys)
-        budget = try bits.map(BitBudget.init)
-        let base = try compress.map { mapping throws(RecipeError) in try TreatmentSettings(mapping, choices: bits.map(BitChoices.init)) } ?? TreatmentSettings()
+        // A mapping in place of a setting is a budget.
+        let bits = try compress?.node("bits")?.mapping == nil ? nil : compress?.mapping("bits", keys: Budget.keysOfBits)
+        let sparsity = try compress?.node("sparsity")?.mapping == nil ? nil : compress?.mapping("sparsity", keys: Budget.keysOfSparsity)
+        let choices: BudgetChoices?
+        switch (bits, sparsity) {
+        case (nil, nil): (budget, choices) = (nil, nil)
+        case (let bits?, nil): (budget, choices) = (try Budget(bits: bits), try BudgetChoices(bits: bits))
+        case (nil, let sparsity?): (budget, choices) = (try Budget(sparsity: sparsity), try BudgetChoices(sparsity: sparsity))
+        case (_?, let sparsity?):
+            throw sparsity.error("average", "`compress.bits` and `compress.sparsity` are both budgets: a run spends one; give one of them a single value")
+        }
+        let base = try compress.map { mapping throws(RecipeError) in try TreatmentSettings(mapping, choices: choices) } ?? TreatmentSettings()
         self.model = if let model { model } else { try top.required("model") }
         self.output = if let output { output } else { try top.required("output") }
         rotation = try WeightRotation(top, "rotate", group: base.group)
         propagation = try top.choice("propagation") ?? .stage
         compute = try top.choice("compute") ?? .bf16
         rules = try Self.rules(top, base: base)
-        if let bits, rules.allSatisfy(\.choices.isEmpty) {
-            throw bits.error("average", "`\(bits.path)` is a budget, but every rule has `bits` of its own: leave them out where the budget shall choose")
+        if let mapping = bits ?? sparsity, rules.allSatisfy(\.choices.isEmpty) {
+            let key = bits == nil ? "sparsity" : "bits"
+            throw mapping.error("average", "`\(mapping.path)` is a budget, but every rule has `\(key)` of its own: leave it out where the budget shall choose")
         }
         ignore = []
         for (text, line) in try top.strings("ignore") ?? [] { ignore.append(try Self.pattern(text, file: file, line: line)) }
@@ -80,10 +90,10 @@ extension Recipe {
     private static func rule(
         _ settings: TreatmentSettings, match: Pattern, line: Int?, _ error: (String) -> RecipeError
     ) throws(RecipeError) -> Rule {
-        switch (settings.resolvedChoices(), settings.resolved()) {
-        case (.success(let choices), .success(let treatment)):
-            return Rule(match: match, treatment: choices.isEmpty ? treatment : choices[Rule.probed(choices.count)], choices: choices, line: line)
-        case (.failure(let contradiction), _), (_, .failure(let contradiction)): throw error(contradiction.description)
+        switch settings.treatments() {
+        case .success(let found):
+            return Rule(match: match, treatment: found[Rule.probed(found.count)], choices: settings.choices == nil ? [] : found, line: line)
+        case .failure(let contradiction): throw error(contradiction.description)
         }
     }
 
@@ -104,25 +114,28 @@ extension TreatmentSettings {
 
     /// The settings of `compress`.
     ///
-    /// - Parameter choices: what its `bits` say where they are a budget.
-    fileprivate init(_ mapping: YAMLMapping, choices: BitChoices?) throws(RecipeError) {
-        try self.init(mapping, base: TreatmentSettings(), readsBits: choices == nil)
+    /// - Parameter choices: what its `bits` or `sparsity` say where they are a budget.
+    fileprivate init(_ mapping: YAMLMapping, choices: BudgetChoices?) throws(RecipeError) {
+        try self.init(mapping, base: TreatmentSettings(), budget: choices)
         self.choices = choices
-        if choices?.groups != nil, mapping.has("group") {
+        if case .widths(_, groups: _?)? = choices, mapping.has("group") {
             throw mapping.error("group", "`group` and `bits.groups` both say which groups there are; leave one out")
         }
     }
 
     /// The settings of a mapping; what it leaves out is taken from `base`.
     ///
-    /// - Parameter readsBits: whether `bits` is a width.
-    init(_ mapping: YAMLMapping, base: TreatmentSettings, readsBits: Bool = true) throws(RecipeError) {
+    /// - Parameter budget: the choices of the setting that is a budget, and is not read here.
+    init(_ mapping: YAMLMapping, base: TreatmentSettings, budget: BudgetChoices? = nil) throws(RecipeError) {
         self = base
         method = try mapping.choice("method") ?? base.method
-        if readsBits, let own = try mapping.integer("bits", of: Treatment.widths) { (bits, choices) = (own, nil) }
+        if budget?.areWidths != true, let own = try mapping.integer("bits", of: Treatment.widths) {
+            bits = own
+            if choices?.areWidths == true { choices = nil }
+        }
         if let own = try mapping.integer("group", of: Treatment.groups) {
             group = own
-            choices?.groups = nil
+            if case .widths(let widths, _)? = choices { choices = .widths(widths, groups: nil) }
         }
         symmetric = try mapping.boolean("symmetric") ?? base.symmetric
         scales = try mapping.choice("scales") ?? base.scales
@@ -135,7 +148,9 @@ extension TreatmentSettings {
         targetStrength = try mapping.number("target_strength", in: 0...1) ?? (target == .dense ? base.targetStrength : nil)
         // A rule with another kind of method of its own does not take over how much the others prune.
         let inheritsPruning = try mapping.choice("method", Method.self)?.prunes ?? true
-        sparsity = try mapping.sparsity("sparsity") ?? (inheritsPruning ? base.sparsity : nil)
+        let ownSparsity = budget?.areWidths == false ? nil : try mapping.sparsity("sparsity")
+        sparsity = ownSparsity ?? (inheritsPruning ? base.sparsity : nil)
+        if choices?.areWidths == false, ownSparsity != nil || !inheritsPruning { choices = nil }
         maskBlock = try mapping.integer("mask_block", of: [32, 64, 128, 256, 512]) ?? (inheritsPruning ? base.maskBlock : nil)
     }
 }

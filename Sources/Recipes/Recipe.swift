@@ -18,7 +18,7 @@ public struct Recipe: Sendable, Equatable {
     public var propagation: Propagation
     public var compute: Compute
     /// What the widths of rules with choices are held to; nil: no rule has any.
-    public var budget: BitBudget?
+    public var budget: Budget?
     /// First match wins.
     public var rules: [Rule]
     /// Patterns of linears that keep their weights; they win over rules.

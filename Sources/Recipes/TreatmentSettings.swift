@@ -6,8 +6,8 @@ internal import Compression
 struct TreatmentSettings {
     var method: Method?
     var bits: Int?
-    /// In place of one width, those among which a budget chooses.
-    var choices: BitChoices?
+    /// In place of one width or one share of zeros, those among which a budget chooses.
+    var choices: BudgetChoices?
     var group: Int?
     var symmetric: Bool?
     var scales: ScaleSigns?
@@ -24,15 +24,22 @@ struct TreatmentSettings {
     /// Columns of a group.
     static let defaultGroup = 128
 
-    /// The whole treatments among which a budget chooses, those that take the least room first; empty where the width is given.
-    func resolvedChoices() -> Result<[Treatment], Contradiction> {
-        guard let choices else { return .success([]) }
+    /// The whole treatment; where a budget chooses, those among which it does, those that take the least room first.
+    func treatments() -> Result<[Treatment], Contradiction> {
+        switch choices {
+        case nil: resolved().map { [$0] }
+        case .widths(let widths, let groups)?: treatments(widths, groups: groups ?? [group ?? Self.defaultGroup])
+        case .shares(let shares)?: treatments(shares)
+        }
+    }
+
+    private func treatments(_ widths: [Int], groups: [Int]) -> Result<[Treatment], Contradiction> {
         guard [nil, .gptq].contains(method), sparsity == nil else {
             return .failure(Contradiction("a budget of `bits` goes with `method: gptq` alone; a rule with another method needs `bits` of its own"))
         }
         var treatments: [Treatment] = []
-        for bits in choices.bits {
-            for group in choices.groups ?? [group ?? Self.defaultGroup] {
+        for bits in widths {
+            for group in groups {
                 var settings = self
                 (settings.bits, settings.group, settings.choices) = (bits, group, nil)
                 switch settings.resolved() {
@@ -44,6 +51,24 @@ struct TreatmentSettings {
         // A row's single scale weighs next to nothing.
         func room(_ treatment: Treatment) -> Double { Double(treatment.bits ?? 16) + (treatment.group > 0 ? 16 / Double(treatment.group) : 0) }
         return .success(treatments.sorted { (room($0), $0.bits ?? 0) < (room($1), $1.bits ?? 0) })
+    }
+
+    private func treatments(_ shares: [Double]) -> Result<[Treatment], Contradiction> {
+        let method = method ?? .gptq
+        guard method.prunes, method.needsHessian else {
+            return .failure(
+                Contradiction("a budget of `sparsity` goes with `method: sparsegpt`, admm, exactobs or wanda, whose Hessians say what is lost, not with `\(method.rawValue)`"))
+        }
+        var treatments: [Treatment] = []
+        for share in shares {
+            var settings = self
+            (settings.sparsity, settings.choices) = (.share(share), nil)
+            switch settings.resolved() {
+            case .success(let treatment): treatments.append(treatment)
+            case .failure(let contradiction): return .failure(contradiction)
+            }
+        }
+        return .success(treatments)
     }
 
     /// The whole treatment. What is left out becomes the best that goes with the rest: see `docs/recipes.md` for the measurements.

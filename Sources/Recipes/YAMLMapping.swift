@@ -95,6 +95,20 @@ struct YAMLMapping {
         }
     }
 
+    /// A share above 0 and below 1.
+    func share(_ key: String) throws(RecipeError) -> Double? {
+        try value(key, "a share above 0 and below 1 such as 0.5") { node in node.decimal.flatMap { 0 < $0 && $0 < 1 ? $0 : nil } }
+    }
+
+    /// Different shares above 0 and below 1, ascending.
+    func shares(_ key: String) throws(RecipeError) -> [Double]? {
+        try value(key, "a list of different shares above 0 and below 1") { node in
+            guard let shares = node.sequence?.map(\.decimal), !shares.isEmpty else { return nil }
+            let found = Set(shares.compactMap { $0 }.filter { 0 < $0 && $0 < 1 })
+            return found.count == shares.count ? found.sorted() : nil
+        }
+    }
+
     /// A number of bytes: 5GB, 512MiB, 1000000.
     func byteCount(_ key: String) throws(RecipeError) -> Int? {
         try value(key, "a size such as 5GB or 512MiB") { $0.scalar.flatMap { parseByteCount($0.string) } }

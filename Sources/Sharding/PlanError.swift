@@ -33,9 +33,9 @@ public enum PlanError: Error, CustomStringConvertible {
                 + "them one method, bits, group and symmetry, or `format: dense`"
         case .denseTarget(let why): "`target: dense` \(why)"
         case .mixedChoices(let first, let other):
-            "\(first) and \(other) get their bits together, since clients make one linear of such, but the recipe gives them different choices: give them one "
-                + "rule, or `bits` of their own"
-        case .nothingToChoose: "`bits` is a budget, but no linear of the model is left for it to choose for"
+            "\(first) and \(other) get their choice together, since clients make one linear of such, but the recipe gives them different choices: give them one "
+                + "rule, or a setting of their own in place of the budget"
+        case .nothingToChoose: "the recipe has a budget, but no linear of the model is left for it to choose for"
         case .budget(let problem): problem
         case .nothingToDo: "every linear of the model is ignored or without a rule: there is nothing to compress"
         }

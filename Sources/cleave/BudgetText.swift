@@ -1,5 +1,6 @@
-// What is said of a budget of bits: what it will take to spend it, and how it was spent.
+// What is said of a budget: what it will take to spend it, and how it was spent.
 
+import Compression
 import Pipeline
 import Recipes
 import Reporting
@@ -10,22 +11,26 @@ func lossesText(_ plan: Plan) -> String {
     let units = plan.units, choices = units.first.map(plan.choices) ?? []
     let (windows, length) = plan.probeWindows
     return
-        "\(units.count) units with \(choices.map(\.width).joined(separator: ", ")); a calibration with dense weights, each linear solved \(choices.count) times; "
+        "\(units.count) units with \(choices.map { choiceText(bits: $0.bits, group: $0.group, sparsity: $0.sparsity) }.joined(separator: ", ")); a calibration with dense weights, each linear solved \(choices.count) times; "
         + "probes of \(windows) x \(length) tokens, \(formatCount(plan.probeOperations)) operations over all ranks"
 }
 
-extension Treatment {
-    /// `3 bits g64`
-    fileprivate var width: String { widthText(bits: bits ?? 16, group: group) }
+/// `3 bits g64`, `0.5 of zeros`
+private func choiceText(bits: Int?, group: Int, sparsity: Sparsity?) -> String {
+    [sparsity.map { "\($0) of zeros" }, bits.map { "\($0) bits \(group > 0 ? "g\(group)" : "by row")" }].compactMap { $0 }.joined(separator: ", ")
 }
 
-private func widthText(bits: Int, group: Int) -> String { "\(bits) bits \(group > 0 ? "g\(group)" : "by row")" }
+extension ChosenUnit {
+    fileprivate var choice: String { choiceText(bits: bits, group: group, sparsity: sparsity) }
+}
 
 extension BudgetOutcome {
-    /// How many units have each width.
+    private var isOfSparsity: Bool { units.contains { $0.sparsity != nil } }
+
+    /// How many units have each choice.
     var summary: String {
-        let counts = Dictionary(grouping: units) { widthText(bits: $0.bits, group: $0.group) }.mapValues(\.count)
-        return "\(format(average, digits: 3)) of a weight on average; "
+        let counts = Dictionary(grouping: units, by: \.choice).mapValues(\.count)
+        return "\(format(average, digits: 3)) \(isOfSparsity ? "of all weights are zeros" : "bits of a weight on average"); "
             + counts.sorted { $0.key < $1.key }.map { "\($1) units with \($0)" }.joined(separator: ", ")
     }
 
@@ -36,9 +41,9 @@ extension BudgetOutcome {
         var table = Table(header: ["block"] + columns)
         let places = Dictionary(grouping: units.indices) { units[$0].block }
         for (block, own) in places.sorted(by: { $0.key < $1.key }) {
-            let ofParts = Dictionary(own.map { (parts[$0], widthText(bits: units[$0].bits, group: units[$0].group)) }) { first, _ in first }
+            let ofParts = Dictionary(own.map { (parts[$0], units[$0].choice) }) { first, _ in first }
             table.add(["\(block)"] + columns.map { ofParts[$0] ?? "" })
         }
-        return "bits by \(self.table): \(summary)\n" + table.text() + "\n"
+        return "budget spent by \(self.table): \(summary)\n" + table.text() + "\n"
     }
 }

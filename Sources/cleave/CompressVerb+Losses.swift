@@ -1,4 +1,4 @@
-// Measuring what a budget of bits is spent by, before it is known what `cleave compress` is to do.
+// Measuring what a budget is spent by, before it is known what `cleave compress` is to do.
 
 import LinearAlgebra
 import MessagePassing

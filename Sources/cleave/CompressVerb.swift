@@ -61,7 +61,7 @@ struct CompressVerb: Verb {
             return
         }
         say(world, banner(job, world))
-        if let budget = job.budget { say(world, "bits         \(budget.summary)\n") }
+        if let budget = job.budget { say(world, "budget       \(budget.summary)\n") }
         for remark in job.remarks + found.remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
         let windows = try evaluationWindows(job, world)
         let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count, held: measuring?.held)

@@ -46,7 +46,7 @@ struct PlanSubject {
     let files: FileVolumes
     /// nil without weights.
     let hash: String?
-    /// How a budget of bits was spent; nil without one, and until its losses are measured.
+    /// How a budget was spent; nil without one, and until its losses are measured.
     let budget: BudgetOutcome?
     /// What the user should know of model and recipe: sentences, on the coordinator.
     let remarks: [String]
@@ -82,7 +82,7 @@ struct PlanSubject {
             model        \(plan.recipe.model) (\(plan.architecture.family), \(plan.blocks.count) blocks, \(formatBytes(files.sourceBytes)))
             calibration  \(calibration)
             work         \(plan.compressedLinears.count) linears in \(plan.tileCount) tiles
-            \(plan.units.isEmpty ? "" : "bits         decided after measuring: \(lossesText(plan))\n")\
+            \(plan.units.isEmpty ? "" : "budget       decided after measuring: \(lossesText(plan))\n")\
             result       \(formatBytes(files.outputBytes)) in \(files.outputFiles) files (\(plan.recipe.format.rawValue)), \(format(files.bitsPerWeight, digits: 2)) bits per compressed weight
 
 

@@ -60,7 +60,7 @@ struct PlanVerb: Verb {
         var tiles: Int
         var batches: Int
         var files: FileVolumes
-        /// How a budget of bits was spent.
+        /// How a budget was spent.
         var budget: BudgetOutcome?
         var costs: [Costs]
         /// By number of ranks; what would fit where the limit is too small.

@@ -8,7 +8,8 @@ import Testing
 
     private struct Table: Decodable {
         struct Choice: Decodable {
-            var bits: Int
+            var bits: Int?
+            var sparsity: String?
             var loss: Double?
         }
         struct Unit: Decodable {
@@ -71,6 +72,35 @@ import Testing
         let files = try #require(shown["files"] as? [String: Double])
         #expect(abs((files["bitsPerWeight"] ?? 0) - average) < 0.01)
         #expect(try SmallRun.compress(directory.path + "/1", Self.settings, ranks: 2).output.contains("nothing to do"))
+    }
+
+    /// A budget of zeros: shares differ, the whole has what was asked for, and ranks do not matter.
+    @Test(arguments: ["sparsegpt", "admm", "wanda", "exactobs"]) func sharesOfZeros(method: String) throws {
+        let model = try smallModel()
+        func compress(_ name: String, ranks: Int) throws {
+            let settings = ["compress={method: \(method), sparsity: {average: 0.5, choices: [0.3, 0.5, 0.7]}}", "evaluation=null"]
+            let run = try self.compress([model.recipe, "--output", model.output(name)] + settings.flatMap { ["--set", $0] }, ranks: ranks)
+            try #require(run.exitCode == 0 && run.output.contains("verified"), "\(name): \(run.errors)")
+        }
+        try compress("one", ranks: 1)
+        let (reference, losses) = (try SmallRun.files(model.output("one")), try table(model.output("one")))
+        try compress("three", ranks: 3)
+        try SmallRun.expectEqual(model.output("three"), reference, "on 3 ranks")
+        #expect(try table(model.output("three")) == losses)
+        let units = try JSONDecoder().decode(Table.self, from: losses).units
+        for unit in units {
+            #expect(unit.choices.map(\.sparsity) == ["0.7", "0.5", "0.3"], "\(unit)")
+            let found = unit.choices.map { $0.loss ?? 0 }
+            #expect(found[0] > found[1] && found[1] > found[2] && found[2] > 0 && (unit.divergence ?? -1) > 0, "\(unit)")
+        }
+        let report = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: model.output("one") + "/cleave/report.json"))) as? [String: Any]
+        let linears = try #require(report?["linears"] as? [[String: Any]])
+        let zeros = linears.map { $0["sparsity"] as? Double ?? -1 }
+        #expect(Set(zeros.map { ($0 * 10).rounded() }).count > 1, "\(zeros)")
+        // gate, up and down have 256 x 128 weights, the others 128 x 128.
+        let weights = linears.map { ($0["name"] as? String ?? "").contains(".mlp.") ? 2.0 : 1.0 }
+        let share = zip(zeros, weights).reduce(0) { $0 + $1.0 * $1.1 } / weights.reduce(0, +)
+        #expect(share > 0.4999 && share < 0.53, "\(share)")
     }
 
     // MARK: - A small random model

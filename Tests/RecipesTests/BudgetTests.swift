@@ -1,5 +1,6 @@
 // Budgets of bits in recipes.
 
+import Compression
 import Recipes
 import Testing
 
@@ -10,7 +11,7 @@ private func recipe(_ bits: String, _ more: String = "") throws -> Recipe {
 @Suite struct BudgetTests {
     @Test func aBudgetHasChoices() throws {
         let found = try recipe("{average: 3.25}")
-        #expect(found.budget?.limit == .average(3.25) && found.budget?.losses == nil)
+        #expect(found.budget?.limit == .bits(3.25) && found.budget?.losses == nil)
         #expect(found.rules.count == 1 && found.rules[0].choices.map(\.bits) == [2, 3, 4, 8] && found.rules[0].choices.allSatisfy { $0.group == 64 })
         #expect(found.rules[0].treatment == found.rules[0].choices[1])
         let size = try recipe("{size: 20GB, choices: [4, 2], losses: t.json}")
@@ -31,6 +32,35 @@ private func recipe(_ bits: String, _ more: String = "") throws -> Recipe {
         ).rules
         #expect(rules.map { $0.choices.count } == [0, 2, 0, 2])
         #expect(rules[1].choices.allSatisfy { $0.group == 32 } && rules[0].treatment.bits == 8)
+    }
+
+    /// The largest share takes the least room.
+    @Test func sharesOfZerosAreChoices() throws {
+        func recipe(_ sparsity: String, _ more: String = "", method: String = "sparsegpt") throws -> Recipe {
+            try Recipe(
+                yaml: "model: a\noutput: b\ncalibration: {source: c}\ncompress: {method: \(method), sparsity: \(sparsity)}\n" + more, file: "r.yaml")
+        }
+        let found = try recipe("{average: 0.5}")
+        #expect(found.budget?.limit == .sparsity(0.5))
+        #expect(found.rules[0].choices.map(\.sparsity) == (1...9).reversed().map { .share(Double($0) / 10) } && found.rules[0].treatment.sparsity == .share(0.5))
+        let rules = try recipe(
+            "{average: 0.6, choices: [0.7, 0.5, 0.6], losses: t.json}",
+            "rules: [{match: a, sparsity: 0.3}, {match: b, bits: 4}, {match: c, method: gptq}, {match: d, method: admm}, {match: e}]"
+        ).rules
+        #expect(rules.map { $0.choices.count } == [0, 3, 0, 3, 3])
+        #expect(rules[1].choices.allSatisfy { $0.bits == 4 } && rules[2].treatment.sparsity == nil && rules[3].choices.allSatisfy { $0.method == .admm })
+        for (sparsity, more, message) in [
+            ("{}", "", "`compress.sparsity` needs `average`"), ("{average: 1}", "", "must be a share above 0 and below 1"),
+            ("{average: 0.5, choices: [0.5]}", "", "from 2 to 12 choices"), ("{average: 0.5, choices: [0.5, 0.5]}", "", "different shares"),
+            ("{average: 0.5, choices: [0, 0.5]}", "", "different shares"), ("{average: 0.5, size: 1GB}", "", "nearest valid key"),
+            ("{average: 0.5}", "rules: [{match: a, method: magnitude}]", "not with `magnitude`"),
+            ("{average: 0.5}", "rules: [{match: '*', sparsity: '2:4'}]", "every rule has `sparsity` of its own"),
+        ] {
+            let error = try #require(throws: RecipeError.self) { try recipe(sparsity, more) }
+            #expect("\(error)".contains(message), "\(error)")
+        }
+        let both = #expect(throws: RecipeError.self) { try recipe("{average: 0.5}, bits: {average: 3}") }
+        #expect("\(String(describing: both))".contains("a run spends one"))
     }
 
     @Test(

@@ -1,4 +1,4 @@
-// Measuring the losses by which a budget of bits is spent: a run of its own, inside the work directory of the one that needs them.
+// Measuring the losses by which a budget is spent: a run of its own, inside the work directory of the one that needs them.
 
 internal import Foundation
 internal import MessagePassing

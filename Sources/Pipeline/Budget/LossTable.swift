@@ -1,5 +1,6 @@
-// What each unit of a model would lose at each of its widths, and how much the model's end minds: measured once, used for any budget.
+// What each unit of a model would lose by each of its choices, and how much the model's end minds: measured once, used for any budget.
 
+internal import Compression
 internal import Foundation
 internal import Recipes
 internal import Safetensors
@@ -12,11 +13,12 @@ struct LossTable: Sealed {
     struct Choice: Codable, Equatable {
         var bits: Int?
         var group: Int
+        var sparsity: Sparsity?
         /// ||(W - Q) R||^2 / ||W R||^2, the mean over the unit's linears; nil where a linear had no usable Hessian.
         var loss: Double?
     }
 
-    /// The linears that get their width together.
+    /// The linears that get one choice together.
     struct Unit: Codable, Equatable {
         var name: String
         var weights: Int
@@ -66,7 +68,9 @@ extension LossTable {
                     let ofLinears = found.flatMap { $0[index] }
                     let known = ofLinears.compactMap { $0 }
                     let isWhole = known.count == ofLinears.count && !known.isEmpty
-                    return Choice(bits: treatment.bits, group: treatment.group, loss: isWhole ? known.reduce(0, +) / Double(known.count) : nil)
+                    return Choice(
+                        bits: treatment.bits, group: treatment.group, sparsity: treatment.sparsity,
+                        loss: isWhole ? known.reduce(0, +) / Double(known.count) : nil)
                 }
                 return Unit(name: unit.name, weights: plan.linears(of: unit).reduce(0) { $0 + $1.linear.rows * $1.linear.columns }, choices: choices)
             })
@@ -75,7 +79,7 @@ extension LossTable {
 
 extension LossTable.Unit {
     /// What each choice costs by the linearity of small errors (HIGGS, Malinovskii et al. 2024): the divergence of the probed one, in proportion to the
-    /// losses. A unit whose losses are not known gets its widest choice.
+    /// losses. A unit whose losses are not known gets the choice that takes the most room.
     var costs: [Double] {
         let probed = choices[Rule.probed(choices.count)].loss
         return choices.indices.map { index in

@@ -54,7 +54,7 @@ struct ProbePass {
 
     // MARK: - One block
 
-    private func run(_ block: Int, _ streams: ProbeStreams, _ units: [BitUnit]) throws {
+    private func run(_ block: Int, _ streams: ProbeStreams, _ units: [BudgetUnit]) throws {
         streams.begin(block: block)
         let (blockPlan, own) = (plan.blocks[block], streams.streams(at: block))
         for (place, stage) in blockPlan.stages.prefix(blockPlan.block.denseStages.count).enumerated() {

@@ -14,12 +14,12 @@ struct ProbeStream: Hashable {
 /// The windows of this rank: of each the state of the model as it is, and behind it those of its units, which join when a block of theirs begins.
 final class ProbeStreams {
     let probes: Probes
-    private let units: [BitUnit]
+    private let units: [BudgetUnit]
     private let rank: Int
     private var states: [ProbeStream: BatchState] = [:]
 
     /// - Parameter embed: makes the state of a window.
-    init(_ probes: Probes, _ units: [BitUnit], rank: Int, embed: (Int) throws -> BatchState) rethrows {
+    init(_ probes: Probes, _ units: [BudgetUnit], rank: Int, embed: (Int) throws -> BatchState) rethrows {
         (self.probes, self.units, self.rank) = (probes, units, rank)
         for share in probes.shares(of: rank) { states[ProbeStream(window: share.window, unit: nil)] = try embed(share.window) }
     }

@@ -11,7 +11,7 @@ extension Job {
         guard !needsLosses else {
             throw AgreedFailure(
                 rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
-                description: "\(work.losses), by which the budget of `bits` is spent, is missing; run `cleave compress` again to measure it anew")
+                description: "\(work.losses), by which the budget is spent, is missing; run `cleave compress` again to measure it anew")
         }
         let journal = try Journal(work, runIdentity(), plan, world: world)
         let tiles = CommittedTiles(journal.entries, plan, work)

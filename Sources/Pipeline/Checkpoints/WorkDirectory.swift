@@ -19,7 +19,7 @@ public struct WorkDirectory: Sendable {
     var lock: String { path + "/lock" }
     var record: String { path + "/run.json" }
     var recipe: String { path + "/recipe.json" }
-    /// The table from which a budget of bits was spent, and the directory of the run that measures it.
+    /// The table from which a budget was spent, and the directory of the run that measures it.
     var losses: String { path + "/losses.json" }
     var measuring: WorkDirectory { WorkDirectory(output: path + "/losses") }
     var partialCheckpoints: String { path + "/partial" }

@@ -19,7 +19,7 @@ public final class Job {
     let source: RecipeSource
     let world: Communicator
     public let clock: PhaseClock
-    /// How the recipe's budget of bits was spent; nil without one, and until losses are measured.
+    /// How the recipe's budget was spent; nil without one, and until losses are measured.
     public let budget: BudgetOutcome?
     /// Of the source on which the losses were measured.
     let sourceOfLosses: String?
@@ -33,7 +33,7 @@ public final class Job {
     /// - Parameters:
     ///   - output: replaces the recipe's output directory (a run that was moved).
     ///   - reading: replaces the recipe's `weights`.
-    ///   - measuresLosses: whether this is the run that measures what the recipe's budget of bits is spent by.
+    ///   - measuresLosses: whether this is the run that measures what the recipe's budget is spent by.
     public init(
         _ source: RecipeSource, output: String? = nil, reading: WeightReading? = nil, measuresLosses: Bool = false, world: Communicator, clock: PhaseClock
     ) throws {

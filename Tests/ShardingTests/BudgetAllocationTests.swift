@@ -4,7 +4,7 @@ import SeededNumbers
 import Sharding
 import Testing
 
-@Suite struct BitAllocationTests {
+@Suite struct BudgetAllocationTests {
     /// All combinations that fit, the first in the order of total cost, then of total size.
     private func best(_ costs: [[Double]], _ sizes: [[Int]], _ budget: Int) -> (cost: Double, size: Int)? {
         var found: [(cost: Double, size: Int)] = [(0, 0)]
@@ -29,12 +29,12 @@ import Testing
             }
             let sizes = counts.map { count in (0..<count).map { _ in Int.random(in: 1...40, using: &generator) * (round % 2 == 0 ? 1 : 1000) } }
             let budget = Int.random(in: 0...40 * units, using: &generator) * (round % 2 == 0 ? 1 : 1000)
-            let found = BitAllocation.choose(costs: costs, sizes: sizes, budget: budget)
+            let found = BudgetAllocation.choose(costs: costs, sizes: sizes, budget: budget)
             let expected = best(costs, sizes, budget)
             #expect((found == nil) == (expected == nil), "round \(round)")
             guard let found, let expected else { continue }
             #expect(total(costs, found) == expected.cost && total(sizes, found) == expected.size, "round \(round): \(found)")
-            #expect(found == BitAllocation.choose(costs: costs, sizes: sizes, budget: budget))
+            #expect(found == BudgetAllocation.choose(costs: costs, sizes: sizes, budget: budget))
         }
     }
 
@@ -46,7 +46,7 @@ import Testing
             let sizes = (0..<8).map { _ in [2, 3, 4].map { $0 * Int.random(in: 9000...11000, using: &generator) } }
             let least = sizes.reduce(0) { $0 + $1.min()! }
             let budget = least + Int.random(in: 0...150_000, using: &generator)
-            let found = try #require(BitAllocation.choose(costs: costs, sizes: sizes, budget: budget, steps: 500))
+            let found = try #require(BudgetAllocation.choose(costs: costs, sizes: sizes, budget: budget, steps: 500))
             #expect(total(sizes, found) <= budget)
             // What rounding up can cost: a step of each unit.
             let narrower = try #require(best(costs, sizes, budget - 8 * ((budget - least) / 500 + 1)) ?? best(costs, sizes, least))
@@ -55,14 +55,14 @@ import Testing
     }
 
     @Test func equalCostsTakeTheLeastRoom() {
-        #expect(BitAllocation.choose(costs: [[1, 1, 1], [2, 1, 1]], sizes: [[4, 2, 8], [1, 5, 3]], budget: 100) == [1, 2])
-        #expect(BitAllocation.choose(costs: [[0, 0]], sizes: [[7, 7]], budget: 7) == [0])
+        #expect(BudgetAllocation.choose(costs: [[1, 1, 1], [2, 1, 1]], sizes: [[4, 2, 8], [1, 5, 3]], budget: 100) == [1, 2])
+        #expect(BudgetAllocation.choose(costs: [[0, 0]], sizes: [[7, 7]], budget: 7) == [0])
     }
 
     @Test func nothingFitsBelowTheSmallestChoices() {
-        #expect(BitAllocation.choose(costs: [[1, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 19) == nil)
-        #expect(BitAllocation.choose(costs: [[1, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 20) == [0, 0])
-        #expect(BitAllocation.choose(costs: [[.infinity, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 29) == nil)
-        #expect(BitAllocation.choose(costs: [[.infinity, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 30) == [1, 0])
+        #expect(BudgetAllocation.choose(costs: [[1, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 19) == nil)
+        #expect(BudgetAllocation.choose(costs: [[1, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 20) == [0, 0])
+        #expect(BudgetAllocation.choose(costs: [[.infinity, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 29) == nil)
+        #expect(BudgetAllocation.choose(costs: [[.infinity, 0], [1, 0]], sizes: [[10, 20], [10, 20]], budget: 30) == [1, 0])
     }
 }

@@ -1,8 +1,8 @@
-// The choice of a width for each unit that costs the least within a budget: a knapsack with one choice of each, by dynamic programming as in SPDY
+// The choice of each unit that costs the least within a budget: a knapsack with one choice of each, by dynamic programming as in SPDY
 // (Frantar & Alistarh, ICML 2022).
 
 /// Choices of all units.
-public enum BitAllocation {
+public enum BudgetAllocation {
     /// Steps into which a budget is cut where sizes have no common measure that makes fewer.
     public static let steps = 1 << 16
 

@@ -19,7 +19,7 @@ private func mixture() throws -> Architecture {
     return try Architecture(configuration: Data(json.utf8), source: "config.json")
 }
 
-@Suite struct BitUnitTests {
+@Suite struct BudgetUnitTests {
     @Test func aStageIsAUnit() throws {
         let plan = try plan(budget)
         #expect(Array(plan.units.map(\.name).prefix(4)) == ["qkv", "attention output", "gate+up", "down"].map { "model.layers.0, \($0)" })
@@ -29,7 +29,15 @@ private func mixture() throws -> Architecture {
         // 3 bits until it is decided.
         #expect(plan.compressedLinears.allSatisfy { $0.treatment?.bits == 3 })
         // q: 256 x 256, k and v: 128 x 256; a scale of 16 bits for each 64 columns.
-        #expect(plan.storedBits(of: plan.units[0]) == [2, 3, 4].map { 512 * (256 * $0 + 4 * 16) })
+        #expect(plan.sizes(of: plan.units[0]) == [2, 3, 4].map { 512 * (256 * $0 + 4 * 16) })
+    }
+
+    /// Of a budget of zeros: the weights that are kept.
+    @Test func sharesAreCountedInWeights() throws {
+        let plan = try plan("compress: {method: sparsegpt, sparsity: {average: 0.5, choices: [0.25, 0.5, 0.75]}}\n")
+        // The weight at the threshold is pruned too, of two blocks of columns in each of three linears.
+        #expect(plan.sizes(of: plan.units[0]) == [1, 2, 3].map { 512 * 256 / 4 * $0 - 6 })
+        #expect(plan.choosing { _ in 2 }.compressedLinears.allSatisfy { $0.treatment?.sparsity == .share(0.25) && $0.options == nil })
     }
 
     @Test func theExpertsOfABlockAreOneUnit() throws {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Perplexity of a model under many settings: the quality table of the README.
+"""Perplexity of a model under many settings: the quality table of docs/benchmarks.md.
 
     Benchmarks/quality.py --model DIR --calibration TEXT --evaluation TEXT [--only NAME ...] [--ranks 2] [--slices 3]
 

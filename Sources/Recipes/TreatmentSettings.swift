@@ -57,7 +57,9 @@ struct TreatmentSettings {
         let method = method ?? .gptq
         guard method.prunes, method.needsHessian else {
             return .failure(
-                Contradiction("a budget of `sparsity` goes with `method: sparsegpt`, admm, exactobs or wanda, whose Hessians say what is lost, not with `\(method.rawValue)`"))
+                Contradiction(
+                    "a budget of `sparsity` goes with `method: sparsegpt`, admm, exactobs or wanda, whose Hessians say what is lost, not with "
+                        + "`\(method.rawValue)`"))
         }
         var treatments: [Treatment] = []
         for share in shares {

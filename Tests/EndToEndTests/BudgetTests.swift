@@ -27,10 +27,14 @@ import Testing
         try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.errors)")
     }
 
-    /// Bits of each linear by report.json.
-    private func bits(_ output: String) throws -> [String: Int] {
+    /// What report.json says of each linear.
+    private func linears(_ output: String) throws -> [[String: Any]] {
         let report = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json"))) as? [String: Any]
-        let linears = try #require(report?["linears"] as? [[String: Any]])
+        return try #require(report?["linears"] as? [[String: Any]])
+    }
+
+    private func bits(_ output: String) throws -> [String: Int] {
+        let linears = try linears(output)
         return Dictionary(uniqueKeysWithValues: linears.map { ($0["name"] as? String ?? "", $0["bits"] as? Int ?? 0) })
     }
 
@@ -93,8 +97,7 @@ import Testing
             let found = unit.choices.map { $0.loss ?? 0 }
             #expect(found[0] > found[1] && found[1] > found[2] && found[2] > 0 && (unit.divergence ?? -1) > 0, "\(unit)")
         }
-        let report = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: model.output("one") + "/cleave/report.json"))) as? [String: Any]
-        let linears = try #require(report?["linears"] as? [[String: Any]])
+        let linears = try linears(model.output("one"))
         let zeros = linears.map { $0["sparsity"] as? Double ?? -1 }
         #expect(Set(zeros.map { ($0 * 10).rounded() }).count > 1, "\(zeros)")
         // gate, up and down have 256 x 128 weights, the others 128 x 128.

@@ -42,7 +42,8 @@ private func recipe(_ bits: String, _ more: String = "") throws -> Recipe {
         }
         let found = try recipe("{average: 0.5}")
         #expect(found.budget?.limit == .sparsity(0.5))
-        #expect(found.rules[0].choices.map(\.sparsity) == (1...9).reversed().map { .share(Double($0) / 10) } && found.rules[0].treatment.sparsity == .share(0.5))
+        #expect(found.rules[0].choices.map(\.sparsity) == (1...9).reversed().map { .share(Double($0) / 10) })
+        #expect(found.rules[0].treatment.sparsity == .share(0.5))
         let rules = try recipe(
             "{average: 0.6, choices: [0.7, 0.5, 0.6], losses: t.json}",
             "rules: [{match: a, sparsity: 0.3}, {match: b, bits: 4}, {match: c, method: gptq}, {match: d, method: admm}, {match: e}]"

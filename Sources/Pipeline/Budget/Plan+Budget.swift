@@ -49,7 +49,8 @@ extension Plan {
             let (left, least) = (Double(budget) / weights, Double(total(smallest)) / weights)
             if case .sparsity(let share)? = recipe.budget?.limit {
                 throw PlanError.budget(
-                    "the budget of `sparsity` asks for \(share) of zeros, but the largest choices of all units make \(formatted(1 - least)): lower it, or allow larger `choices`")
+                    "the budget of `sparsity` asks for \(share) of zeros, but the largest choices of all units make \(formatted(1 - least)): lower it, or allow larger `choices`"
+                )
             }
             throw PlanError.budget(
                 "the budget of `bits` leaves \(formatted(left)) bits of a weight, but the smallest choices of all units take \(formatted(least)), scales included: raise it, "

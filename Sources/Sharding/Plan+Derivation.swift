@@ -75,7 +75,7 @@ extension Plan {
         guard recipe.propagation == .stage else {
             throw PlanError.denseTarget("needs `propagation: stage`: only then do linears see the inputs for whose errors they make up")
         }
-        guard !blocks.contains(where: { $0.block.mixture != nil }) else {
+        guard !architecture.hasExperts else {
             throw PlanError.denseTarget("is not there for mixtures of experts, whose tokens take other ways in the dense model; leave it out")
         }
     }

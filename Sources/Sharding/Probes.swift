@@ -61,13 +61,13 @@ extension Plan {
 
     /// The probes of so many of the plan's units.
     public func probes(units: Int, ranks: Int) -> Probes {
-        Probes(units: units, windows: probeWindows.count, ranks: ranks, sharesWindows: !blocks.contains { $0.block.mixture != nil })
+        Probes(units: units, windows: probeWindows.count, ranks: ranks, sharesWindows: !architecture.hasExperts)
     }
 
     /// Units whose probes run side by side: as many as keep no more tokens on a rank than its calibration does, and fewer to keep a limit.
     func probesAtOnce(_ model: MemoryModel, _ limit: Int?) -> (units: Int, bytes: Int) {
         func states(_ units: Int) -> Int { probes(units: units, ranks: model.assignment.ranks).mostStates }
-        let all = units.count, pass = blocks.contains { $0.block.mixture != nil } ? Probes.unitsOfPass : 1
+        let all = units.count, pass = architecture.hasExperts ? Probes.unitsOfPass : 1
         var passes = (all + pass - 1) / pass
         while passes > 1, states(passes * pass) * probeWindows.length > model.rankTokens || model.probe(states: states(passes * pass)) > limit ?? .max {
             passes = (passes + 1) / 2

@@ -51,6 +51,9 @@ public struct Architecture: Sendable, Equatable {
     public var plainModules: [String] { blocks.flatMap(\.plainLinears).map(\.name) + head.modules }
 
     public func block(_ index: Int) -> Block { blocks[index] }
+
+    /// Whether any block ends in a mixture of experts.
+    public var hasExperts: Bool { blocks.contains { $0.mixture != nil } }
 }
 
 /// Beyond so many tokens a model computes something else than its architecture here.

@@ -40,7 +40,7 @@ final class CalibrationBatches {
             return try ScratchBatches(
                 directory: scratch, tokens: batches.map { $0.reduce(0) { $0 + tokens.sequences[$1].count } },
                 hiddenSize: plan.architecture.hiddenSize, valueColumns: plan.valueColumns,
-                hasExperts: plan.blocks.contains { $0.block.mixture != nil }, compute: forward.compute)
+                hasExperts: plan.architecture.hasExperts, compute: forward.compute)
         }
         current = try storage()
         beginning = plan.recipe.propagation == .block ? try storage() : nil

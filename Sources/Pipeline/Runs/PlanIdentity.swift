@@ -41,7 +41,7 @@ struct PlanIdentity: Codable, Equatable, Sendable {
             "calibration: token ids (source, tokenizer, sampling)": tokens?.hash ?? "none",
             "cut of the tiles": Self.checksum(plan.blocks.map { block in "\(block.stages.map { $0.tiles.map { "\($0.linear):\($0.rows)" } })\n" }.joined()),
         ]
-        if plan.blocks.contains(where: { $0.block.mixture != nil }) {
+        if plan.architecture.hasExperts {
             let experts = recipe.experts
             parts["experts: calibrate"] = experts.calibrate.rawValue
             // A run that ends with an error at a starved expert has solved the others as one that blends.

@@ -27,7 +27,7 @@ extension StagePlan {
     func bytes(of tile: Tile) -> Int {
         let linear = linears[tile.linear]
         if linear.choices.count > 0 { return linear.choices.indices.map { choosing($0).bytes(of: tile) }.max() ?? 0 }
-        let extra = 32 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
+        let extra = 40 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
         switch linear.content {
         case .codes(let options)?:
             let row = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5 + 16

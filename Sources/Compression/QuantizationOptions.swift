@@ -19,7 +19,7 @@ public enum Grid: String, Sendable, Codable, CaseIterable {
     var isHessianAware: Bool { self == .hessian || self == .solved }
 }
 
-public struct QuantizationOptions: Sendable, Codable, Equatable {
+public struct QuantizationOptions: Sendable, Equatable {
     /// What scales multiply.
     public var number: NumberType
     /// Which weights share a scale. Of integers and of types that have groups, `group` alone says it.

@@ -100,7 +100,7 @@ import Testing
     @Test(arguments: NumberType.allCases.filter { $0 != .int })
     func errorsAreMadeUpFor(number: NumberType) throws {
         let layer = Layer(rows: 160, columns: 256)
-        let factor = try Factor(hessian: layer.hessian, dampingFraction: 0.01)
+        let factor = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: false)
         for strategy in number.rules?.strategies ?? [] {
             let options = QuantizationOptions(number, strategy: strategy)
             let rounded = try roundToNearest(weights: layer.weights, options: options, factor: factor)
@@ -120,7 +120,7 @@ import Testing
     func lossIsThatOfTheDecodedWeights(number: NumberType) throws {
         let layer = Layer(rows: 40, columns: 128)
         for actOrder in [false, true] {
-            let factor = try Factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: actOrder)
+            let factor = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: actOrder)
             for strategy in number.rules?.strategies ?? [] {
                 var options = QuantizationOptions(number, strategy: strategy, actOrder: actOrder)
                 options.staticGroups = options.group > 0 && actOrder
@@ -138,7 +138,7 @@ import Testing
     @Test(arguments: [Grid.minmax, .solved])
     func blocksShareAScale(grid: Grid) throws {
         let layer = Layer(rows: 300, columns: 256)
-        let factor = try Factor(hessian: layer.hessian, dampingFraction: 0.01)
+        let factor = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: false)
         let options = QuantizationOptions(.fp8, strategy: .block, grid: grid)
         let whole = try gptq(weights: layer.weights, factor: factor, options: options)
         for block in (0..<300).cut(every: 128) {
@@ -150,7 +150,7 @@ import Testing
 
     @Test func scalesOfAWholeTensorAreThoseOfItsLargestWeight() throws {
         let layer = Layer(rows: 64, columns: 64)
-        let factor = try Factor(hessian: layer.hessian, dampingFraction: 0.01)
+        let factor = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: false)
         for (number, strategy) in [(NumberType.fp8, ScaleStrategy.tensor), (.nvfp4, .group)] {
             let options = QuantizationOptions(number, strategy: strategy)
             let whole = try gptq(weights: layer.weights, factor: factor, options: options)

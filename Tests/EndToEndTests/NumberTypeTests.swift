@@ -12,7 +12,7 @@ import Testing
         ],
         [
             "compress={type: fp8, strategy: block, method: rtn}",
-            "rules=[{match: '*.0.mlp.*', method: gptq}, {match: '*.down_proj', type: int8, method: gptq}, {match: '*.o_proj', type: int, bits: 4, group: 64}, {match: '*.1.mlp.*', type: nvfp4}, {match: '*'}]",
+            "rules=[{match: '*.down_proj', type: int8, method: gptq}, {match: '*.0.mlp.*', method: gptq}, {match: '*.o_proj', type: int, bits: 4, group: 64}, {match: '*.1.mlp.*', type: nvfp4}, {match: '*'}]",
         ],
     ]
 

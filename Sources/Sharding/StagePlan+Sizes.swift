@@ -21,6 +21,9 @@ extension StagePlan {
         linears.flatMap { linear in [linear.options?.panelColumns].compactMap { $0 } + linear.choices.indices.map { choosing($0).panelColumns } }.max() ?? 0
     }
 
+    /// Times that tiles' weights are read: once more where scales depend on the largest of a whole tensor.
+    var timesRead: Double { linears.contains { $0.options?.needsTensorMagnitude == true } ? 2 : 1 }
+
     var hasRounding: Bool { linears.contains { $0.treatment?.method == .rtn } }
 
     /// At most the bytes of a solved tile.

@@ -26,28 +26,8 @@ struct Fixture: Sendable {
         do { return try Fixture() } catch { fatalError("the fixtures cannot be read: \(error)") }
     }()
 
-    /// Integer codes, as the reference names their options.
-    private struct Settings: Decodable {
-        let bits: Int
-        let group: Int
-        let symmetric: Bool
-        let signedScales: Bool
-        let grid: Grid
-        let actOrder: Bool
-        let wholeGroups: Bool
-        let staticGroups: Bool
-        let scaleType: ScaleType
-        let leastZero: Int
-
-        var options: QuantizationOptions {
-            QuantizationOptions(
-                bits: bits, group: group, symmetric: symmetric, signedScales: signedScales, grid: grid, actOrder: actOrder, wholeGroups: wholeGroups,
-                staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
-        }
-    }
-
     private init() throws {
-        var file = try ReferenceFile<Settings>("gptq")
+        var file = try ReferenceFile<IntegerOptions>("gptq")
         (weights, hessian) = (file.weights, file.hessian)
         let (rows, columns) = (weights.rows, weights.columns)
         cases = file.cases.map { settings in

@@ -153,7 +153,8 @@ SETTINGS = {
     "w2": {"compress": {"bits": 2, "group": 32}}, "w8": {"compress": {"bits": 8, "group": 32}},
     "w4-experts-only": {"ignore": ["lm_head", "*.self_attn.*"]},
     "w4-ordered": {"compress": {"bits": 4, "group": 32, "act_order": True}},
-    "fp8": {"compress": {"type": "fp8"}},
+    # Elsewhere transformers would round activations, and in random models a few tokens would reach another expert.
+    "fp8-experts-only": {"rules": [{"match": "*.experts.*", "type": "fp8"}]},
 }
 
 

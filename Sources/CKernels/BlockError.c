@@ -6,6 +6,7 @@
 
 #include "clones.h"
 #include "lanes.h"
+#include "nearest.h"
 
 enum { COLUMNS_AT_ONCE = 4, SETS_AT_ONCE = cleave_searched_rows / CLEAVE_LANES };
 
@@ -40,7 +41,7 @@ CLEAVE_INLINE void gather(const float *errors, const float *transposed, size_t c
 }
 
 /// Rounds some columns and adds their errors. scratch: the errors x - q of each set, [sets, columns, 32].
-CLEAVE_INLINE void add_columns(const group *g, size_t first, size_t count, grid_set *sets, size_t set_count, float *scratch, int solved) {
+CLEAVE_INLINE void add_columns(const group *g, size_t first, size_t count, grid_set *sets, size_t set_count, float *scratch, int solved, int type) {
     lanes_f32 sums[SETS_AT_ONCE][COLUMNS_AT_ONCE], squares[SETS_AT_ONCE];
     for (size_t s = 0; s < set_count; s++) {
         gather(scratch + s * g->columns * CLEAVE_LANES, g->transposed, g->columns, first, count, sums[s]);
@@ -54,9 +55,7 @@ CLEAVE_INLINE void add_columns(const group *g, size_t first, size_t count, grid_
             lanes_f32 x = LOAD(g->values + j * g->rows + s * CLEAVE_LANES);
             lanes_f32 v = solved ? x + sums[s][k] * inverse_diagonal : x;
             // Other than in the column loop: a division would be most of the chain.
-            lanes_f32 code = __builtin_elementwise_rint(v * sets[s].inverse) + sets[s].zero;
-            code = __builtin_elementwise_min(__builtin_elementwise_max(code, splat(0)), splat(g->maxq));
-            lanes_f32 q = sets[s].scale * (code - sets[s].zero);
+            lanes_f32 q = sets[s].scale * nearest(v * sets[s].inverse, sets[s].zero, type, g->maxq, NULL);
             if (g->kept) q = choose(kept_lanes(g->kept + j * g->rows + s * CLEAVE_LANES), q, splat(0));
             lanes_f32 error = x - q;
             STORE(scratch + (s * g->columns + j) * CLEAVE_LANES, error);
@@ -69,7 +68,8 @@ CLEAVE_INLINE void add_columns(const group *g, size_t first, size_t count, grid_
 }
 
 CLEAVE_INLINE void add_sets(
-    group g, size_t row, const float *scales, const float *zeros, const double *best, double *errors, float *scratch, int solved, size_t set_count) {
+    group g, size_t row, const float *scales, const float *zeros, const double *best, double *errors, float *scratch, int solved, int type,
+    size_t set_count) {
     grid_set sets[SETS_AT_ONCE];
     for (size_t s = 0; s < set_count; s++) {
         size_t at = row + s * CLEAVE_LANES;
@@ -83,10 +83,10 @@ CLEAVE_INLINE void add_sets(
         for (size_t s = 0; s < set_count; s++) is_open |= any_below(sets[s].total, sets[s].limit);
         if (!is_open) break;
         if (first + COLUMNS_AT_ONCE <= g.columns) {
-            add_columns(&g, first, COLUMNS_AT_ONCE, sets, set_count, scratch, solved);
+            add_columns(&g, first, COLUMNS_AT_ONCE, sets, set_count, scratch, solved, type);
             first += COLUMNS_AT_ONCE;
         } else {
-            add_columns(&g, first, 1, sets, set_count, scratch, solved);
+            add_columns(&g, first, 1, sets, set_count, scratch, solved, type);
             first++;
         }
     }
@@ -95,30 +95,34 @@ CLEAVE_INLINE void add_sets(
 
 /// solved: a column sees the errors of those before it. Always inlined with constants, so that each function below has its own loops.
 CLEAVE_INLINE void add_block_errors(
-    group g, const float *scales, const float *zeros, const double *best, double *errors, float *scratch, int solved) {
+    group g, const float *scales, const float *zeros, const double *best, double *errors, float *scratch, int solved, int type) {
     size_t row = 0;
     for (; row + cleave_searched_rows <= g.rows; row += cleave_searched_rows) {
-        add_sets(g, row, scales, zeros, best, errors, scratch, solved, SETS_AT_ONCE);
+        add_sets(g, row, scales, zeros, best, errors, scratch, solved, type, SETS_AT_ONCE);
     }
-    if (row < g.rows) add_sets(g, row, scales, zeros, best, errors, scratch, solved, 1);
+    if (row < g.rows) add_sets(g, row, scales, zeros, best, errors, scratch, solved, type, 1);
 }
 
 _Static_assert(SETS_AT_ONCE == 2, "one set at most is left over");
 
 CLEAVE_CLONES
 void cleave_rounded_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, cleave_numbers numbers,
     const double *best, double *errors, float *scratch) {
-    group g = {values, /* kept */ NULL, columns, rows, transposed, maxq};
-    add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 0);
+    group g = {values, /* kept */ NULL, columns, rows, transposed, numbers.max_code};
+#define ADD(type) add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 0, type)
+    WITH_TYPE(numbers, ADD)
+#undef ADD
 }
 
 CLEAVE_CLONES
 void cleave_solved_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, cleave_numbers numbers,
     const double *best, double *errors, float *scratch) {
-    group g = {values, /* kept */ NULL, columns, rows, transposed, maxq};
-    add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 1);
+    group g = {values, /* kept */ NULL, columns, rows, transposed, numbers.max_code};
+#define ADD(type) add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 1, type)
+    WITH_TYPE(numbers, ADD)
+#undef ADD
 }
 
 CLEAVE_CLONES
@@ -126,7 +130,7 @@ void cleave_rounded_kept_error(
     const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch) {
     group g = {values, kept, columns, rows, transposed, maxq};
-    add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 0);
+    add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 0, cleave_integers);
 }
 
 CLEAVE_CLONES
@@ -134,5 +138,5 @@ void cleave_solved_kept_error(
     const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch) {
     group g = {values, kept, columns, rows, transposed, maxq};
-    add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 1);
+    add_block_errors(g, scales, zeros, best, errors, scratch, /* solved */ 1, cleave_integers);
 }

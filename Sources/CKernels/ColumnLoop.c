@@ -3,6 +3,7 @@
 
 #include "clones.h"
 #include "lanes.h"
+#include "nearest.h"
 
 _Static_assert(cleave_lanes == CLEAVE_LANES, "the header names the kernels' number of lanes");
 
@@ -18,8 +19,8 @@ CLEAVE_INLINE void push(const cleave_columns *tile, size_t row, size_t j, lanes_
 
 /// kept: where 0, the weight becomes exactly zero; NULL keeps all.
 CLEAVE_INLINE void quantize(
-    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, const uint8_t *kept, uint8_t *codes,
-    double *loss) {
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, int type, float maxq, const uint8_t *kept,
+    uint8_t *codes, double *loss) {
     const cleave_columns t = *tile;
     for (size_t row = 0; row < t.rows; row += CLEAVE_LANES) {
         lanes_f64 total = LOAD_F64(loss + row);
@@ -28,12 +29,16 @@ CLEAVE_INLINE void quantize(
             size_t at = j * t.rows + row, grid = (size_t)group[j] * t.rows + row;
             lanes_f32 w = LOAD(t.weights + at), scale = LOAD(scales + grid), zero = LOAD(zeros + grid);
             lanes_f32 v = w + LOAD(t.errors + at) / diagonal;
-            lanes_f32 code = code_of(v, scale, zero, maxq);
-            if (kept) code = choose(kept_lanes(kept + at), code, zero);
-            lanes_f32 q = scale * (code - zero);
+            lanes_f32 q;
+            if (kept) {
+                lanes_f32 code = choose(kept_lanes(kept + at), code_of(v, scale, zero, maxq), zero);
+                q = scale * (code - zero);
+                *(lanes_u8 *)(codes + at) = __builtin_convertvector(code, lanes_u8);
+            } else {
+                q = scale * nearest(v / scale, zero, type, maxq, (lanes_u8 *)(codes + at));
+            }
             lanes_f64 z = __builtin_convertvector((v - q) * diagonal, lanes_f64);
             total += z * z;
-            *(lanes_u8 *)(codes + at) = __builtin_convertvector(code, lanes_u8);
             STORE(t.errors + at, w - q);
             push(&t, row, j, w - q);
         }
@@ -43,15 +48,34 @@ CLEAVE_INLINE void quantize(
 
 CLEAVE_CLONES
 void cleave_quantize_columns(
-    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, uint8_t *codes, double *loss) {
-    quantize(tile, scales, zeros, group, maxq, NULL, codes, loss);
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, cleave_numbers numbers, uint8_t *codes,
+    double *loss) {
+#define QUANTIZE(type) quantize(tile, scales, zeros, group, type, numbers.max_code, NULL, codes, loss)
+    WITH_TYPE(numbers, QUANTIZE)
+#undef QUANTIZE
+}
+
+CLEAVE_INLINE void round_column(
+    const float *weights, const float *scales, const float *zeros, int type, float max_code, uint8_t *codes, float *errors, size_t rows) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        lanes_f32 w = LOAD(weights + row), scale = LOAD(scales + row);
+        STORE(errors + row, w - scale * nearest(w / scale, LOAD(zeros + row), type, max_code, (lanes_u8 *)(codes + row)));
+    }
+}
+
+CLEAVE_CLONES
+void cleave_round_column(
+    const float *weights, const float *scales, const float *zeros, cleave_numbers numbers, uint8_t *codes, float *errors, size_t rows) {
+#define ROUND(type) round_column(weights, scales, zeros, type, numbers.max_code, codes, errors, rows)
+    WITH_TYPE(numbers, ROUND)
+#undef ROUND
 }
 
 CLEAVE_CLONES
 void cleave_quantize_kept_columns(
     const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, const uint8_t *kept, uint8_t *codes,
     double *loss) {
-    quantize(tile, scales, zeros, group, maxq, kept, codes, loss);
+    quantize(tile, scales, zeros, group, cleave_integers, maxq, kept, codes, loss);
 }
 
 /// v rounded to a 16-bit format, half to even. See Conversion.c for the steps of f16.

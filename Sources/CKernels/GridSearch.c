@@ -3,6 +3,7 @@
 
 #include "clones.h"
 #include "lanes.h"
+#include "nearest.h"
 
 CLEAVE_CLONES
 void cleave_range(const float *values, size_t columns, size_t rows, float *low, float *high) {
@@ -38,8 +39,8 @@ void cleave_zeros(
     }
 }
 
-CLEAVE_INLINE lanes_f32 error_of(lanes_f32 x, lanes_f32 scale, lanes_f32 zero, float maxq) {
-    return x - scale * (code_of(x, scale, zero, maxq) - zero);
+CLEAVE_INLINE lanes_f32 error_of(lanes_f32 x, lanes_f32 scale, lanes_f32 zero, int type, float maxq) {
+    return x - scale * nearest(x / scale, zero, type, maxq, NULL);
 }
 
 /// |x|^2.4, relative error about 1e-6; 0 below 2^-50, constant above 2^50.
@@ -67,16 +68,16 @@ CLEAVE_INLINE lanes_f32 power_2_4(lanes_f32 x) {
     return choose(e < -50, splat(0), result);
 }
 
-CLEAVE_CLONES
-void cleave_power_error(
-    const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, float maxq, const double *best, double *errors) {
+CLEAVE_INLINE void power_error(
+    const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, int type, float maxq, const double *best,
+    double *errors) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         lanes_f32 scale = LOAD(scales + row), zero = LOAD(zeros + row);
         lanes_f64 limit = LOAD_F64(best + row), total = LOAD_F64(errors + row);
         for (size_t first = 0; first < columns && any_below(total, limit); first += 8) {
             size_t end = first + 8 < columns ? first + 8 : columns;
             lanes_f32 sum = splat(0);
-            for (size_t j = first; j < end; j++) sum += power_2_4(error_of(LOAD(values + j * rows + row), scale, zero, maxq));
+            for (size_t j = first; j < end; j++) sum += power_2_4(error_of(LOAD(values + j * rows + row), scale, zero, type, maxq));
             total += __builtin_convertvector(sum, lanes_f64);
         }
         STORE_F64(errors + row, total);
@@ -84,8 +85,16 @@ void cleave_power_error(
 }
 
 CLEAVE_CLONES
-void cleave_weighted_error(
-    const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, float maxq,
+void cleave_power_error(
+    const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, cleave_numbers numbers, const double *best,
+    double *errors) {
+#define ADD(type) power_error(values, columns, rows, scales, zeros, type, numbers.max_code, best, errors)
+    WITH_TYPE(numbers, ADD)
+#undef ADD
+}
+
+CLEAVE_INLINE void weighted_error(
+    const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, int type, float maxq,
     const double *best, double *errors) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         lanes_f32 scale = LOAD(scales + row), zero = LOAD(zeros + row);
@@ -94,13 +103,22 @@ void cleave_weighted_error(
             size_t end = first + 8 < columns ? first + 8 : columns;
             lanes_f32 sum = splat(0);
             for (size_t j = first; j < end; j++) {
-                lanes_f32 z = error_of(LOAD(values + j * rows + row), scale, zero, maxq) * weights[j];
+                lanes_f32 z = error_of(LOAD(values + j * rows + row), scale, zero, type, maxq) * weights[j];
                 sum += z * z;
             }
             total += __builtin_convertvector(sum, lanes_f64);
         }
         STORE_F64(errors + row, total);
     }
+}
+
+CLEAVE_CLONES
+void cleave_weighted_error(
+    const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, cleave_numbers numbers,
+    const double *best, double *errors) {
+#define ADD(type) weighted_error(values, columns, rows, weights, scales, zeros, type, numbers.max_code, best, errors)
+    WITH_TYPE(numbers, ADD)
+#undef ADD
 }
 
 void cleave_keep_better(

@@ -9,12 +9,15 @@ public import LinearAlgebra
 /// - Parameters:
 ///   - weights: [rows, columns], in the original order of columns. Those of columns whose input was always zero are rounded to nearest, see `FactorPlan`.
 ///   - factor: made with the same act-order as `options`.
+///   - tensorMagnitude: the largest magnitude of all weights of the layer, for types of numbers that want it; nil: the tile is the layer.
 ///   - measuringEnergy: also computes `energy`, for which the factor is read once more.
 /// - Throws: `CompressionError`
 public func gptq(
-    weights: Matrix<Float>, factor: Factor, options: QuantizationOptions, measuringEnergy: Bool = true
+    weights: Matrix<Float>, factor: Factor, options: QuantizationOptions, tensorMagnitude: Float? = nil, measuringEnergy: Bool = true
 ) throws(CompressionError) -> QuantizedTile {
-    try GPTQTile(weights: weights, factor: factor.outline, options: options, measuringEnergy: measuringEnergy).solve(factor)
+    try GPTQTile(
+        weights: weights, factor: factor.outline, options: options, tensorMagnitude: tensorMagnitude, measuringEnergy: measuringEnergy
+    ).solve(factor)
 }
 
 /// The same, panel by panel.
@@ -30,11 +33,13 @@ public final class GPTQTile: TileInProgress, @unchecked Sendable {
     private var energy: [Double]
 
     /// Parameters and errors are those of `gptq`.
-    public init(weights: Matrix<Float>, factor: FactorOutline, options: QuantizationOptions, measuringEnergy: Bool) throws(CompressionError) {
+    public init(
+        weights: Matrix<Float>, factor: FactorOutline, options: QuantizationOptions, tensorMagnitude: Float? = nil, measuringEnergy: Bool
+    ) throws(CompressionError) {
         try options.validate()
         try factor.check(weights, options)
         tile = try Tile(weights, permutation: factor.permutation)
-        method = GPTQ(tile, factor, options)
+        method = GPTQ(tile, factor, options, tensorMagnitude)
         if !options.hasDynamicGroups { try method.grids.findAll(tile) }
         errors = Matrix(repeating: 0, tile.columns, tile.lanes)
         energy = measuringEnergy ? Array(repeating: 0, count: tile.sampledRows) : []
@@ -64,15 +69,15 @@ private struct GPTQ: ColumnMethod {
     /// [1, lanes]
     let loss: Matrix<Double>
     private let dynamicGroup: Int?
-    private let maxCode: Float
+    private let numbers: cleave_numbers
 
-    init(_ tile: Tile, _ factor: FactorOutline, _ options: QuantizationOptions) {
+    init(_ tile: Tile, _ factor: FactorOutline, _ options: QuantizationOptions, _ tensorMagnitude: Float?) {
         dynamicGroup = options.hasDynamicGroups ? options.group : nil
         widths = ColumnRanges.widths(group: dynamicGroup)
-        grids = GroupGrids(tile, factor, options)
+        grids = GroupGrids(tile, factor, options, tensorMagnitude: tensorMagnitude)
         codes = Matrix(uninitialized: tile.columns, tile.lanes)
         loss = Matrix(repeating: 0, 1, tile.lanes)
-        maxCode = Float(options.maxCode)
+        numbers = options.kernelNumbers
     }
 
     func begin(_ columns: Range<Int>, width: Int, _ loop: ColumnLoop) {
@@ -85,7 +90,7 @@ private struct GPTQ: ColumnMethod {
         grids.groupOfPosition.withUnsafeBufferPointer { groups in
             guard let first = groups.baseAddress else { return }
             cleave_quantize_columns(
-                &leaf, grids.scales.base, grids.zeros.base, first + columns.lowerBound, maxCode, codes.row(columns.lowerBound), loss.base)
+                &leaf, grids.scales.base, grids.zeros.base, first + columns.lowerBound, numbers, codes.row(columns.lowerBound), loss.base)
         }
     }
 }

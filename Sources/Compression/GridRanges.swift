@@ -7,7 +7,7 @@ import LinearAlgebra
 ///
 /// A symmetric grid has one code more on the side of code 0. With a negative scale that is the side of positive weights: with `signedScales` a range may be
 /// shrunken by a negative number, which turns the grid around.
-final class GridRanges {
+final class GridRanges: GroupRanges {
     private let options: QuantizationOptions
     private let maxCode: Float
     private let rows: Int

@@ -16,8 +16,7 @@ import LinearAlgebra
 final class GridSearch {
     private let options: QuantizationOptions
     private let rows: Int
-    private let maxCode: Float
-    private let ranges: GridRanges
+    private let ranges: any GroupRanges
     /// How far the ranges in hand are shrunken; negative where the grid is turned around.
     private let shrinks: Matrix<Float>
     private let bestShrinks: Matrix<Float>
@@ -33,11 +32,15 @@ final class GridSearch {
     /// - Parameters:
     ///   - columns: of the widest group.
     ///   - rows: a multiple of the kernels' lanes.
-    init(_ options: QuantizationOptions, columns: Int, rows: Int) {
+    ///   - tensorMagnitude: see `ScaledRanges`.
+    init(_ options: QuantizationOptions, columns: Int, rows: Int, tensorMagnitude: Float) {
         self.options = options
         self.rows = rows
-        maxCode = Float(options.maxCode)
-        ranges = GridRanges(options, rows: rows)
+        if let rules = options.number.rules {
+            ranges = ScaledRanges(rules, options, rows: rows, tensorMagnitude: tensorMagnitude)
+        } else {
+            ranges = GridRanges(options, rows: rows)
+        }
         shrinks = Matrix(uninitialized: 1, rows)
         bestShrinks = Matrix(uninitialized: 1, rows)
         scales = Matrix(uninitialized: 1, rows)
@@ -79,9 +82,18 @@ final class GridSearch {
             ranges.makeGrids(shrinks, scales, zeros)
             errors.base.update(repeating: 0, count: rows)
             addErrors()
+            ranges.share(errors)
             cleave_keep_better(
                 errors.base, shrinks.base, scales.base, zeros.base, best.base, bestShrinks.base, bestScales.base, bestZeros.base, rows)
         }
+        func tryShares(_ shares: [Float]) {
+            for share in shares {
+                shrinks.base.update(repeating: share, count: rows)
+                tryShrinks()
+            }
+        }
+        if let shares = ranges.sharesTried { return tryShares(shares) }
+        tryShares(ranges.widerShares)
         let usual = 12  // hundredths, for weights of normal distribution in 4 bits
         let coarse = stride(from: refining ? usual % 8 : 0, to: steps, by: refining ? 8 : 4).sorted { (abs($0 - usual), $0) < (abs($1 - usual), $1) }
         for step in coarse + (refining ? [] : (0..<steps).filter { $0 % 4 != 0 }) {
@@ -107,23 +119,24 @@ final class GridSearch {
     private static func shrink(_ step: Int, _ sign: Float) -> Float { Float(signOf: sign, magnitudeOf: Float(1 - Double(step) / 100)) }
 
     private func addPowerErrors(_ values: Matrix<Float>) {
-        cleave_power_error(values.base, values.rows, rows, scales.base, zeros.base, maxCode, best.base, errors.base)
+        cleave_power_error(values.base, values.rows, rows, scales.base, zeros.base, options.kernelNumbers, best.base, errors.base)
     }
 
     private func addWeightedErrors(_ values: Matrix<Float>, _ diagonal: [Float]) {
-        cleave_weighted_error(values.base, values.rows, rows, diagonal, scales.base, zeros.base, maxCode, best.base, errors.base)
+        cleave_weighted_error(values.base, values.rows, rows, diagonal, scales.base, zeros.base, options.kernelNumbers, best.base, errors.base)
     }
 
     private func addBlockErrors(_ values: Matrix<Float>, _ kept: Matrix<UInt8>?, _ transposed: Matrix<Float>) {
         if let kept {
             let addErrors = options.grid == .solved ? cleave_solved_kept_error : cleave_rounded_kept_error
             addErrors(
-                values.base, kept.base, values.rows, rows, transposed.base, scales.base, zeros.base, maxCode, best.base, errors.base, scratch.base)
+                values.base, kept.base, values.rows, rows, transposed.base, scales.base, zeros.base, Float(options.maxCode), best.base, errors.base,
+                scratch.base)
             return
         }
         let addErrors = options.grid == .solved ? cleave_solved_error : cleave_rounded_error
         addErrors(
-            values.base, values.rows, rows, transposed.base, scales.base, zeros.base, maxCode, best.base, errors.base, scratch.base)
+            values.base, values.rows, rows, transposed.base, scales.base, zeros.base, options.kernelNumbers, best.base, errors.base, scratch.base)
     }
 }
 

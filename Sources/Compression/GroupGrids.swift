@@ -13,7 +13,11 @@ struct GroupGrids {
     private let factor: FactorOutline?
     private let search: GridSearch
 
-    init(_ tile: Tile, _ factor: FactorOutline?, _ options: QuantizationOptions) {
+    /// What divides the scales of the whole tensor.
+    let divisor: Float?
+
+    /// - Parameter tensorMagnitude: the largest magnitude of all weights of the layer, for types of numbers that want it; nil: the tile is the layer.
+    init(_ tile: Tile, _ factor: FactorOutline?, _ options: QuantizationOptions, tensorMagnitude: Float? = nil) {
         let groups = options.groupCount(columns: tile.columns)
         scales = Matrix(repeating: 1, groups, tile.lanes)
         zeros = Matrix(repeating: 0, groups, tile.lanes)
@@ -22,7 +26,9 @@ struct GroupGrids {
         groupOfPosition = (0..<tile.columns).map { Int32((columns?[$0] ?? $0) / width) }
         self.options = options
         self.factor = factor
-        search = GridSearch(options, columns: width, rows: tile.lanes)
+        let magnitude = tensorMagnitude ?? (options.needsTensorMagnitude ? maxMagnitude(tile.weights) : 0)
+        divisor = options.number.rules?.divisor(magnitude)
+        search = GridSearch(options, columns: width, rows: tile.lanes, tensorMagnitude: magnitude)
     }
 
     /// Grids whose scale had to be clamped, see `GridSearch`; rows of padding have none.

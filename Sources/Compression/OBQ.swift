@@ -18,6 +18,7 @@ public func obq(
     weights: Matrix<Float>, factor: Factor, inverse: InverseHessian, options: QuantizationOptions, measuringEnergy: Bool = true
 ) throws(CompressionError) -> QuantizedTile {
     try options.validate()
+    guard options.number == .int else { throw .options("OBQ rounds to integers, not to \(options.number.rawValue)") }
     guard !options.actOrder, !options.hasDynamicGroups else {
         throw .options("OBQ takes each row's columns in an order of their own, on grids that are found before: no act-order, and static groups")
     }

@@ -69,6 +69,7 @@ public struct PruningOptions: Sendable, Equatable {
         }
         guard case .codes(let options) = content else { return }
         try options.validate()
+        guard options.number == .int else { throw .options("pruning goes with integers, not with \(options.number.rawValue)") }
         guard !options.actOrder else { throw .options("act-order does not go with sparsity") }
     }
 

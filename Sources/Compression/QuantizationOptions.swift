@@ -1,5 +1,6 @@
 // What a layer's weights are quantized to, and how the grid is found.
 
+internal import CKernels
 internal import LinearAlgebra
 
 /// How the range of a group of weights is chosen.
@@ -18,7 +19,11 @@ public enum Grid: String, Sendable, Codable, CaseIterable {
     var isHessianAware: Bool { self == .hessian || self == .solved }
 }
 
-public struct QuantizationOptions: Sendable, Codable, Equatable {
+public struct QuantizationOptions: Sendable, Equatable {
+    /// What scales multiply.
+    public var number: NumberType
+    /// Which weights share a scale. Of integers and of types that have groups, `group` alone says it.
+    public var strategy: ScaleStrategy
     /// Bits of a code: 2, 3, 4 or 8.
     public var bits: Int
     /// Columns that share a scale and a zero: -1 for all of them, else 16 or more.
@@ -38,10 +43,13 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
     /// 1 for formats that store zero points less one and so cannot hold a zero point of 0; of no meaning when symmetric.
     public var leastZero: Int
 
+    /// Integer codes.
     public init(
         bits: Int = 4, group: Int = 128, symmetric: Bool = true, signedScales: Bool = false, grid: Grid = .minmax, actOrder: Bool = false,
         wholeGroups: Bool = false, staticGroups: Bool = false, scaleType: ScaleType = .bf16, leastZero: Int = 0
     ) {
+        number = .int
+        strategy = group == -1 ? .channel : .group
         self.bits = bits
         self.group = group
         self.symmetric = symmetric
@@ -53,6 +61,33 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
         self.scaleType = scaleType
         self.leastZero = leastZero
     }
+
+    /// Numbers of a type that has rules of its own.
+    ///
+    /// - Precondition: it is not `int`.
+    public init(
+        _ number: NumberType, strategy: ScaleStrategy? = nil, grid: Grid = .minmax, actOrder: Bool = false, wholeGroups: Bool = false,
+        staticGroups: Bool = false, scaleType: ScaleType = .bf16
+    ) {
+        guard let rules = number.rules else { preconditionFailure("\(number) has no rules of its own") }
+        let strategy = strategy ?? rules.strategies[0]
+        self.init(
+            bits: rules.bits, group: rules.group(strategy), grid: grid, actOrder: actOrder, wholeGroups: wholeGroups, staticGroups: staticGroups,
+            scaleType: scaleType)
+        self.number = number
+        self.strategy = strategy
+    }
+
+    /// The numbers as the kernels know them.
+    var kernelNumbers: cleave_numbers {
+        cleave_numbers(type: number.rules?.kernelType ?? Int32(cleave_integers), max_code: Float(maxCode))
+    }
+
+    /// Whether scales depend on the largest weight of the whole tensor.
+    public var needsTensorMagnitude: Bool { strategy == .tensor || hasDivisor }
+
+    /// Whether one number for the whole tensor divides its scales.
+    public var hasDivisor: Bool { number.rules?.divisor(1) != nil }
 
     /// The largest code.
     public var maxCode: Int { (1 << bits) - 1 }
@@ -81,6 +116,12 @@ public struct QuantizationOptions: Sendable, Codable, Equatable {
 
     /// - Throws: for values out of range, and for a grid that cannot be found under the other options.
     public func validate() throws(CompressionError) {
+        if let rules = number.rules {
+            guard rules.strategies.contains(strategy), bits == rules.bits, group == rules.group(strategy), symmetric, !signedScales else {
+                throw .options("\(number.rawValue) has \(rules.bits) bits and groups of its own, and grids that are symmetric with positive scales")
+            }
+            guard strategy != .tensor || grid == .minmax else { throw .options("the scale of a whole tensor is not searched; grid minmax goes with it") }
+        }
         guard [2, 3, 4, 8].contains(bits) else {
             throw .options("bits is \(bits), but a code has 2, 3, 4 or 8 bits")
         }

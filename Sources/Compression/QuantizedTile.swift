@@ -4,11 +4,13 @@ internal import CKernels
 public import LinearAlgebra
 
 public struct QuantizedTile: @unchecked Sendable {
+    /// What scales multiply.
+    public let number: NumberType
     /// [rows, columns], in the original order of columns, 0 ..< 2^bits.
     public let codes: Matrix<UInt8>
     /// [rows, groups], each exactly a number of the options' scale type.
     public let scales: Matrix<Float>
-    /// [rows, groups]; 2^(bits - 1) for symmetric grids.
+    /// [rows, groups]; 2^(bits - 1) for symmetric grids of integers.
     public let zeros: Matrix<UInt8>
     /// Columns of a group, -1 for all.
     public let group: Int
@@ -18,13 +20,17 @@ public struct QuantizedTile: @unchecked Sendable {
     public let loss: [Double]
     /// Output of the first rows: ||w R||^2, so that their loss / energy is the relative output error; empty when not asked for.
     public let energy: [Double]
+    /// One number for the whole layer by which the stored scales are divided; `scales` are so already.
+    public let divisor: Float?
     /// Scales that would have to lie outside the normal numbers of their type, and are the nearest one.
     public let clampedScales: Int
 
     public init(
         codes: Matrix<UInt8>, scales: Matrix<Float>, zeros: Matrix<UInt8>, group: Int, groupOfColumn: [Int32]?, loss: [Double], energy: [Double],
-        clampedScales: Int = 0
+        clampedScales: Int = 0, number: NumberType = .int, divisor: Float? = nil
     ) {
+        self.number = number
+        self.divisor = divisor
         self.codes = codes
         self.scales = scales
         self.zeros = zeros
@@ -35,10 +41,11 @@ public struct QuantizedTile: @unchecked Sendable {
         self.clampedScales = clampedScales
     }
 
-    /// The weights that clients will see: scale (code - zero) into [rows, columns].
+    /// The weights that clients will see: scale (code - zero), or scale times the number of a code, into [rows, columns].
     public func dequantize(into weights: Matrix<Float>) {
         precondition(weights.rows == codes.rows && weights.columns == codes.columns, "\(codes.rows) x \(codes.columns) into another shape")
         let width = group == -1 ? max(codes.columns, 1) : group
+        if let rules = number.rules { return dequantize(rules.numbers, width, into: weights) }
         for row in 0..<codes.rows {
             let (code, scale, zero, target) = (codes.row(row), scales.row(row), zeros.row(row), weights.row(row))
             if let groupOfColumn {
@@ -57,7 +64,25 @@ public struct QuantizedTile: @unchecked Sendable {
 }
 
 extension QuantizedTile {
+    /// - Parameter numbers: by their codes.
+    private func dequantize(_ numbers: [Float], _ width: Int, into weights: Matrix<Float>) {
+        numbers.withUnsafeBufferPointer { numbers in
+            for row in 0..<codes.rows {
+                let (code, scale, target) = (codes.row(row), scales.row(row), weights.row(row))
+                if let groupOfColumn {
+                    for column in 0..<codes.columns { target[column] = scale[Int(groupOfColumn[column])] * numbers[Int(code[column])] }
+                    continue
+                }
+                for (group, columns) in (0..<codes.columns).cut(every: width).enumerated() {
+                    for column in columns { target[column] = scale[group] * numbers[Int(code[column])] }
+                }
+            }
+        }
+    }
+
     init(_ tile: Tile, codes: Matrix<UInt8>, grids: GroupGrids, options: QuantizationOptions, loss: [Double], energy: [Double]) {
+        number = options.number
+        divisor = grids.divisor
         self.codes = tile.original(codes)
         scales = tile.byRow(grids.scales) { $0 }
         zeros = tile.byRow(grids.zeros) { UInt8($0) }

@@ -1,5 +1,6 @@
 // Rounding to nearest: the baseline, in which no weight makes up for another.
 
+internal import CKernels
 public import LinearAlgebra
 
 /// Quantizes every weight to the nearest point of its group's grid, found in the original weights. Groups are of neighbouring columns:
@@ -7,11 +8,12 @@ public import LinearAlgebra
 /// - Parameters:
 ///   - weights: [rows, columns]
 ///   - factor: for `loss` and `energy`, and for the Hessian-aware grid.
+///   - tensorMagnitude: as of `gptq`.
 /// - Throws: `CompressionError`
 public func roundToNearest(
-    weights: Matrix<Float>, options: QuantizationOptions, factor: Factor? = nil
+    weights: Matrix<Float>, options: QuantizationOptions, factor: Factor? = nil, tensorMagnitude: Float? = nil
 ) throws(CompressionError) -> QuantizedTile {
-    let rounded = try RoundedTile(weights: weights, factor: factor?.outline, options: options)
+    let rounded = try RoundedTile(weights: weights, factor: factor?.outline, options: options, tensorMagnitude: tensorMagnitude)
     return factor.map(rounded.solve) ?? rounded.finish()
 }
 
@@ -29,7 +31,9 @@ public final class RoundedTile: TileInProgress, @unchecked Sendable {
     private var energy: [Double] = []
 
     /// Parameters and errors are those of `roundToNearest`.
-    public init(weights: Matrix<Float>, factor: FactorOutline?, options: QuantizationOptions) throws(CompressionError) {
+    public init(
+        weights: Matrix<Float>, factor: FactorOutline?, options: QuantizationOptions, tensorMagnitude: Float? = nil
+    ) throws(CompressionError) {
         panelColumns = options.panelColumns
         var options = options
         options.actOrder = factor?.permutation != nil
@@ -38,9 +42,9 @@ public final class RoundedTile: TileInProgress, @unchecked Sendable {
         try options.validate()
         try factor?.check(weights, options)
         tile = try Tile(weights, permutation: factor?.permutation)
-        grids = GroupGrids(tile, factor, options)
+        grids = GroupGrids(tile, factor, options, tensorMagnitude: tensorMagnitude)
         try grids.findAll(tile)
-        (codes, errors) = round(tile, grids, maxCode: Float(options.maxCode))
+        (codes, errors) = round(tile, grids, options.kernelNumbers)
         self.options = options
         hasFactor = factor != nil
         guard hasFactor else { return }
@@ -60,17 +64,12 @@ public final class RoundedTile: TileInProgress, @unchecked Sendable {
 }
 
 /// Codes and errors w - q: [columns, lanes].
-private func round(_ tile: Tile, _ grids: GroupGrids, maxCode: Float) -> (codes: Matrix<UInt8>, errors: Matrix<Float>) {
+private func round(_ tile: Tile, _ grids: GroupGrids, _ numbers: cleave_numbers) -> (codes: Matrix<UInt8>, errors: Matrix<Float>) {
     let (codes, errors) = (Matrix<UInt8>(uninitialized: tile.columns, tile.lanes), Matrix<Float>(uninitialized: tile.columns, tile.lanes))
     for position in 0..<tile.columns {
         let group = Int(grids.groupOfPosition[position])
-        let (scale, zero, w) = (grids.scales.row(group), grids.zeros.row(group), tile.weights.row(position))
-        let (code, error) = (codes.row(position), errors.row(position))
-        for lane in 0..<tile.lanes {
-            let nearest = min(max((w[lane] / scale[lane]).rounded(.toNearestOrEven) + zero[lane], 0), maxCode)
-            code[lane] = UInt8(nearest)
-            error[lane] = w[lane] - scale[lane] * (nearest - zero[lane])
-        }
+        cleave_round_column(
+            tile.weights.row(position), grids.scales.row(group), grids.zeros.row(group), numbers, codes.row(position), errors.row(position), tile.lanes)
     }
     return (codes, errors)
 }

@@ -30,6 +30,15 @@ public enum ScaleType: String, Sendable, Codable, CaseIterable {
         }
     }
 
+    /// The step from 1 to the next number.
+    var epsilon: Float {
+        switch self {
+        case .f32: 0x1p-23
+        case .f16: 0x1p-10
+        case .bf16: 0x1p-7
+        }
+    }
+
     /// As the kernels of C know it.
     var kernelType: Int32 {
         switch self {

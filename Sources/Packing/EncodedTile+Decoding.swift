@@ -4,7 +4,7 @@ public import Compression
 public import LinearAlgebra
 
 extension EncodedTile {
-    /// The tile's weights: scale * (code - zero), or the values.
+    /// The tile's weights: scale * (code - zero), scale * the code's number, or the values.
     /// - Parameter weights: [rows, columns]
     public func dequantize(into weights: Matrix<Float>) {
         guard let type = layout.valueType else { return decoded().dequantize(into: weights) }
@@ -35,6 +35,7 @@ extension EncodedTile {
         return QuantizedTile(
             codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
             groupOfColumn: groups.isEmpty ? nil : groups, loss: Array(losses[..<layout.rows]),
-            energy: Array(losses[layout.rows...].prefix { !$0.isNaN }), clampedScales: clampedScales ?? 0)
+            energy: Array(losses[layout.rows...].prefix { !$0.isNaN }), clampedScales: clampedScales ?? 0,
+            number: layout.options.number, divisor: layout.options.hasDivisor ? divisor : nil)
     }
 }

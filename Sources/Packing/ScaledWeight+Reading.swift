@@ -65,11 +65,11 @@ extension ScaledWeight {
             let columns = max(part * blockColumns, start)..<min((part + 1) * blockColumns, window.upperBound)
             switch number {
             case .e4m3, .int8:
-                (number == .e4m3 ? SmallNumbers.e4m3 : SmallNumbers.int8).withUnsafeBufferPointer { table in
+                (number == .e4m3 ? Float8.e4m3 : SmallNumbers.int8).withUnsafeBufferPointer { table in
                     for column in columns { destination[column - start] = (table[Int(bytes[column - start])] - zero) * scale }
                 }
             case .e2m1:
-                SmallNumbers.e2m1.withUnsafeBufferPointer { table in
+                Float4.e2m1.withUnsafeBufferPointer { table in
                     let first = start / 2
                     for column in columns {
                         destination[column - start] = table[Int(bytes[column / 2 - first] >> UInt8(column % 2 * 4) & 15)] * scale
@@ -90,7 +90,7 @@ extension ScaledWeight {
                 case .f32: readNumbers(bytes, .f32, count: values.count, into: base)
                 case .f16: readNumbers(bytes, .f16, count: values.count, into: base)
                 case .bf16: readNumbers(bytes, .bf16, count: values.count, into: base)
-                case .e4m3: for index in values.indices { values[index] = SmallNumbers.e4m3[Int(bytes[index])] }
+                case .e4m3: for index in values.indices { values[index] = Float8.e4m3[Int(bytes[index])] }
                 case .e8m0: for index in values.indices { values[index] = SmallNumbers.e8m0[Int(bytes[index])] }
                 }
             }

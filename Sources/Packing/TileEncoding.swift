@@ -49,6 +49,7 @@ public struct EncodedTile: Sendable {
         }
         copy(tile.scales, to: pointer(layout.scales, Float.self))
         pointer(layout.clampedScales, Int.self).pointee = tile.clampedScales
+        if let divisor = tile.divisor { pointer(layout.divisor, Float.self).pointee = divisor }
         if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
         if !layout.groupOfColumn.isEmpty {
             // A tile that was rounded to nearest has groups of neighbouring columns.
@@ -80,6 +81,12 @@ public struct EncodedTile: Sendable {
         let result = Matrix<Float>(uninitialized: layout.rows, layout.groups)
         withExtendedLifetime(bytes) { result.base.update(from: pointer(layout.scales, Float.self), count: result.count) }
         return result
+    }
+
+    /// The number by which the stored scales of the whole linear are divided; 1 for types without one.
+    var divisor: Float {
+        guard !layout.divisor.isEmpty else { return 1 }
+        return withExtendedLifetime(bytes) { pointer(layout.divisor, Float.self).pointee }
     }
 
     /// Zero points as unsigned codes [rows, groups]; 2^(bits - 1) when symmetric.

@@ -54,8 +54,10 @@ public struct TileLayout: Sendable, Equatable {
     public var losses: Range<Int> { after(groupOfColumn, rows * 2 * MemoryLayout<Double>.size) }
     /// The number of scales that were clamped to their type; empty for values.
     public var clampedScales: Range<Int> { after(losses, holdsValues ? 0 : MemoryLayout<Int>.size) }
+    /// The number by which the stored scales of the whole linear are divided; empty for types without one.
+    public var divisor: Range<Int> { after(clampedScales, !holdsValues && options.hasDivisor ? MemoryLayout<Float>.size : 0) }
     /// Of the comparisons that go through all rows of the linear: with them any tile can be solved again by itself.
-    public var thresholds: Range<Int> { after(clampedScales, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
+    public var thresholds: Range<Int> { after(divisor, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
     /// The number of weights that are zero; empty unless the tile was pruned.
     public var zeroCount: Range<Int> { after(thresholds, pruning == nil ? 0 : MemoryLayout<Int>.size) }
     public var byteCount: Int { zeroCount.upperBound }

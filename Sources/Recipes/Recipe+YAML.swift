@@ -108,7 +108,7 @@ extension Recipe {
 
 extension TreatmentSettings {
     static let keys = [
-        "method", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping", "target",
+        "method", "type", "strategy", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping", "target",
         "target_strength", "sparsity", "mask_block",
     ]
 
@@ -129,6 +129,11 @@ extension TreatmentSettings {
     init(_ mapping: YAMLMapping, base: TreatmentSettings, budget: BudgetChoices? = nil) throws(RecipeError) {
         self = base
         method = try mapping.choice("method") ?? base.method
+        if let own = try mapping.choice("type", NumberType.self) {
+            if own != base.type ?? .int { dropNumbers() }
+            type = own
+        }
+        strategy = try mapping.choice("strategy") ?? strategy
         if budget?.areWidths != true, let own = try mapping.integer("bits", of: Treatment.widths) {
             bits = own
             if choices?.areWidths == true { choices = nil }
@@ -137,11 +142,11 @@ extension TreatmentSettings {
             group = own
             if case .widths(let widths, _)? = choices { choices = .widths(widths, groups: nil) }
         }
-        symmetric = try mapping.boolean("symmetric") ?? base.symmetric
-        scales = try mapping.choice("scales") ?? base.scales
-        actOrder = try mapping.choice("act_order") ?? base.actOrder
-        staticGroups = try mapping.boolean("static_groups") ?? base.staticGroups
-        grid = try mapping.choice("grid") ?? base.grid
+        symmetric = try mapping.boolean("symmetric") ?? symmetric
+        scales = try mapping.choice("scales") ?? scales
+        actOrder = try mapping.choice("act_order") ?? actOrder
+        staticGroups = try mapping.boolean("static_groups") ?? staticGroups
+        grid = try mapping.choice("grid") ?? grid
         damping = try mapping.number("damping", in: 1e-8...10) ?? base.damping
         maxDamping = try mapping.number("max_damping", in: 1e-8...100) ?? base.maxDamping
         target = try mapping.choice("target") ?? base.target

@@ -30,6 +30,10 @@ public enum Target: String, Sendable, Codable, CaseIterable {
 /// One method with its settings.
 public struct Treatment: Sendable, Hashable, Codable {
     public var method: Method
+    /// What weights are rounded to, of types whose bits and groups are their own; nil: integers of `bits`.
+    public var type: NumberType?
+    /// Which weights share a scale, of a type.
+    public var strategy: ScaleStrategy?
     /// nil: weights that are kept are not quantized, and group, grid and symmetry mean nothing.
     public var bits: Int?
     /// Columns of a group; -1: the whole row.
@@ -73,6 +77,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         self.targetStrength = targetStrength
         self.sparsity = sparsity
         self.maskBlock = maskBlock
+        (type, strategy) = (nil, nil)
     }
 
     /// What the solver is to make of a weight.
@@ -101,6 +106,11 @@ public struct Treatment: Sendable, Hashable, Codable {
     ///   - leastZero: the least zero point that the format can hold.
     public func options(scaleType: ScaleType, leastZero: Int = 0) -> QuantizationOptions? {
         guard let bits else { return nil }
+        if let type {
+            return QuantizationOptions(
+                type, strategy: strategy, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups,
+                scaleType: scaleType)
+        }
         return QuantizationOptions(
             bits: bits, group: group, symmetric: symmetric, signedScales: scales == .signed, grid: grid, actOrder: actOrder != .off,
             wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
@@ -108,9 +118,19 @@ public struct Treatment: Sendable, Hashable, Codable {
 }
 
 extension Treatment {
+    /// Columns that share a scale, or what else does.
+    public var groupText: String {
+        switch strategy {
+        case .tensor?: "tensor"
+        case .block?: "\(group) x \(group)"
+        case .channel?, .group?, nil: "\(group)"
+        }
+    }
+
     /// The method in a few words: `sparsegpt 0.5, 4 bits by 64`.
     public var summary: String {
         let pruned = sparsity.map { " \($0)" } ?? ""
+        if let type { return "\(method.rawValue) \(type.rawValue)" + (strategy.map { $0 == .group ? "" : " by \($0.rawValue)" } ?? "") }
         let quantized = bits.map { "\(sparsity == nil ? "" : ",") \($0) bits by \(group == -1 ? "row" : "\(group)")" } ?? ""
         return method.rawValue + pruned + quantized
     }

@@ -5,6 +5,8 @@ internal import Compression
 /// Settings that a recipe may leave out; a rule takes what it leaves out from `compress`.
 struct TreatmentSettings {
     var method: Method?
+    var type: NumberType?
+    var strategy: ScaleStrategy?
     var bits: Int?
     /// In place of one width or one share of zeros, those among which a budget chooses.
     var choices: BudgetChoices?
@@ -34,6 +36,7 @@ struct TreatmentSettings {
     }
 
     private func treatments(_ widths: [Int], groups: [Int]) -> Result<[Treatment], Contradiction> {
+        if let type, type != .int { return .failure(Contradiction("a budget of `bits` is for integers, and `type: \(type.rawValue)` has bits of its own")) }
         guard [nil, .gptq].contains(method), sparsity == nil else {
             return .failure(Contradiction("a budget of `bits` goes with `method: gptq` alone; a rule with another method needs `bits` of its own"))
         }
@@ -75,6 +78,13 @@ struct TreatmentSettings {
 
     /// The whole treatment. What is left out becomes the best that goes with the rest: see `docs/recipes.md` for the measurements.
     func resolved() -> Result<Treatment, Contradiction> {
+        if let rules = type?.rules { return resolved(rules) }
+        if let strategy { return .failure(Contradiction("`strategy: \(strategy.rawValue)` goes with a `type` such as fp8; `group` says it for integers")) }
+        return resolvedIntegers()
+    }
+
+    /// The same, of integers or of a type whose bits and group are filled in.
+    func resolvedIntegers() -> Result<Treatment, Contradiction> {
         let method = method ?? .gptq
         if let contradiction = contradictionOfSparsity(method) { return .failure(Contradiction(contradiction)) }
         // Methods that prune quantize only when `bits` says so.

@@ -84,7 +84,7 @@ extension Plan {
         costs.bytesSent += stage.encodedBytes * Double(solved) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
         let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
         let dense = sequences == 0 ? 0 : Double((recipe.propagation == .stage ? kept : rows) + (needsDenseInputs ? rows : 0)) * sharing.share(stage)
-        costs.bytesRead += (Double(solved) + dense) * Double(columns) * sourceBytesPerWeight
+        costs.bytesRead += (Double(solved) * stage.timesRead + dense) * Double(columns) * sourceBytesPerWeight
     }
 
     /// - Returns: the ranks that have experts.
@@ -104,7 +104,7 @@ extension Plan {
             }
             costs.solveOperations += most * stage.tiles.reduce(0) { $0 + stage.solveOperations(of: $1) }
             let isDense = recipe.propagation != .stage && calibrationTokens > 0
-            costs.bytesRead += most * (rows * columns + (isDense ? stage.weightCount : 0)) * sourceBytesPerWeight
+            costs.bytesRead += most * (rows * columns * stage.timesRead + (isDense ? stage.weightCount : 0)) * sourceBytesPerWeight
         }
         return 0..<min(ranks, mixture.experts)
     }

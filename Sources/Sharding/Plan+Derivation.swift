@@ -68,6 +68,7 @@ extension Plan {
         guard tileCount > 0 else { throw PlanError.nothingToDo }
         try checkUnits()
         try checkTargets()
+        try checkFusedNumbers()
     }
 
     private func checkTargets() throws {
@@ -77,6 +78,17 @@ extension Plan {
         }
         guard !architecture.hasExperts else {
             throw PlanError.denseTarget("is not there for mixtures of experts, whose tokens take other ways in the dense model; leave it out")
+        }
+    }
+
+    /// Holds the parts of what clients make one linear of to one scheme where that has a type: their arithmetic depends on it.
+    private func checkFusedNumbers() throws {
+        guard recipe.format != .dense else { return }
+        for stage in blocks.flatMap(\.stages) {
+            for parts in stage.fusedParts.map({ $0.map { stage.linears[$0] } }) where parts.contains(where: { $0.treatment?.type != nil }) {
+                guard let other = parts.first(where: { $0.scheme != parts[0].scheme }) else { continue }
+                throw PlanError.mixedParts("\(parts[0].linear.name) (\(parts[0].scheme))", "\(other.linear.name) (\(other.scheme))")
+            }
         }
     }
 

@@ -6,8 +6,9 @@ internal import Transformers
 
 extension Plan {
     /// The linears that vLLM joins by their rows, by the ends of their names (`packed_modules_mapping` of its models).
-    private static let fused = [
-        ["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["q_a_proj", "kv_a_proj_with_mqa"], ["in_proj_qkv", "in_proj_z"], ["in_proj_b", "in_proj_a"],
+    fileprivate static let fused = [
+        ["q_proj", "k_proj", "v_proj"], ["gate_proj", "up_proj"], ["w1", "w3"],
+        ["q_a_proj", "kv_a_proj_with_mqa"], ["in_proj_qkv", "in_proj_z"], ["in_proj_b", "in_proj_a"],
     ]
 
     /// What vLLM could not load since linears that it makes one of have different schemes: sentences, linears of a kind together. transformers loads them.
@@ -15,16 +16,11 @@ extension Plan {
         guard recipe.format != .dense else { return [] }
         var found: [String: (first: String, count: Int)] = [:]
         for stage in blocks.flatMap(\.stages) {
-            // Of linears that share an input: the module, and the end of the name.
-            let modules = Dictionary(grouping: stage.linears) { $0.linear.name.dropLast(($0.linear.name.split(separator: ".").last?.count ?? -1) + 1) }
-            for (module, linears) in modules {
-                let byEnd = Dictionary(linears.map { ($0.linear.name.dropFirst(module.count + 1), $0) }) { first, _ in first }
-                for ends in Self.fused {
-                    let members = ends.compactMap { end in byEnd[end[...]].map { (end, $0) } }
-                    guard let first = members.first, members.contains(where: { $0.1.scheme != first.1.scheme }) else { continue }
-                    let schemes = members.map { "\($0.0) \($0.1.scheme)" }.joined(separator: ", ")
-                    found[schemes, default: (String(module), 0)].count += 1
-                }
+            for parts in stage.fusedParts {
+                let members = parts.map { stage.linears[$0] }
+                guard members.contains(where: { $0.scheme != members[0].scheme }) else { continue }
+                let schemes = members.map { "\($0.linear.name.split(separator: ".").last ?? "") \($0.scheme)" }.joined(separator: ", ")
+                found[schemes, default: (members[0].linear.module, 0)].count += 1
             }
         }
         return found.sorted { $0.key < $1.key }.map { schemes, modules in
@@ -34,10 +30,26 @@ extension Plan {
     }
 }
 
+extension StagePlan {
+    /// The linears, by their places, of which vLLM makes one: those of one module whose names end so. Others are in none.
+    public var fusedParts: [[Int]] {
+        Dictionary(grouping: linears.indices) { linears[$0].linear.module }.values.flatMap { places in
+            let byEnd = Dictionary(places.map { (linears[$0].linear.name.split(separator: ".").last.map(String.init) ?? "", $0) }) { first, _ in first }
+            return Plan.fused.map { $0.compactMap { byEnd[$0] } }.filter { $0.count > 1 }
+        }.sorted { $0[0] < $1[0] }
+    }
+}
+
+extension Linear {
+    /// Its name without the last part.
+    fileprivate var module: String { name.split(separator: ".").dropLast().joined(separator: ".") }
+}
+
 extension LinearPlan {
     /// What is stored of its scheme, not how codes were found.
-    var scheme: String {
+    public var scheme: String {
         guard let options else { return "plain" }
+        if options.number != .int { return options.number.rawValue + (options.strategy == .group ? "" : " by \(options.strategy.rawValue)") }
         let group = options.group > 0 ? "g\(options.group)" : "by row"
         return "\(options.bits) bits \(group) \(options.symmetric ? "symmetric" : "asymmetric")" + (options.hasPermutedGroups ? " permuted" : "")
     }

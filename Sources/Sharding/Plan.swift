@@ -118,7 +118,10 @@ extension StagePlan {
     static func tiles(of linears: [LinearPlan], isExpert: Bool) -> [Tile] {
         let treated = linears.indices.filter { linears[$0].treatment != nil }
         let totalRows = treated.reduce(0) { $0 + linears[$1].linear.rows }
-        let height = tileRows(totalRows: totalRows, columns: linears.first?.linear.columns ?? 0, isExpert: isExpert)
+        let least = tileRows(totalRows: totalRows, columns: linears.first?.linear.columns ?? 0, isExpert: isExpert)
+        // A tile holds whole blocks of rows that share a scale.
+        let hasBlocks = linears.contains { $0.options?.strategy == .block }
+        let height = hasBlocks ? (least + scaleBlock - 1) / scaleBlock * scaleBlock : least
         return treated.flatMap { index in
             let rows = linears[index].linear.rows
             return stride(from: 0, to: rows, by: height).map { Tile(linear: index, rows: $0..<min($0 + height, rows)) }

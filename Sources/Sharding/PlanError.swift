@@ -11,6 +11,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case pattern(String, columns: Int, linear: String)
     case tooLarge(String)
     case mixedExperts(String, String)
+    case mixedParts(String, String)
     case denseTarget(String)
     case mixedChoices(String, String)
     case nothingToChoose
@@ -30,7 +31,9 @@ public enum PlanError: Error, CustomStringConvertible {
         case .tooLarge(let what): "\(what): there is no such run; look for a mistaken number"
         case .mixedExperts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "
-                + "them one method, bits, group and symmetry, or `format: dense`"
+                + "them one method, type, bits, group and symmetry, or `format: dense`"
+        case .mixedParts(let first, let other):
+            "\(first) and \(other) would be stored in two ways, but clients make one linear of them: give them one type, or `format: dense`"
         case .denseTarget(let why): "`target: dense` \(why)"
         case .mixedChoices(let first, let other):
             "\(first) and \(other) get their choice together, since clients make one linear of such, but the recipe gives them different choices: give them one "

@@ -21,13 +21,16 @@ extension StagePlan {
         linears.flatMap { linear in [linear.options?.panelColumns].compactMap { $0 } + linear.choices.indices.map { choosing($0).panelColumns } }.max() ?? 0
     }
 
+    /// Times that tiles' weights are read: once more where scales depend on the largest of a whole tensor.
+    var timesRead: Double { linears.contains { $0.options?.needsTensorMagnitude == true } ? 2 : 1 }
+
     var hasRounding: Bool { linears.contains { $0.treatment?.method == .rtn } }
 
     /// At most the bytes of a solved tile.
     func bytes(of tile: Tile) -> Int {
         let linear = linears[tile.linear]
         if linear.choices.count > 0 { return linear.choices.indices.map { choosing($0).bytes(of: tile) }.max() ?? 0 }
-        let extra = 32 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
+        let extra = 40 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
         switch linear.content {
         case .codes(let options)?:
             let row = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5 + 16

@@ -82,6 +82,7 @@ struct PlanSubject {
             model        \(plan.recipe.model) (\(plan.architecture.family), \(plan.blocks.count) blocks, \(formatBytes(files.sourceBytes)))
             calibration  \(calibration)
             work         \(plan.compressedLinears.count) linears in \(plan.tileCount) tiles
+            \(plan.schemes.map { "numbers      \($0)\n" }.joined())\
             \(plan.units.isEmpty ? "" : "budget       decided after measuring: \(lossesText(plan))\n")\
             result       \(formatBytes(files.outputBytes)) in \(files.outputFiles) files (\(plan.recipe.format.rawValue)), \(format(files.bitsPerWeight, digits: 2)) bits per compressed weight
 

@@ -154,7 +154,7 @@ struct PlanVerb: Verb {
                     continue
                 }
                 let rule = try plan.recipe.rules.first { rule in try linear.linear.names.contains { try rule.match.matches($0) } }
-                let quantization = treatment.bits.map { ["\($0)", "\(treatment.group)", treatment.grid.rawValue] } ?? ["", "", ""]
+                let quantization = treatment.bits.map { [treatment.type?.rawValue ?? "\($0)", treatment.groupText, treatment.grid.rawValue] } ?? ["", "", ""]
                 let sparsity = treatment.sparsity.map { sparsity in "\(sparsity)" + (treatment.maskBlock.map { " by \($0)" } ?? "") } ?? ""
                 table.add(
                     [linear.linear.name, shape, treatment.method.rawValue, sparsity] + quantization + [

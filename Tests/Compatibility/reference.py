@@ -6,9 +6,9 @@ import transformers
 from tokenizers import Tokenizer
 
 
-def load(directory, **options):
-    """The model in fp32; fails when a tensor of the checkpoint is missing or left over."""
-    model, info = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, output_loading_info=True, **options)
+def load(directory, dtype=torch.float32, **options):
+    """The model, in fp32 unless another type is given; fails when a tensor of the checkpoint is missing or left over."""
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, output_loading_info=True, **options)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not info[kind], f"{directory}: {kind} {sorted(info[kind])[:5]}"
     return model.eval()

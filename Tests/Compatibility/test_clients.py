@@ -185,7 +185,8 @@ def refusal(recipe, model_type):
     if "rotate:" in recipe and model_type in ("falcon", "gpt2", "gpt_neox", "opt"):
         return "only RMS norms can be folded"
     # Marlin's tiles need rows that no such model has, and compressed-tensors cannot pack a Conv1D.
-    if "format: marlin" in recipe or model_type == "gpt2" and "bits:" in recipe and "format: gptq" not in recipe:
+    quantizes = "bits:" in recipe or "type:" in recipe
+    if "format: marlin" in recipe or model_type == "gpt2" and quantizes and "format: gptq" not in recipe:
         return "cannot carry"
     return None
 

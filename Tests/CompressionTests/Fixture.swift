@@ -27,11 +27,11 @@ struct Fixture: Sendable {
     }()
 
     private init() throws {
-        var file = try ReferenceFile<QuantizationOptions>("gptq")
+        var file = try ReferenceFile<IntegerOptions>("gptq")
         (weights, hessian) = (file.weights, file.hessian)
         let (rows, columns) = (weights.rows, weights.columns)
-        cases = file.cases.map { options in
-            let groups = options.groupCount(columns: columns)
+        cases = file.cases.map { settings in
+            let options = settings.options, groups = options.groupCount(columns: columns)
             return Case(
                 options: options, codes: file.next(rows * columns), scales: file.next(rows * groups), zeros: file.next(rows * groups), loss: file.next(rows))
         }

@@ -41,6 +41,8 @@ struct KernelInput {
         kept = (0..<columns * rows).map { _ in UInt8.random(in: 0..<3, using: &generator) > 0 ? 1 : 0 }
     }
 
+    var numbers: cleave_numbers { cleave_numbers(type: Int32(cleave_integers), max_code: maxCode) }
+
     func code(_ v: Float, _ scale: Float, _ zero: Float) -> Float { code(quotient: v / scale, zero) }
 
     func code(quotient: Float, _ zero: Float) -> Float { min(max(quotient.rounded(.toNearestOrEven) + zero, 0), maxCode) }

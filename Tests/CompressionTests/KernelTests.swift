@@ -18,7 +18,7 @@ import Testing
             tile.factor_stride = columns
             withPointers(input, &errors) { factor, weights, errors in
                 (tile.factor, tile.weights, tile.errors) = (factor, weights, errors)
-                cleave_quantize_columns(&tile, input.scales, input.zeros, (0..<Int32(columns)).map { $0 }, input.maxCode, &codes, &loss)
+                cleave_quantize_columns(&tile, input.scales, input.zeros, (0..<Int32(columns)).map { $0 }, input.numbers, &codes, &loss)
             }
             #expect(errors == expected.errors)
             #expect(codes == expected.codes)
@@ -113,7 +113,7 @@ import Testing
         let weights = Array(input.factor.prefix(columns))
         var errors = [Double](repeating: 0, count: 32)
         let best = [Double](repeating: .infinity, count: 32)
-        cleave_weighted_error(input.weights, columns, 32, weights, input.scales, input.zeros, input.maxCode, best, &errors)
+        cleave_weighted_error(input.weights, columns, 32, weights, input.scales, input.zeros, input.numbers, best, &errors)
         for row in 0..<32 {
             let expected = zip(KernelReference.deltas(input, row: row), weights).map { Double($0 * $1) * Double($0 * $1) }.reduce(0, +)
             #expect(abs(errors[row] - expected) <= 1e-6 * expected)
@@ -125,7 +125,7 @@ import Testing
         let input = KernelInput(columns: columns, rows: 32, bits: 4)
         var errors = [Double](repeating: 0, count: 32)
         let best = [Double](repeating: .infinity, count: 32)
-        cleave_power_error(input.weights, columns, 32, input.scales, input.zeros, input.maxCode, best, &errors)
+        cleave_power_error(input.weights, columns, 32, input.scales, input.zeros, input.numbers, best, &errors)
         for row in 0..<32 {
             let expected = KernelReference.deltas(input, row: row).map { pow(Double(abs($0)), 2.4) }.reduce(0, +)
             #expect(abs(errors[row] - expected) <= 2e-6 * expected)
@@ -138,7 +138,8 @@ import Testing
         for x in magnitudes {
             var errors = [Double](repeating: 0, count: 32)
             let ones = [Float](repeating: 1, count: 32), zeros = [Float](repeating: 0, count: 32)
-            cleave_power_error([Float](repeating: -x, count: 32), 1, 32, ones, zeros, 0, [Double](repeating: .infinity, count: 32), &errors)
+            let numbers = cleave_numbers(type: Int32(cleave_integers), max_code: 0)
+            cleave_power_error([Float](repeating: -x, count: 32), 1, 32, ones, zeros, numbers, [Double](repeating: .infinity, count: 32), &errors)
             let expected = x < 0x1p-50 ? 0 : pow(Double(x), 2.4)
             #expect(errors.allSatisfy { abs($0 - expected) <= 2e-6 * expected }, "\(x)")
         }
@@ -179,7 +180,7 @@ import Testing
         var (errors, scratch) = ([Double](repeating: 0, count: rows), [Float](repeating: 0, count: columns * Int(cleave_searched_rows)))
         let kernel = solved ? cleave_solved_error : cleave_rounded_error
         kernel(
-            input.weights, columns, rows, transposed(input), input.scales, input.zeros, input.maxCode, best, &errors, &scratch)
+            input.weights, columns, rows, transposed(input), input.scales, input.zeros, input.numbers, best, &errors, &scratch)
         return errors
     }
 

@@ -29,7 +29,7 @@ struct PruningFixture: Sendable {
         let sparsity: Sparsity
         let type: ScaleType
         let maskBlock: Int
-        let quantization: QuantizationOptions?
+        let quantization: IntegerOptions?
     }
 
     private init() throws {
@@ -40,7 +40,7 @@ struct PruningFixture: Sendable {
             let scopes: [String: PruningOptions.Scope] = ["wanda": .rows, "magnitude": .layer]
             return Case(
                 method: entry.method, pruning: PruningOptions(sparsity: entry.sparsity, scope: scopes[entry.method] ?? .blocks(of: entry.maskBlock)),
-                content: entry.quantization.map(TileContent.codes) ?? .values(entry.type), weights: file.next(rows * columns), loss: file.next(rows))
+                content: entry.quantization.map { .codes($0.options) } ?? .values(entry.type), weights: file.next(rows * columns), loss: file.next(rows))
         }
     }
 }

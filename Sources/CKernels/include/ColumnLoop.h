@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "SmallNumbers.h"
+
 /// Rows of a tile are padded to a multiple of this.
 enum { cleave_lanes = 32 };
 
@@ -16,13 +18,18 @@ typedef struct {
     float *errors;         // [columns, rows]; in: sums of e_i R_ij over all earlier columns i; out: e_j = w_j - q_j
 } cleave_columns;
 
-/// q_j = the grid point nearest to v_j = w_j + (sum of e_i R_ij, i < j) / R_jj.
+/// q_j = the number of the grid nearest to v_j = w_j + (sum of e_i R_ij, i < j) / R_jj.
 ///
 /// scales, zeros: [groups, rows]; group: the group of each column; codes: [columns, rows]; loss: [rows], to which ((v_j - q_j) R_jj)^2 is added.
 void cleave_quantize_columns(
-    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, uint8_t *codes, double *loss);
+    const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, cleave_numbers numbers, uint8_t *codes,
+    double *loss);
 
-/// The same where `kept`, [columns, rows], is 1; where it is 0, the code is the zero and q_j = 0.
+/// The numbers nearest to the weights of one column, and w - q: [rows] all.
+void cleave_round_column(
+    const float *weights, const float *scales, const float *zeros, cleave_numbers numbers, uint8_t *codes, float *errors, size_t rows);
+
+/// The first loop where `kept`, [columns, rows], is 1; where it is 0, the code is the zero and q_j = 0. Of integers up to maxq.
 void cleave_quantize_kept_columns(
     const cleave_columns *tile, const float *scales, const float *zeros, const int32_t *group, float maxq, const uint8_t *kept, uint8_t *codes,
     double *loss);

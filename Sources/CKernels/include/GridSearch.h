@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "SmallNumbers.h"
+
 /// The range of each row with zero included. A row of zeros gets [-1, 1].
 void cleave_range(const float *values, size_t columns, size_t rows, float *low, float *high);
 
@@ -19,11 +21,12 @@ void cleave_zeros(
 ///
 /// A set of 32 rows is left unfinished once none of them can come below `best`.
 void cleave_power_error(
-    const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, float maxq, const double *best, double *errors);
+    const float *values, size_t columns, size_t rows, const float *scales, const float *zeros, cleave_numbers numbers, const double *best,
+    double *errors);
 
 /// errors += the sum over columns of ((x - q(x)) weight)^2. Rows are left unfinished as above.
 void cleave_weighted_error(
-    const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, float maxq,
+    const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, cleave_numbers numbers,
     const double *best, double *errors);
 
 /// Rows whose output errors are summed at once.
@@ -33,15 +36,15 @@ enum { cleave_searched_rows = 64 };
 ///
 /// transposed: R^T, [columns, columns], contiguous. scratch: [columns, cleave_searched_rows].
 void cleave_rounded_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, cleave_numbers numbers,
     const double *best, double *errors, float *scratch);
 
 /// errors += ||(x - q) R||^2, where the column loop chooses q: each column makes up for the errors of those before it.
 void cleave_solved_error(
-    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
+    const float *values, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, cleave_numbers numbers,
     const double *best, double *errors, float *scratch);
 
-/// The two errors above where q = 0 for the weights whose `kept`, [columns, rows], is 0.
+/// The two errors above, on integers up to maxq, where q = 0 for the weights whose `kept`, [columns, rows], is 0.
 void cleave_rounded_kept_error(
     const float *values, const uint8_t *kept, size_t columns, size_t rows, const float *transposed, const float *scales, const float *zeros, float maxq,
     const double *best, double *errors, float *scratch);

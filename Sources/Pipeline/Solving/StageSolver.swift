@@ -36,7 +36,8 @@ struct StageSolver {
         let owners = assignment.owners(of: stage.tiles)
         let message = StageTiles(stage, owners: owners, world: world)
         let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
-        let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
+        let magnitudes = isMissing.contains(true) ? try tensorMagnitudes(stage, owners: owners) : []
+        let tileSolver = TileSolver(model: model, stage: stage, factors: factors, tensorMagnitudes: magnitudes)
         let targets = DenseTargets(model: model, world: world, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
         let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.panelwiseFactor($0) : nil }
 

@@ -13,11 +13,13 @@ struct TileSolver: Sendable {
     let stage: StagePlan
     /// By settings, for the treatments that need them.
     let factors: [FactorSettings: FactorOutcome]
+    /// By linear, where any has need of them.
+    private let tensorMagnitudes: [Float]
     /// By tile, the weights from which it begins; others begin with the source's.
     private var targets: [Int: Matrix<Float>] = [:]
 
-    init(model: Model, stage: StagePlan, factors: [FactorSettings: FactorOutcome]) {
-        (self.model, self.stage, self.factors) = (model, stage, factors)
+    init(model: Model, stage: StagePlan, factors: [FactorSettings: FactorOutcome], tensorMagnitudes: [Float]) {
+        (self.model, self.stage, self.factors, self.tensorMagnitudes) = (model, stage, factors, tensorMagnitudes)
     }
 
     /// The same with other weights for some tiles to begin from.
@@ -47,11 +49,13 @@ struct TileSolver: Sendable {
     func begin(_ index: Int, _ factor: StageFactor) throws -> any TileInProgress {
         let (linear, treatment) = try linear(of: index)
         guard let options = linear.options else { throw PipelineError(.internalError, "no options for \(linear.linear.name)") }
-        let weights = try weights(of: index)
+        let weights = try weights(of: index), magnitude = tensorMagnitude(index)
         return try naming(index) { () throws -> any TileInProgress in
             switch treatment.method {
-            case .gptq: try GPTQTile(weights: weights, factor: factor.outline, options: options, measuringEnergy: stage.isSampled(index))
-            default: try RoundedTile(weights: weights, factor: factor.outline, options: options)
+            case .gptq:
+                try GPTQTile(
+                    weights: weights, factor: factor.outline, options: options, tensorMagnitude: magnitude, measuringEnergy: stage.isSampled(index))
+            default: try RoundedTile(weights: weights, factor: factor.outline, options: options, tensorMagnitude: magnitude)
             }
         }
     }
@@ -66,12 +70,14 @@ struct TileSolver: Sendable {
             }
         }
         guard let options = linear.options else { throw PipelineError(.internalError, "no options for \(linear.linear.name)") }
-        let weights = try weights(of: index)
+        let weights = try weights(of: index), magnitude = tensorMagnitude(index)
         return try naming(index) {
             switch (treatment.method, factors[FactorSettings(treatment)]) {
             case (.gptq, .factor(let factor)?):
                 return EncodedTile(
-                    try gptq(weights: weights, factor: complete(factor), options: options, measuringEnergy: stage.isSampled(index)), options: options)
+                    try gptq(
+                        weights: weights, factor: complete(factor), options: options, tensorMagnitude: magnitude, measuringEnergy: stage.isSampled(index)),
+                    options: options)
             case (.obq, .factor(let factor)?):
                 return EncodedTile(
                     try obq(
@@ -80,9 +86,10 @@ struct TileSolver: Sendable {
             case (.gptq, nil), (.obq, nil):
                 throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
             case (_, .factor(let factor)?):
-                return EncodedTile(try roundToNearest(weights: weights, options: options, factor: complete(factor)), options: options)
+                return EncodedTile(
+                    try roundToNearest(weights: weights, options: options, factor: complete(factor), tensorMagnitude: magnitude), options: options)
             case (_, .singular?), (_, nil):
-                return EncodedTile(try roundToNearest(weights: weights, options: options.withoutHessian), options: options)
+                return EncodedTile(try roundToNearest(weights: weights, options: options.withoutHessian, tensorMagnitude: magnitude), options: options)
             }
         }
     }
@@ -125,6 +132,10 @@ struct TileSolver: Sendable {
     /// [rows, columns]
     private func weights(of index: Int) throws -> Matrix<Float> {
         try targets[index] ?? model.weightRows(stage.linears[stage.tiles[index].linear].linear, stage.tiles[index].rows)
+    }
+
+    private func tensorMagnitude(_ index: Int) -> Float? {
+        tensorMagnitudes.isEmpty ? nil : tensorMagnitudes[stage.tiles[index].linear]
     }
 
     private func complete(_ factor: StageFactor) throws -> Factor {

@@ -1,0 +1,10 @@
+// The numbers to which weights are rounded before a scale multiplies them.
+#pragma once
+
+/// Integers of up to 8 bits with a zero point, and floating-point numbers of 8 bits (E4M3 without infinities) and of 4 (E2M1).
+enum { cleave_integers, cleave_e4m3, cleave_e2m1 };
+
+typedef struct {
+    int type;
+    float max_code;  // of integers
+} cleave_numbers;

@@ -1,0 +1,59 @@
+// The number nearest to a weight over its scale, and its code: the innermost step of every loop that rounds.
+//
+// `type` is a constant wherever these are inlined, so that each type has loops of its own.
+#pragma once
+#include "include/SmallNumbers.h"
+#include "lanes.h"
+
+/// Of a floating-point type: bits of the fraction, the exponent's bias, the largest number.
+typedef struct {
+    int fraction, bias;
+    float most;
+} small_float;
+
+static const small_float e4m3 = {3, 7, 448}, e2m1 = {1, 1, 6};
+
+/// x rounded half to even, and cut off at the largest number. Its sign is kept, of zero too.
+CLEAVE_INLINE lanes_f32 nearest_float(lanes_f32 x, small_float type) {
+    const int shift = 23 - type.fraction;
+    // The step between subnormal numbers is the last bit of 2^23 steps, so adding them rounds to multiples of it.
+    const float least = 2.0f / (float)(1 << type.bias), many = 0x1p23f / (float)(1 << (type.bias - 1 + type.fraction));
+    lanes_i32 bits = (lanes_i32)x, magnitude = bits & 0x7fffffff, sign = bits ^ magnitude;
+    lanes_f32 m = __builtin_elementwise_min((lanes_f32)magnitude, splat(type.most));
+    lanes_i32 b = (lanes_i32)m;
+    lanes_f32 normal = (lanes_f32)((b + ((1 << (shift - 1)) - 1) + ((b >> shift) & 1)) & ~((1 << shift) - 1));
+    lanes_i32 rounded = (lanes_i32)choose(m < least, (m + many) - many, normal);
+    return (lanes_f32)(rounded | sign);
+}
+
+/// The code of a number of the type: sign, exponent, fraction.
+CLEAVE_INLINE lanes_i32 float_code(lanes_f32 number, small_float type, int bits) {
+    const float least = 2.0f / (float)(1 << type.bias), steps = (float)(1 << (type.bias - 1 + type.fraction));
+    lanes_i32 all = (lanes_i32)number, magnitude = all & 0x7fffffff;
+    lanes_f32 m = (lanes_f32)magnitude;
+    lanes_i32 normal = (magnitude >> (23 - type.fraction)) - ((127 - type.bias) << type.fraction);
+    lanes_i32 subnormal = __builtin_convertvector(m * steps, lanes_i32);
+    lanes_i32 isSubnormal = m < least;
+    return (subnormal & isSubnormal) | (normal & ~isSubnormal) | (((all >> 31) & 1) << (bits - 1));
+}
+
+/// What the scale multiplies: the number nearest to x = v / scale. `codes`, where not NULL, takes the numbers' codes.
+CLEAVE_INLINE lanes_f32 nearest(lanes_f32 x, lanes_f32 zero, int type, float max_code, lanes_u8 *codes) {
+    if (type == cleave_integers) {
+        lanes_f32 code = __builtin_elementwise_rint(x) + zero;
+        code = __builtin_elementwise_min(__builtin_elementwise_max(code, splat(0)), splat(max_code));
+        if (codes) *codes = __builtin_convertvector(code, lanes_u8);
+        return code - zero;
+    }
+    lanes_f32 number = nearest_float(x, type == cleave_e4m3 ? e4m3 : e2m1);
+    if (codes) *codes = __builtin_convertvector(type == cleave_e4m3 ? float_code(number, e4m3, 8) : float_code(number, e2m1, 4), lanes_u8);
+    return number;
+}
+
+/// Calls a function that is inlined with the type as a constant.
+#define WITH_TYPE(numbers, call)                                                                                                                     \
+    switch ((numbers).type) {                                                                                                                        \
+    case cleave_e4m3: call(cleave_e4m3); break;                                                                                                      \
+    case cleave_e2m1: call(cleave_e2m1); break;                                                                                                      \
+    default: call(cleave_integers); break;                                                                                                           \
+    }

@@ -1,0 +1,29 @@
+// The types of numbers to which weights are rounded, each times a scale.
+
+/// What a weight becomes before its scale multiplies it. A new type is a file of `NumberRules` beside this one and its line below.
+public enum NumberType: String, Sendable, Codable, CaseIterable {
+    /// Integer codes of 2, 3, 4 or 8 bits with a zero point: the only type whose bits and groups are free.
+    case int
+    /// Floating-point numbers of 8 bits (E4M3) with scales of the weights' type.
+    case fp8
+    /// Integers of 8 bits without a zero point, which clients multiply as they are.
+    case int8
+    /// E4M3 with powers of two as scales.
+    case mxfp8
+    /// Floating-point numbers of 4 bits (E2M1) with powers of two as scales.
+    case mxfp4
+    /// E2M1 with scales in E4M3 and one number for the whole weight.
+    case nvfp4
+
+    /// nil of integer codes, which `GridRanges` makes.
+    public var rules: (any NumberRules)? {
+        switch self {
+        case .int: nil
+        case .fp8: Float8Rules()
+        case .int8: Integer8Rules()
+        case .mxfp8: MicroscalingRules.fp8
+        case .mxfp4: MicroscalingRules.fp4
+        case .nvfp4: NVFP4Rules()
+        }
+    }
+}

@@ -3,39 +3,45 @@
 internal import Reporting
 
 /// Rows of bars.
-struct BarStack {
-    struct Part {
-        var value: Double
+package struct BarStack {
+    package struct Part {
+        package var value: Double
         /// Of the style sheet.
-        var style: String
-        var text: String
+        package var style: String
+        package var text: String
+
+        package init(value: Double, style: String, text: String) {
+            self.value = value
+            self.style = style
+            self.text = text
+        }
     }
 
     /// What is drawn; a template reads it. Places are thousandths of the scale.
-    struct Segment {
-        let x: String
-        let width: String
-        let style: String
-        let text: String
+    package struct Segment {
+        package let x: String
+        package let width: String
+        package let style: String
+        package let text: String
     }
 
-    struct Row {
-        let name: String
-        let segments: [Segment]
+    package struct Row {
+        package let name: String
+        package let segments: [Segment]
         /// Where a limit lies; nil without one.
-        let limit: String?
-        let total: String
+        package let limit: String?
+        package let total: String
     }
 
-    let caption: String
-    let head: String
-    let totalHead: String
-    let rows: [Row]
+    package let caption: String
+    package let head: String
+    package let totalHead: String
+    package let rows: [Row]
 
     /// - Parameters:
     ///   - rows: parts from left to right, and the bar's value in words.
     ///   - limit: a line across all bars.
-    init(caption: String, head: String, totalHead: String, rows: [(name: String, parts: [Part], total: String)], limit: Double? = nil) {
+    package init(caption: String, head: String, totalHead: String, rows: [(name: String, parts: [Part], total: String)], limit: Double? = nil) {
         self.caption = caption
         self.head = head
         self.totalHead = totalHead

@@ -3,54 +3,61 @@
 internal import Foundation
 
 /// Dots over depth, of one run or of several.
-struct DotsOverDepth {
+package struct DotsOverDepth {
     /// A value at a depth; where several linears of the kind are there (experts), their range.
-    struct Point {
-        var depth: Int?
+    package struct Point {
+        package var depth: Int?
         /// In any order; not empty.
-        var values: [Double]
-        var text: String
+        package var values: [Double]
+        package var text: String
         /// The place in the page's table of linears, of those that the user is to look at first.
-        var anchor: String?
+        package var anchor: String?
+
+        package init(depth: Int?, values: [Double], text: String, anchor: String?) {
+            self.depth = depth
+            self.values = values
+            self.text = text
+            self.anchor = anchor
+        }
     }
 
     /// What is drawn; a template reads it.
-    struct Mark {
-        let x: String
-        let y: String
-        let shape: String
-        let series: String
-        let text: String
-        let anchor: String?
+    package struct Mark {
+        package let x: String
+        package let y: String
+        package let shape: String
+        package let series: String
+        package let text: String
+        package let anchor: String?
     }
 
-    struct Range {
-        let x: String
-        let top: String
-        let bottom: String
-        let series: String
+    package struct Range {
+        package let x: String
+        package let top: String
+        package let bottom: String
+        package let series: String
     }
 
-    struct Line {
-        let points: String
-        let series: String
+    package struct Line {
+        package let points: String
+        package let series: String
     }
 
-    struct Tick {
-        let at: String
-        let label: String
+    package struct Tick {
+        package let at: String
+        package let label: String
     }
 
     static let (width, height) = (340.0, 170.0)
     private static let (left, right, top, bottom) = (48.0, 10.0, 10.0, 24.0)
 
-    let title: String
-    let summary: String
-    let marks: [Mark]
-    let ranges: [Range]
-    let lines: [Line]
-    let depthTicks: [Tick]
-    let valueTicks: [Tick]
+    package let title: String
+    package let summary: String
+    package let marks: [Mark]
+    package let ranges: [Range]
+    package let lines: [Line]
+    package let depthTicks: [Tick]
+    package let valueTicks: [Tick]
     let viewBox = "0 0 340 170"
     let leftEdge = place(left)
     let rightEdge = place(width - right)
@@ -59,7 +66,7 @@ struct DotsOverDepth {
     /// - Parameters:
     ///   - series: the points of each run.
     ///   - depths: of all charts together.
-    init(title: String, series: [[Point]], scale: LogarithmicScale?, depths: ClosedRange<Int>) {
+    package init(title: String, series: [[Point]], scale: LogarithmicScale?, depths: ClosedRange<Int>) {
         self.title = title
         let inner = Self.width - Self.left - Self.right
         func x(_ depth: Int?) -> Double {
@@ -104,7 +111,7 @@ struct DotsOverDepth {
     }
 
     /// Some round depths, the first among them.
-    static func depths(_ range: ClosedRange<Int>) -> [Int] {
+    package static func depths(_ range: ClosedRange<Int>) -> [Int] {
         let step = [1, 2, 5, 10, 20, 50, 100, 200, 500].first { range.count <= $0 * 8 } ?? range.count
         let round = stride(from: (range.lowerBound + step - 1) / step * step, through: range.upperBound, by: step)
         return Array(round)

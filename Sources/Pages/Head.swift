@@ -21,6 +21,7 @@ struct Head {
     let verdictStyle: String
     /// Why a run ended that did not come to its end.
     let failure: String?
+    let failureName: String
     let figures: [Figure]
     let series: String
     let shape: String
@@ -38,6 +39,7 @@ struct Head {
             + (treatments.count > 3 ? "; \(treatments.count - 3) more" : "")
         (verdict, verdictStyle) = Self.verdict(result, deviations)
         failure = result.status.lastError
+        failureName = result.status.state == .stopped ? "Reason" : "Last error"
         figures = Self.figures(result)
     }
 

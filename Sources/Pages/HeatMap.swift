@@ -1,48 +1,58 @@
 // A map of coloured cells: rows with a name each, many narrow columns.
 
 /// Cells in rows. What a cell says in words is its title; its colour is one of few levels, which the legend explains.
-struct HeatMap {
-    struct Cell {
-        var level: Level
-        var text: String
+package struct HeatMap {
+    package struct Cell {
+        package var level: Level
+        package var text: String
+
+        package init(level: Level, text: String) {
+            self.level = level
+            self.text = text
+        }
     }
 
     /// A colour.
-    struct Level: Hashable {
+    package struct Level: Hashable {
         /// Of the style sheet.
-        let style: String
-        let label: String
+        package let style: String
+        package let label: String
+
+        package init(style: String, label: String) {
+            self.style = style
+            self.label = label
+        }
     }
 
     /// What is drawn; a template reads it.
-    struct Rectangle {
-        let x: String
-        let columns: String
-        let style: String
-        let text: String
+    package struct Rectangle {
+        package let x: String
+        package let columns: String
+        package let style: String
+        package let text: String
     }
 
-    struct Row {
-        let name: String
-        let rectangles: [Rectangle]
+    package struct Row {
+        package let name: String
+        package let rectangles: [Rectangle]
         /// What all cells of the row have in common, or their range.
-        let remark: String
+        package let remark: String
     }
 
-    let caption: String
-    let head: String
-    let remarkHead: String
-    let rows: [Row]
-    let levels: [Level]
+    package let caption: String
+    package let head: String
+    package let remarkHead: String
+    package let rows: [Row]
+    package let levels: [Level]
     /// Of the drawing in which each column is one wide.
-    let viewBox: String
-    let firstColumn: String
-    let lastColumn: String
+    package let viewBox: String
+    package let firstColumn: String
+    package let lastColumn: String
 
     /// - Parameters:
     ///   - rows: by name: for each column a cell, or nil where there is none; and a remark.
     ///   - columns: what the first and the last are called.
-    init(
+    package init(
         caption: String, head: String, remarkHead: String, rows: [(name: String, cells: [Cell?], remark: String)], levels: [Level],
         columns: (first: String, last: String)
     ) {

@@ -1,14 +1,14 @@
 // Where a linear stands in its model, by its name alone: how deep, and of which kind.
 
 /// Depth and kind of a linear.
-struct LinearPlace: Hashable {
+package struct LinearPlace: Hashable {
     /// The number of its block; nil for a linear beside the blocks, such as a head.
-    let depth: Int?
+    package let depth: Int?
     /// The rest of its name, with a star for the number of an expert: `self_attn.q_proj`, `mlp.experts.*.down_proj`.
-    let kind: String
+    package let kind: String
 
     /// - Parameter name: such as `model.layers.7.mlp.experts.3.down_proj`.
-    init(_ name: String) {
+    package init(_ name: String) {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
         guard let place = parts.firstIndex(where: { Self.number($0) != nil }), place + 1 < parts.count else {
             (depth, kind) = (nil, name)

@@ -3,13 +3,13 @@
 internal import Foundation
 
 /// A logarithmic axis over positive values.
-struct LogarithmicScale {
+package struct LogarithmicScale {
     /// The range that is shown: powers of ten times 1, 2 or 5.
-    let least: Double
-    let most: Double
+    package let least: Double
+    package let most: Double
 
     /// The scale of some values; nil when none is positive and finite.
-    init?(_ values: [Double]) {
+    package init?(_ values: [Double]) {
         let shown = values.filter { $0.isFinite && $0 >= .leastNormalMagnitude }
         guard let low = shown.min(), let high = shown.max() else { return nil }
         least = Self.round(low, up: false)
@@ -19,13 +19,13 @@ struct LogarithmicScale {
     }
 
     /// Of a value: 0 at the least, 1 at the most; values outside lie on the edge.
-    func place(_ value: Double) -> Double {
+    package func place(_ value: Double) -> Double {
         guard value > least else { return 0 }
         return min((log10(value) - log10(least)) / (log10(most) - log10(least)), 1)
     }
 
     /// Where lines are drawn: 1, 2 and 5 times powers of ten while these are few, else powers of ten, the fewer the larger the range.
-    var marks: [Double] {
+    package var marks: [Double] {
         let first = Int(Foundation.floor(log10(least))), last = Int(Foundation.ceil(log10(most)))
         var fine: [Double] = []
         for decade in first...last { for factor in [1.0, 2.0, 5.0] { fine.append(factor * pow(10, Double(decade))) } }

@@ -7,14 +7,15 @@ internal import Reporting
 func short(_ value: Double) -> String {
     if value.isNaN { return "not a number" }
     if value.isInfinite { return value > 0 ? "infinite" : "minus infinite" }
-    return String(format: "%.3g", value)
+    // Three digits would put an exponent on what people read more easily whole.
+    return (1000..<1_000_000).contains(abs(value)) ? grouped(Int(value.rounded())) : String(format: "%.3g", value)
 }
 
 /// A place in a drawing, to a tenth.
 func place(_ value: Double) -> String { format(value.isFinite ? value : 0, digits: 1) }
 
 /// An integer in groups of three digits.
-func grouped(_ value: Int) -> String {
+package func grouped(_ value: Int) -> String {
     var text = String(value.magnitude)
     var place = text.endIndex
     while let before = text.index(place, offsetBy: -3, limitedBy: text.startIndex), before != text.startIndex {

@@ -25,6 +25,17 @@ public struct RunEvent: Codable, Sendable {
     /// The parts of an attempt.
     public enum Part: String, Codable, Sendable {
         case losses, compress, merge, verify, evaluate
+
+        /// As a run that does it is described.
+        var words: String {
+            switch self {
+            case .losses: "measuring losses"
+            case .compress: "compressing"
+            case .merge: "merging"
+            case .verify: "verifying"
+            case .evaluate: "evaluating"
+            }
+        }
     }
 
     public var event: Kind

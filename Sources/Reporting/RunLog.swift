@@ -16,9 +16,14 @@ public final class RunLog {
     /// - Throws: `RunLogError` when one cannot be opened.
     public init(_ paths: [String]) throws {
         for path in paths {
-            let isCutOff = Self.endsInsideALine(path)
+            var status = stat()
+            let isThere = stat(path, &status) == 0
+            // A reader that goes away is no reason to end.
+            if isThere, status.st_mode & S_IFMT == S_IFIFO { signal(SIGPIPE, SIG_IGN) }
+            let isCutOff = isThere && Self.endsInsideALine(path, status)
             var descriptor: Int32
-            repeat { descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666) } while descriptor < 0 && errno == EINTR
+            // A pipe without a reader is an error instead of a wait for one.
+            repeat { descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o666) } while descriptor < 0 && errno == EINTR
             guard descriptor >= 0 else { throw RunLogError(path: path, reason: String(cString: strerror(errno))) }
             files.append((path, descriptor))
             if isCutOff { write([UInt8(ascii: "\n")], to: files.count - 1) }
@@ -48,9 +53,9 @@ public final class RunLog {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(files[index].descriptor, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
+            if count < 0 && (errno == EINTR || errno == EAGAIN && canBeWritten(files[index].descriptor)) { continue }
             guard count > 0 else {
-                let reason = String(cString: strerror(errno))
+                let reason = errno == EAGAIN ? "nobody has read it for \(Self.patience) seconds" : String(cString: strerror(errno))
                 let file = files.remove(at: index)
                 close(file.descriptor)
                 return Console.error("note: \(file.path) gets no more events: \(reason)\n")
@@ -59,10 +64,20 @@ public final class RunLog {
         }
     }
 
+    /// Seconds that a full pipe has until somebody reads from it.
+    private static let patience: Int32 = 5
+
+    private func canBeWritten(_ descriptor: Int32) -> Bool {
+        var state = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        let found = poll(&state, 1, Self.patience * 1000)
+        // For `poll` itself knows no reason to give up.
+        errno = EAGAIN
+        return found > 0
+    }
+
     /// Whether a file's last line was cut off, as a run that was killed may leave it.
-    private static func endsInsideALine(_ path: String) -> Bool {
-        var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0, let file = FileHandle(forReadingAtPath: path) else {
+    private static func endsInsideALine(_ path: String, _ status: stat) -> Bool {
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size > 0, let file = FileHandle(forReadingAtPath: path) else {
             return false
         }
         defer { try? file.close() }

@@ -105,7 +105,7 @@ extension StatusReport {
         add("last sign", ago(lastEvent))
         add("last commit", ago(lastCommit))
         add("lock", holder.map { "held by \($0)" })
-        add("error", lastError.map { error in "\(error)\(exitCode.map { " (exit code \($0))" } ?? "")" })
+        add(state == .stopped ? "reason" : "error", lastError.map { error in "\(error)\(exitCode.map { " (exit code \($0))" } ?? "")" })
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -122,17 +122,4 @@ extension StatusReport {
     }
 
     private func words(_ count: Count) -> String { "\(count.done) of \(count.total)" }
-}
-
-extension RunEvent.Part {
-    /// As a run that does it is described.
-    var words: String {
-        switch self {
-        case .losses: "measuring losses"
-        case .compress: "compressing"
-        case .merge: "merging"
-        case .verify: "verifying"
-        case .evaluate: "evaluating"
-        }
-    }
 }

@@ -40,6 +40,7 @@ class Browser:
         self.numbers, self.buffer, self.events, self.session = itertools.count(1), b"", [], None
         target = next(found for found in self.call("Target.getTargets")["targetInfos"] if found["type"] == "page")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
         for domain in "Page", "Runtime", "Log", "Network":
             self.call(f"{domain}.enable")
 

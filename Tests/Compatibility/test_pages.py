@@ -22,7 +22,7 @@ UNNAMED = """
     .concat([...document.querySelectorAll('th')].filter(cell => !cell.scope).map(() => 'a th without a scope'))
     .concat([...document.querySelectorAll('svg:not([aria-hidden])')].filter(svg => !svg.getAttribute('aria-label')).map(() => 'a drawing without a name'))
     .concat([...document.querySelectorAll('.dot, .drawn rect:not(.limit)')].filter(mark => mark.closest('.panel, .drawn') && !mark.querySelector('title')).map(() => 'a mark without a title'))
-    .concat([...document.querySelectorAll('a[href^="#"]')].filter(link => !document.getElementById(link.hash.slice(1))).map(link => link.hash + ' leads nowhere'))
+    .concat([...document.querySelectorAll('a[href^="#"]')].map(link => link.getAttribute('href').slice(1)).filter(name => !document.getElementById(name)).map(name => name + ' is nowhere'))
     .concat(document.querySelectorAll('h1').length == 1 ? [] : ['not one h1'])
 """
 # The contrast of the text (WCAG 2.1, 1.4.3) by the colours that the browser computed.

@@ -1,8 +1,7 @@
 // Charts: places of their marks, and values that are no numbers.
 
+import Pages
 import Testing
-
-@testable import Pages
 
 @Suite struct DotsOverDepthTests {
     private func point(_ depth: Int?, _ values: [Double], anchor: String? = nil) -> DotsOverDepth.Point {
@@ -54,7 +53,8 @@ import Testing
 }
 
 @Suite struct HeatMapTests {
-    private let (low, high) = (HeatMap.Level(style: "low", label: "low"), HeatMap.Level(style: "high", label: "high"))
+    private let low = HeatMap.Level(style: "low", label: "low")
+    private let high = HeatMap.Level(style: "high", label: "high")
 
     @Test func equalNeighboursAreOne() {
         func cell(_ level: HeatMap.Level, _ text: String) -> HeatMap.Cell { HeatMap.Cell(level: level, text: text) }

@@ -1,10 +1,9 @@
 // Pages: what stands on them, of runs of every kind, and that nothing which others wrote becomes markup.
 
 import Foundation
+import Pages
 import Reporting
 import Testing
-
-@testable import Pages
 
 @Suite struct PageTests {
     private func account(_ name: String = "w4", state: StatusReport.State = .finished, linears: [LinearReport] = []) -> RunAccount {

@@ -1,8 +1,7 @@
 // Axes: what they show, and where values lie on them.
 
+import Pages
 import Testing
-
-@testable import Pages
 
 @Suite struct ScaleTests {
     @Test func theRangeHasRoundEnds() throws {

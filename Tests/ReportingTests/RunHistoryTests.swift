@@ -78,6 +78,24 @@ import Testing
         #expect("\(try #require(error))" == "cannot write events to /no-such-folder/log: No such file or directory")
     }
 
+    /// Neither a pipe that nobody reads nor a reader that has gone holds a run up or ends it.
+    @Test func pipes() throws {
+        let folder = try Folder()
+        let pipe = folder.path + "/pipe"
+        try #require(mkfifo(pipe, 0o600) == 0)
+        #expect(throws: RunLogError.self) { try RunLog([pipe]) }
+        let reader = open(pipe, O_RDONLY | O_NONBLOCK)
+        let log = try RunLog([folder.path + "/log", pipe])
+        begin(log)
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        let count = read(reader, &bytes, bytes.count)
+        #expect(count > 0 && Data(bytes.prefix(max(count, 0))) == folder.log)
+        close(reader)
+        begin(log)
+        begin(log)
+        #expect(RunHistory(log: folder.log).attempts.count == 3)
+    }
+
     @Test func statusInWords() {
         var status = StatusReport(state: .running, output: "out")
         (status.part, status.tiles, status.uncommittedTiles) = (.compress, .init(done: 3, total: 9), 2)

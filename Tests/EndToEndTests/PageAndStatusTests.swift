@@ -58,7 +58,8 @@ import Testing
 
         // Beside another result.
         let pruned = directory.path + "/pruned"
-        try #require(try SmallRun.compress(pruned, ["compress.method=magnitude", "compress.sparsity=0.5", "compress.bits=null"], ranks: nil).exitCode == 0)
+        let magnitude = ["compress.method=magnitude", "compress.sparsity=0.5", "compress.bits=null", "compress.group=null"]
+        try #require(try SmallRun.compress(pruned, magnitude, ranks: nil).exitCode == 0)
         #expect(try CleaveProcess.run(["report", output, pruned]).exitCode == 64)
         let both = try CleaveProcess.run(["report", output, pruned, "--output", directory.path + "/both.html"])
         #expect(both.exitCode == 0, "\(both.errors)")

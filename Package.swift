@@ -13,8 +13,10 @@ let swiftSettings: [SwiftSetting] = [
 let isMPICH = Context.environment["CLEAVE_MPI"] == "mpich"
 
 /// A room: a library target under Sources/.
-func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+///
+/// - Parameter embedded: a folder of files whose bytes become part of the binary, so that it stays one file.
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], embedded: String? = nil) -> Target {
+    .target(name: name, dependencies: dependencies, resources: embedded.map { [.embedInCode($0)] } ?? [], swiftSettings: swiftSettings)
 }
 
 /// The tests of a room, with fixture files where it has some.
@@ -39,6 +41,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
     ],
     targets: [
         // MARK: - Doors to C libraries
@@ -60,6 +63,7 @@ let package = Package(
         room("Safetensors", ["CXXHash", "JSON"]),
         room("RegularExpressions", ["COniguruma"]),
         room("Reporting"),
+        room("Pages", ["Reporting", .product(name: "Mustache", package: "swift-mustache")], embedded: "Templates"),
 
         // MARK: - Models, methods, formats
         room("Tokenizers", ["JSON", "RegularExpressions"]),
@@ -80,8 +84,8 @@ let package = Package(
         .executableTarget(
             name: "cleave",
             dependencies: [
-                "Compression", "LinearAlgebra", "Measurement", "MessagePassing", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
-                "Transformers",
+                "Compression", "LinearAlgebra", "Measurement", "MessagePassing", "Pages", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding",
+                "Tokenizers", "Transformers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
@@ -102,6 +106,7 @@ let package = Package(
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "SeededNumbers", "Transformers"]),
         tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),
         tests("ReportingTests", ["Reporting"]),
+        tests("PagesTests", ["Pages", "Reporting"]),
         .testTarget(name: "EndToEndTests", exclude: ["Faults"], swiftSettings: swiftSettings),
     ] + fuzzing
 )

@@ -15,6 +15,9 @@ public struct MixtureReport: Codable, Sendable, Equatable {
     public var borrowedTokens: Int
     /// Tokens of the rank that had the most, as a multiple of the mean over ranks; nil where an earlier attempt did the work.
     public var balance: Double?
+    /// Of each expert: the tokens that the router sent to it, and those that it borrowed.
+    public var routedTokens: [Int]?
+    public var borrowedByExpert: [Int]?
 
     /// - Parameters:
     ///   - routed: tokens that the router sent to each expert.
@@ -28,8 +31,11 @@ public struct MixtureReport: Codable, Sendable, Equatable {
         medianTokens = sorted.isEmpty ? 0 : sorted[sorted.count / 2]
         minimumTokens = minimum
         starvedExperts = routed.count { $0 < minimum }
-        borrowedTokens = zip(routed, summed).reduce(0) { $0 + max($1.1 - $1.0, 0) }
         self.balance = balance
+        routedTokens = routed
+        let borrowed = zip(routed, summed).map { max($1 - $0, 0) }
+        borrowedTokens = borrowed.reduce(0, +)
+        borrowedByExpert = borrowed
     }
 }
 

@@ -2,11 +2,12 @@
 
 internal import Glibc
 
-/// Progress over the tiles of a run; only the coordinator makes one.
+/// Progress over the tiles of a run, shown to people and told to the run's log; only the coordinator makes one.
 public final class Progress {
     private let total: Int
     private let blocks: Int
     private let isTerminal: Bool
+    private let log: RunLog?
     private let start = ContinuousClock.now
     private var done = 0
     /// Tiles that were found committed; they say nothing about the rate.
@@ -15,17 +16,22 @@ public final class Progress {
     /// - Parameters:
     ///   - tiles: tiles of the whole run.
     ///   - blocks: blocks of the model.
+    ///   - committed: tiles that are committed already.
+    ///   - log: hears of every stage.
     ///
     /// The environment's CLEAVE_PROGRESS, `bar` or `lines`, says what to show; without it a bar on a terminal.
-    public init(tiles: Int, blocks: Int) {
+    public init(tiles: Int, blocks: Int, committed: Int, log: RunLog?) {
         let style = getenv("CLEAVE_PROGRESS").map { String(cString: $0) }
         isTerminal = style.map { $0 == "bar" } ?? (isatty(STDERR_FILENO) == 1)
         total = tiles
         self.blocks = blocks
+        self.log = log
+        log?.write(.phaseBegin) { ($0.phase, $0.reused) = (.compress, committed) }
     }
 
     /// A stage is about to be worked on.
     public func begin(block: Int, stage: String) {
+        log?.write(.stageBegin) { ($0.block, $0.stage) = (block, stage) }
         guard isTerminal else { return }
         redraw("block \(block + 1)/\(blocks)  \(stage)")
     }
@@ -34,12 +40,27 @@ public final class Progress {
     public func advance(block: Int, stage: String, solved: Int, reused: Int) {
         done += solved + reused
         self.reused += reused
+        log?.write(.stageEnd) { ($0.block, $0.stage, $0.solved, $0.reused) = (block, stage, solved, reused) }
         guard isTerminal else { return }
         redraw("block \(block + 1)/\(blocks)  \(stage)")
     }
 
-    /// A block is committed.
-    public func finish(block: Int, summary: String) {
+    /// What was solved of a block is committed.
+    public func commit(block: Int) {
+        log?.write(.commit) { $0.block = block }
+    }
+
+    /// A block is done.
+    ///
+    /// - Parameters:
+    ///   - linears: its own; empty where the log has them already.
+    ///   - mixture: of its experts.
+    public func finish(block: Int, summary: String, linears: [LinearReport], mixture: MixtureReport?) {
+        log?.write(.blockEnd) { event in
+            event.block = block
+            guard !linears.isEmpty else { return }
+            (event.linears, event.mixture) = (linears, mixture)
+        }
         guard !isTerminal else { return }
         Console.error("block \(block + 1)/\(blocks)  tiles \(done)/\(total)  \(summary)  \(pace())\n")
     }

@@ -58,43 +58,4 @@ extension RunReport {
         }
         return table.text()
     }
-
-    /// What a user should know of before trusting the result, one line each: linears that were not treated as the recipe asked, inputs that say too
-    /// little. Empty when there is nothing.
-    public func deviations() -> [String] {
-        let starved = linears.filter { $0.fallback == nil && ($0.tokens ?? .max) < $0.columns }
-        let fewTokens = starved.first.map { first in
-            "\(starved.count) linears saw fewer calibration tokens than they have columns (\(first.name): \(first.tokens ?? 0) of \(first.columns)), so that "
-                + "damping alone makes their Hessians regular"
-        }
-        let alike = linears.filter { linear in linear.effectiveRank.map(isLow) ?? false }
-        let fewDirections = alike.min { ($0.effectiveRank ?? 0) < ($1.effectiveRank ?? 0) }.map { least in
-            "\(alike.count) linears saw inputs of a low effective rank (\(least.name): \(format(least.effectiveRank ?? 0, digits: 1)) in \(least.columns) columns), "
-                + "too much alike to say which weights matter"
-        }
-        return linears.flatMap(deviations) + [fewTokens, fewDirections, mixtures?.summary].compactMap { $0 }
-    }
-
-    private func deviations(_ linear: LinearReport) -> [String] {
-        var lines: [String] = []
-        if let clamped = linear.clampedScales {
-            lines.append("\(linear.name): \(clamped) scales are outside the format's type; weights in their groups lose bits, become zero or are cut off")
-        }
-        if let fallback = linear.fallback {
-            return ["\(linear.name): \(linear.sparsity == nil ? "rounded to nearest" : "pruned by magnitude"): \(fallback)"] + lines
-        }
-        // Other methods do not look at a column's inputs.
-        if let dead = linear.deadColumns, dead > 0, ["gptq", "obq", "sparsegpt", "admm", "exactobs", "wanda"].contains(linear.method) {
-            let remedy = linear.sparsity == nil ? "rounded to nearest" : "pruned by their magnitude"
-            lines.append("\(linear.name): \(dead) of \(linear.columns) columns saw nothing but zeros; their weights are \(remedy)")
-        }
-        if let attempts = linear.attempts, attempts > 1, let damping = linear.damping {
-            lines.append("\(linear.name): damping raised to \(damping) after \(attempts - 1) failed factorisations")
-        }
-        return lines
-    }
 }
-
-/// Whether inputs of such an effective rank say too little of a linear's weights: hardly more than one direction. Inputs from texts have 5 at least, whatever
-/// the number of columns, and mostly tens; one token again and again has 1.
-public func isLow(effectiveRank: Double) -> Bool { effectiveRank < 2 }

@@ -1,6 +1,6 @@
 // What report.json says about a run.
 
-internal import Foundation
+public import Foundation
 internal import Glibc
 
 /// A finished run: what became of each linear and what each rank did.
@@ -45,6 +45,11 @@ public struct RunReport: Codable, Sendable {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+    }
+
+    /// The report of a report.json.
+    public init(json: Data) throws {
+        self = try JSONDecoder().decode(RunReport.self, from: json)
     }
 }
 

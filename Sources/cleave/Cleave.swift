@@ -20,8 +20,8 @@ struct Cleave: ParsableCommand {
             """,
         version: cleaveVersion,
         subcommands: [
-            InitVerb.self, PlanVerb.self, CompressVerb.self, MergeVerb.self, VerifyVerb.self, ConvertVerb.self, EvalVerb.self, InspectVerb.self,
-            TokenizeVerb.self, BenchVerb.self,
+            InitVerb.self, PlanVerb.self, CompressVerb.self, MergeVerb.self, StatusVerb.self, ReportVerb.self, VerifyVerb.self, ConvertVerb.self,
+            EvalVerb.self, InspectVerb.self, TokenizeVerb.self, BenchVerb.self,
         ])
 
     static func main() {

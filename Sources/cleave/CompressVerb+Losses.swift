@@ -29,8 +29,12 @@ extension CompressVerb {
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
-        try measuring.measureLosses(for: job, stop: stop, memory: memory.plan, scratch: scratch ?? job.work.path) { resumption in
-            if let resumption { say(world, resumption + "\n") }
+        try withPage(of: job.work, goesOn: true, world) {
+            try measuring.logged(memory: memory.report, threads: threads(world), events: events) {
+                try measuring.measureLosses(for: job, stop: stop, memory: memory.plan, scratch: scratch ?? job.work.path) { resumption in
+                    if let resumption { say(world, resumption + "\n") }
+                }
+            }
         }
         // The run that follows begins with what this one began with.
         MemoryPool.giveBackMatrices()

@@ -31,6 +31,11 @@ struct CompressVerb: Verb {
     @Option(help: "Directory of the scratch file, best on a disk of each node (default: the output directory).", completion: .directory)
     var scratch: String?
 
+    @Option(
+        help: "A file, or a pipe, that gets a line of JSON for each event of the run, as OUTPUT/cleave/events.jsonl does: stages, commits, errors, the end.",
+        completion: .file())
+    var events: String?
+
     @Flag(help: "Stop when all tiles are committed; `cleave merge` then assembles the checkpoint.")
     var noMerge = false
 
@@ -68,13 +73,27 @@ struct CompressVerb: Verb {
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
+        try withPage(of: job.work, world) {
+            try job.logged(memory: memory.report, threads: threads(world), events: events) {
+                try compress(job, memory: memory, measuring: measuring?.memory, windows, stop, start, world)
+            }
+        }
+    }
+
+    /// From the first evaluation to the last, and the report. Collective.
+    private func compress(
+        _ job: Job, memory: MemoryOptions.Resolved, measuring: MemoryReport?, _ windows: TokenSequences?, _ stop: StopConditions,
+        _ start: ContinuousClock.Instant, _ world: Communicator
+    ) throws {
         let before = try evaluation(of: job.model, windows, job, stop, world)
         let outcome = try job.compress(stop: stop, memory: memory.plan, scratch: scratch) { resumption in
             if let resumption { say(world, resumption + "\n") }
         }
         var (size, after): (SizeReport?, EvaluationReport?)
         if !noMerge {
+            job.begins(.merge)
             size = try job.merge()
+            job.begins(.verify)
             _ = try job.clock.measure(.verify) { () throws in try verifyMerged(job.recipe.output, world) }
             if windows != nil {
                 after = try evaluation(of: Model(path: job.recipe.output, reading: job.recipe.weights, world: world), windows, job, stop, world)
@@ -84,7 +103,7 @@ struct CompressVerb: Verb {
         let peakMemory = peakResidentBytes()
         let peak = try peakRate(job, wall, world)
         if var report = try job.report(
-            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report.after(measuring?.memory))
+            outcome, size: size, before: before, after: after, wallSeconds: wall, peakMemoryBytes: peakMemory, memory: memory.report.after(measuring))
         {
             report.peakRate = peak
             try job.save(report)
@@ -130,6 +149,7 @@ struct CompressVerb: Verb {
         of model: Model, _ windows: TokenSequences?, _ job: Job, _ stop: StopConditions, _ world: Communicator
     ) throws -> EvaluationReport? {
         guard let evaluation = job.recipe.evaluation, let windows else { return nil }
+        job.begins(.evaluate)
         return try evaluate(model, windows, compute: evaluation.compute, stop: stop, world: world, clock: job.clock)
     }
 

@@ -3,8 +3,10 @@
 import ArgumentParser
 import LinearAlgebra
 import MessagePassing
+import Pages
 import Pipeline
 import Reporting
+import Safetensors
 import Sharding
 import Transformers
 
@@ -29,6 +31,9 @@ struct EvalVerb: Verb {
         completion: .directory)
     var reference: String?
 
+    @Flag(help: "Keep what is measured with the result: in DIR/cleave/evaluations.jsonl and on its page.")
+    var save = false
+
     @Option(help: "Type of the operands of matrix products: f32 or bf16.")
     var compute: Compute = .f32
 
@@ -42,6 +47,8 @@ struct EvalVerb: Verb {
     }
 
     func run(_ world: Communicator) throws {
+        let work = WorkDirectory(output: directory)
+        if save { try world.onCoordinator(exitCode: Pipeline.exitCode) { _ = try runStatus(of: directory) } }
         // An evaluation has no plan that says how much: about what the windows of a rank and a stage take.
         MemoryPool.keepMatrices(upTo: 1 << 30)
         let model = try Model(path: directory, reading: weights.reading, world: world)
@@ -62,6 +69,12 @@ struct EvalVerb: Verb {
         let clock = PhaseClock()
         let result = try evaluate(model, windows, compute: compute, reference: other, world: world, clock: clock)
         try checkComparison(result)
+        if save {
+            try world.onCoordinator(exitCode: Pipeline.exitCode) {
+                try SavedEvaluation(data: data, compute: compute.effective.rawValue, reference: reference, result: result).save(work)
+                try AtomicFile.write(Page([RunAccount(of: directory)]).html(), to: work.page)
+            }
+        }
         guard world.isCoordinator else { return try check(result) }
         if common.json {
             Console.output(try jsonLine(result))

@@ -29,9 +29,19 @@ struct MergeVerb: Verb {
             return
         }
         if world.isCoordinator { for remark in found.remarks { Console.error("note: \(remark)\n") } }
-        let size = try job.merge()
-        let result = try verifyMerged(directory, world)
-        if !keepPartial { job.removePartialCheckpoints() }
+        var outcome: (size: SizeReport, verified: VerificationResult)?
+        try withPage(of: job.work, world) {
+            outcome = try job.logged(memory: nil, threads: threads(world)) {
+                job.begins(.merge)
+                let size = try job.merge()
+                job.begins(.verify)
+                let verified = try verifyMerged(directory, world)
+                try world.onCoordinator(exitCode: Pipeline.exitCode) { try job.addToReport(size) }
+                if !keepPartial { job.removePartialCheckpoints() }
+                return (size, verified)
+            }
+        }
+        guard let (size, result) = outcome else { return }
         guard world.isCoordinator else { return }
         Console.output(
             common.json

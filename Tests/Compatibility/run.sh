@@ -3,9 +3,11 @@
 #
 #     run.sh [PYTEST-ARGUMENTS]
 #
-# Needs python3 with pip, and the built command. Installs the clients from PyPI into .venv-compat, once for each requirements.txt. Environment:
-#   CLEAVE_PYTHON   a Python that has the packages of requirements.txt; nothing is installed then
+# Needs python3 with pip, and the built command. Installs the clients from PyPI into .venv-compat, once for each requirements.txt, and chromium
+# by apt-get where there is no browser. Environment:
+#   CLEAVE_PYTHON   a Python that has the packages of requirements.txt; none are installed then
 #   CLEAVE_BINARY   the command to test (default .build/release/cleave)
+#   CLEAVE_SCREENSHOTS   a folder for screenshots of the pages of runs
 #   CLEAVE_ASSETS   a folder of larger texts and models (default ../shared); tests that need it are skipped without
 set -euo pipefail
 
@@ -31,6 +33,24 @@ if [ -z "${CLEAVE_PYTHON:-}" ] && ! cmp -s "$here/requirements.txt" "$installed"
     python3 -m pip --version >/dev/null || fail "pip is needed: apt-get install python3-pip"
     python3 -m pip --python "$python" install --quiet --no-deps --requirement "$here/requirements.txt" || fail "pip could not install the clients"
     cp "$here/requirements.txt" "$installed"
+fi
+
+# Pages of runs are looked at in a browser.
+if ! command -v chromium chromium-browser google-chrome >/dev/null; then
+    command -v apt-get >/dev/null || fail "a browser is needed: chromium"
+    elevate=()
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || fail "run as root: apt-get install chromium"
+        elevate=(sudo)
+    fi
+    echo "run.sh: installing chromium" >&2
+    log=$(mktemp)
+    if ! { "${elevate[@]}" apt-get update &&
+        "${elevate[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-dejavu-core; } >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        fail "apt-get could not install chromium (its log: $log)"
+    fi
+    rm -f "$log"
 fi
 
 # Ranks and torch share the cores.

@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 @Suite(.serialized) struct CommandTests {
-    @Test(arguments: ["plan", "compress", "merge", "verify", "convert", "eval", "inspect", "tokenize", "bench"])
+    @Test(arguments: ["plan", "compress", "merge", "status", "report", "verify", "convert", "eval", "inspect", "tokenize", "bench"])
     func everyVerbHasHelpPrintedOnce(verb: String) throws {
         let run = try CleaveProcess.run([verb, "--help"], ranks: 2)
         #expect(run.exitCode == 0)
@@ -33,6 +33,13 @@ import Testing
         Failure(arguments: ["convert", "Demo/wikillama", "--format", "awq", "--output", "no-such"], exitCode: 64, message: "'awq' is invalid"),
         Failure(arguments: ["verify", "Demo/wikillama"], exitCode: 66, message: "cleave_manifest.json is missing"),
         Failure(arguments: ["eval", "Demo/wikillama", "--data", "no-such.txt"], exitCode: 66, message: "no-such.txt: The file does not exist"),
+        Failure(arguments: ["status", "no-such"], exitCode: 66, message: "no-such holds no run of Cleave"),
+        Failure(arguments: ["status", "Demo"], exitCode: 66, message: "Demo holds no run of Cleave"),
+        Failure(arguments: ["report", "Demo"], exitCode: 66, message: "Demo holds no run of Cleave"),
+        Failure(arguments: ["report", "Demo", "Configs"], exitCode: 64, message: "--output is needed for a page of 2 runs"),
+        Failure(
+            arguments: ["eval", "Demo/wikillama", "--data", "Demo/evaluation.txt", "--length", "64", "--sequences", "1", "--save"], exitCode: 66,
+            message: "Demo/wikillama holds no run of Cleave"),
         Failure(arguments: ["inspect", "README.md"], exitCode: 65, message: "README.md"),
         // Mistaken numbers and places end with the user's codes, which `--retries` does not repeat, and not with 70 or a signal.
         Failure(arguments: ["eval", "Demo/wikillama", "--data", "/dev/null"], exitCode: 65, message: "/dev/null: This is a device; a regular file is needed"),

@@ -8,7 +8,7 @@ import Testing
     private static let files = [
         ("cleave/lock", 0), ("cleave/recipe.json", 0), ("cleave/run.json", 0), ("/partial/", 1), ("/journal/", 1), ("/model-", 1),
         ("model.safetensors.index.json", 0),
-        ("tokenizer.json", 0), ("cleave_manifest.json", 0), ("/config.json", 0), ("cleave/report.json", 0),
+        ("tokenizer.json", 0), ("cleave_manifest.json", 0), ("/config.json", 0), ("cleave/report.json", 0), ("cleave/report.html", 0),
     ]
 
     @Test(arguments: [(Fault.Call.open, EACCES), (.write, ENOSPC), (.fsync, EIO), (.rename, ENOSPC)])
@@ -29,7 +29,7 @@ import Testing
             let words = String(cString: strerror(code))
             #expect(failed.errors.components(separatedBy: words).count == 2, "\(fault): \(failed.errors)")
             #expect(failed.errors.contains(path.contains("/model-") ? "/model-" : path), "\(fault): \(failed.errors)")
-            let isFinished = path.hasSuffix("report.json")
+            let isFinished = path.contains("cleave/report.")
             #expect(FileManager.default.fileExists(atPath: output + "/config.json") == isFinished, "\(fault)")
             let again = try SmallRun.compress(output, settings, ranks: 2)
             #expect(again.exitCode == 0, "\(fault): \(again.errors)")

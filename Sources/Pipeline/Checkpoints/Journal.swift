@@ -139,14 +139,14 @@ struct Journal: Sendable {
     }
 
     /// The journals of all ranks and attempts by name, with the number of their attempt.
-    private static func files(_ work: WorkDirectory) throws -> [(name: String, attempt: Int)] {
+    static func files(_ work: WorkDirectory) throws -> [(name: String, attempt: Int)] {
         let names = try FileManager.default.contentsOfDirectory(atPath: work.journals).filter(JournalWriter.isFileName).sorted()
         // A 32-bit number leaves room to count on from.
         return names.map { ($0, Int(Int32($0.dropFirst("attempt-".count).prefix { $0 != "." }) ?? 0)) }
     }
 
     /// The lines of one journal; nil for each that cannot be trusted.
-    private static func entries(_ path: String) throws -> [JournalEntry?] {
+    static func entries(_ path: String) throws -> [JournalEntry?] {
         guard let data = FileManager.default.contents(atPath: path) else { throw PipelineError(.ioError, "cannot read \(path)") }
         return data.split(separator: UInt8(ascii: "\n")).map(JournalEntry.init(sealedJSON:))
     }

@@ -2,6 +2,7 @@
 
 internal import Foundation
 internal import Safetensors
+internal import Sharding
 
 /// OUTPUT/cleave/run.json: plan and source of the run, and the platforms of its ranks.
 struct RunRecord: Sealed {
@@ -9,9 +10,12 @@ struct RunRecord: Sealed {
     var source: SourceFiles
     /// Of all attempts, each once, sorted. Several give a sound result, but not the bytes of one alone.
     var platforms: [String]
+    /// What there is to do, for those who look at the run without its model; nil in records of earlier versions.
+    var work: RunWork?
     var seal: String?
 
-    init(plan: PlanIdentity, source: SourceFiles, platforms: [String]) {
+    init(plan: PlanIdentity, source: SourceFiles, platforms: [String], work: RunWork) {
+        self.work = work
         self.plan = plan
         self.source = source
         self.platforms = platforms
@@ -27,6 +31,18 @@ struct RunRecord: Sealed {
     }
 
     var identity: RunIdentity { RunIdentity(planHash: plan.hash, sourceDigest: source.digest) }
+}
+
+/// How much there is to do, by block and stage.
+struct RunWork: Codable, Equatable, Sendable {
+    var tiles: [[Int]]
+    /// Those that are compressed.
+    var linears: [[Int]]
+
+    init(_ plan: Plan) {
+        tiles = plan.blocks.map { $0.stages.map(\.tiles.count) }
+        linears = plan.blocks.map { $0.stages.map { stage in stage.linears.count { $0.treatment != nil } } }
+    }
 }
 
 /// The checksums that say whether two runs write the same bytes.

@@ -14,6 +14,12 @@ public struct WorkDirectory: Sendable {
     /// Everything that is not part of the result: journals, partial checkpoints, the report.
     public var path: String { output + "/cleave" }
     public var report: String { path + "/report.json" }
+    /// The same for people: a page of its own.
+    public var page: String { path + "/report.html" }
+    /// What happens in the run, event by event.
+    public var log: String { path + "/events.jsonl" }
+    /// Evaluations of the result that were made after the run.
+    public var evaluations: String { path + "/evaluations.jsonl" }
     /// A file here asks a run to stop in good order.
     public var stopFile: String { path + "/stop" }
     var lock: String { path + "/lock" }
@@ -26,7 +32,7 @@ public struct WorkDirectory: Sendable {
     /// The names of the result's files.
     var result: String { path + "/result.json" }
     /// The files of the work directory that are replaced as a whole, by name.
-    var workFiles: [String] { [report, record, recipe, result, losses].map { String($0.dropFirst(path.count + 1)) } }
+    var workFiles: [String] { [report, page, record, recipe, result, losses].map { String($0.dropFirst(path.count + 1)) } }
     var journals: String { path + "/journal" }
     public var manifest: String { Manifest.path(in: output) }
 

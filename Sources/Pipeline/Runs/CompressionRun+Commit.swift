@@ -16,6 +16,7 @@ extension CompressionRun {
         // What was solved from a file that has changed meanwhile is mixed, and would be trusted once it is committed.
         try world.onCoordinator(exitCode: exitCode) { try source?.checkUnchanged(in: sourcePath) }
         try world.together(exitCode: exitCode) { try clock.measure(.commit) { () throws in try write(index, solved, part: part) } }
+        progress?.commit(block: index)
     }
 
     private func write(_ index: Int, _ solved: [Int: SolvedStage], part: Int) throws {

@@ -98,15 +98,17 @@ extension CompressionRun {
     }
 
     /// How tokens fell to the experts of each block.
-    func mixtureReports() -> [MixtureReport] {
-        plan.blocks.enumerated().compactMap { index, block in
-            guard let mixture = block.block.mixture else { return nil }
-            let found = (0..<mixture.experts).map { findings[index][mixture.stages(of: $0).lowerBound] }
-            guard found.contains(where: { $0 != nil }) else { return nil }
-            return MixtureReport(
-                block: block.block.name, routed: found.map { $0?.routedTokens ?? 0 }, summed: found.map { $0?.tokens ?? 0 },
-                minimum: plan.minimumTokens(ofExpertsIn: block), balance: balances[index])
-        }
+    func mixtureReports() -> [MixtureReport] { plan.blocks.indices.compactMap(mixtureReport) }
+
+    /// The same of one block; nil where it has no experts, or nothing is known of them.
+    func mixtureReport(of index: Int) -> MixtureReport? {
+        let block = plan.blocks[index]
+        guard let mixture = block.block.mixture else { return nil }
+        let found = (0..<mixture.experts).map { findings[index][mixture.stages(of: $0).lowerBound] }
+        guard found.contains(where: { $0 != nil }) else { return nil }
+        return MixtureReport(
+            block: block.block.name, routed: found.map { $0?.routedTokens ?? 0 }, summed: found.map { $0?.tokens ?? 0 },
+            minimum: plan.minimumTokens(ofExpertsIn: block), balance: balances[index])
     }
 
     /// Tells all ranks what each found of its expert, and holds it to the recipe's limits. Collective.

@@ -14,6 +14,7 @@ extension CompressionRun {
         guard world.isCoordinator else { return }
         let block = plan.blocks[index]
         var (loss, energy) = (0.0, 0.0)
+        let first = outcome.count
         for (stageIndex, result) in solved.enumerated() {
             let stage = block.stages[stageIndex]
             let facts = findings[index][stageIndex]
@@ -28,8 +29,12 @@ extension CompressionRun {
                 outcome.append(entry)
             }
         }
+        let linears = Array(outcome[first...])
+        // What an earlier attempt has told of a block that it committed would be the same again.
+        let isKnown = keys(of: index).allSatisfy(committed.contains) && linears.allSatisfy { loggedLinears.contains($0.name) }
         progress?.finish(
-            block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "solved without a Hessian")
+            block: index, summary: energy > 0 ? "relative output error \(format((loss / energy).squareRoot(), digits: 4))" : "solved without a Hessian",
+            linears: isKnown ? [] : linears, mixture: mixtureReport(of: index))
     }
 }
 

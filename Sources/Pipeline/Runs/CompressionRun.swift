@@ -36,6 +36,8 @@ final class CompressionRun {
     private let lastWork: (block: Int, stage: Int)?
     let journalWriter: JournalWriter
     let progress: Progress?
+    /// Linears whose reports stand in the log already.
+    let loggedLinears: Set<String>
 
     /// What the report says about stages.
     var findings: StageFindings
@@ -73,7 +75,9 @@ final class CompressionRun {
         lastWork = plan.lastStage { !committed.contains($0) }
         let tokens = lastWork == nil ? nil : job.tokens
         journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
-        progress = world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count) : nil
+        progress =
+            world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count, committed: committed.count, log: job.log) : nil
+        loggedLinears = job.log == nil ? [] : Set(RunHistory(job.work).linears.map(\.name))
         (batches, dense) = try world.together(exitCode: exitCode) { () throws in
             func embedded() throws -> CalibrationBatches {
                 try CalibrationBatches(job.plan, tokens, group: group, rank: job.world.rank, forward: forward, scratch: scratch, clock: job.clock)
@@ -141,7 +145,7 @@ final class CompressionRun {
         Dictionary(uniqueKeysWithValues: solved.enumerated().map { ($0.offset, $0.element) })
     }
 
-    private func keys(of block: Int) -> [TileKey] {
+    func keys(of block: Int) -> [TileKey] {
         plan.blocks[block].stages.enumerated().flatMap { stage, stagePlan in
             stagePlan.tiles.indices.map { TileKey(block: block, stage: stage, tile: $0) }
         }

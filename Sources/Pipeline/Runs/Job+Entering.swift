@@ -58,7 +58,7 @@ extension Job {
                 return said
             }
             let all = Set(platforms + (record?.platforms ?? [])).sorted()
-            return try said + checkUnfinished(RunRecord(plan: identity, source: files, platforms: all), earlier: record)
+            return try said + checkUnfinished(RunRecord(plan: identity, source: files, platforms: all, work: RunWork(plan)), earlier: record)
         }
         return (standing, remarks)
     }
@@ -117,7 +117,9 @@ extension Job {
                     + record.platforms.joined(separator: "\n  "))
         }
         // Times may have changed where the content has not.
-        if earlier?.plan != record.plan || earlier?.source != record.source || earlier?.platforms != record.platforms { try record.save(work) }
+        let isKnown =
+            earlier?.plan == record.plan && earlier?.source == record.source && earlier?.platforms == record.platforms && earlier?.work == record.work
+        if !isKnown { try record.save(work) }
         try source.save(work)
         return remarks
     }

@@ -41,4 +41,11 @@ extension Job {
     public func save(_ report: RunReport) throws {
         _ = try AtomicFile.write(report.json(), to: work.report)
     }
+
+    /// Adds what a merge has made to the report of the run that committed its tiles, where that is there; the coordinator's task.
+    public func addToReport(_ size: SizeReport) throws {
+        guard let data = FileManager.default.contents(atPath: work.report), var report = try? RunReport(json: data), report.planHash == planHash else { return }
+        report.size = size
+        try save(report)
+    }
 }

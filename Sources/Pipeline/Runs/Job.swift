@@ -27,6 +27,8 @@ public final class Job {
     let identity: PlanIdentity
     /// Held from entering the output directory until this object goes.
     var lock: RunLock?
+    /// Of the attempt at hand, on the coordinator.
+    var log: RunLog?
     /// The source's files; known after entering.
     var sourceFiles: SourceFiles?
 

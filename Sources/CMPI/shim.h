@@ -32,6 +32,15 @@ static inline MPI_Comm CMPI_split(MPI_Comm group, int colour, int *code) {
     return part;
 }
 
+// The processes of a group that are members, in the same order; MPI_COMM_NULL for the others, and when `code` is not MPI_SUCCESS.
+static inline MPI_Comm CMPI_select(MPI_Comm group, int is_member, int *code) {
+    MPI_Comm part = MPI_COMM_NULL;
+    *code = MPI_Comm_split(group, is_member ? 0 : MPI_UNDEFINED, 0, &part);
+    return part;
+}
+
+static inline int CMPI_free(MPI_Comm group) { return MPI_Comm_free(&group); }
+
 // MPI_Reduce into the root's own buffer; the others' buffers keep their values.
 //
 // MPICH 4.0.2 reads at the address MPI_IN_PLACE when a message of some KiB goes to another root than 0, so there the root sends a copy.

@@ -14,11 +14,11 @@ extension MemoryModel {
         let product = threads * ColumnBlocks.productBytes
         func operands(_ part: Int) -> Int { isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0 }
         guard let blocks = residency.hessianBlocks else {
-            return resting(stage) + product + GramSum.byteCount(columns: c) + max(input + operands(c), ownPanels(c) + panel(c, 8))
+            return resting(stage) + product + GramSum.byteCount(columns: c) + max(input + operands(c), ownPanels(c) + summing(c))
         }
         let parts = ColumnBlocks.parts(of: c, blocks: blocks), width = parts.map(\.count).max() ?? 0
         let part = parts.map { GramSum.byteCount(columns: c, part: $0) }.max() ?? 0
-        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), panel(c, 8))
+        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), summing(c))
     }
 
     /// The factorisation: panels in fp64 become those of R.
@@ -79,6 +79,9 @@ extension MemoryModel {
         }
         return bytes.max() ?? 0
     }
+
+    /// What the ranks of a host share while they sum panels, all of which each of them touches, and what each knows of their order.
+    func summing(_ columns: Int) -> Int { Plan.sumBytes(columns: columns) + Plan.sumOrderBytes(columns: columns, ranks: assignment.ranks) }
 
     func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
 

@@ -34,7 +34,7 @@ struct Workload {
         length = plan.recipe.calibration?.length ?? 0
         sequences = plan.mostSequences(ranks: ranks)
         sharing = GroupShares(plan, Assignment(ranks: ranks, groupSize: tensorParallel))
-        groupMessages = MessageModel(profile, ranks: tensorParallel) ?? messages
+        groupMessages = MessageModel(profile, ranks: tensorParallel, ranksOfHost: tensorParallel) ?? messages
     }
 
     /// Adds the time of a group's stages.

@@ -3,7 +3,8 @@
 /// A world in two steps: the ranks of a node, which share memory, and groups of one rank of each node, between which messages travel.
 ///
 /// A rank's place is its number on its node. What comes from, or goes to, a rank at a place travels between the ranks at that place of all nodes (a node with
-/// fewer ranks sends its last), so that all ranks of a node have messages to carry.
+/// fewer ranks sends its last), so that all ranks of a node have messages to carry. Between two nodes one plain message does it: a collective would cut it into
+/// segments, each of which waits for an answer.
 public final class NodeGroups: Sendable {
     public let world: Communicator
     /// The ranks of this rank's node.
@@ -57,14 +58,29 @@ public final class NodeGroups: Sendable {
 
     /// Copies the buffer of rank `root` into the others' buffers of the same length: to one rank of each node, and from there to the others. Collective.
     public func broadcast<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int) throws(MPIError) {
-        if let (group, root) = carrying(root) { try group.broadcast(buffer, from: root) }
+        if let (group, root) = carrying(root) {
+            if group.size > 2 {
+                try group.broadcast(buffer, from: root)
+            } else if group.rank == root {
+                try group.send(buffer, to: 1 - root)
+            } else {
+                try group.receive(buffer, from: root)
+            }
+        }
         let carrier = carriers(of: root)[nodes[world.rank]]
         try own.broadcast(buffer, from: places[carrier])
     }
 
     /// Adds one buffer of each node, that of the rank which carries what goes to `root`, into the buffer of rank `root`. Nothing happens on other ranks.
     func reduceSum<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, to root: Int) throws(MPIError) {
-        if let (group, root) = carrying(root) { try group.reduceSum(buffer, to: root) }
+        guard let (group, root) = carrying(root) else { return }
+        if group.size > 2 {
+            try group.reduceSum(buffer, to: root)
+        } else if group.rank == root {
+            try group.receiveSum(buffer, from: 1 - root)
+        } else {
+            try group.send(buffer, to: root)
+        }
     }
 
     /// An order of some buffers in which those beside each other go to different nodes over different ranks, so that all links carry messages in both

@@ -80,8 +80,11 @@ extension MemoryModel {
         return bytes.max() ?? 0
     }
 
-    /// What the ranks of a host share while they sum panels, all of which each of them touches, and what each knows of their order.
-    func summing(_ columns: Int) -> Int { Plan.sumBytes(columns: columns) + Plan.sumOrderBytes(columns: columns, ranks: assignment.ranks) }
+    /// What the ranks of a host share while they sum panels, all of which each of them touches; what comes from another host; and what a rank knows of the order.
+    func summing(_ columns: Int) -> Int {
+        let shared = Plan.sumBytes(columns: columns)
+        return shared + (assignment.ranks > 1 ? shared / 2 : 0) + Plan.sumOrderBytes(columns: columns, ranks: assignment.ranks)
+    }
 
     func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }
 

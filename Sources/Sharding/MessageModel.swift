@@ -29,8 +29,10 @@ struct MessageModel {
 
     /// Seconds of a sum of `bytes` from all ranks to one, where sums to ranks of all hosts go on side by side: the ranks of a host add in its memory, and a
     /// host sends what it does not keep.
-    func reduce(bytes: Double) -> Double {
-        latency + inHost(bytes, rates.reduceInHost)
+    ///
+    /// - Parameter ordering: seconds in which a rank puts its own values in order; it adds them as it does so, and the slower of both counts.
+    func reduce(bytes: Double, ordering: Double = 0) -> Double {
+        latency + max(inHost(bytes, rates.reduceInHost), ordering)
             + (shape.hosts == 1 ? 0 : bytes / rates.reduce * Self.absent(shape.hosts) / Self.absent(measured.hosts))
     }
 

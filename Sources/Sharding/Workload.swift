@@ -76,13 +76,12 @@ struct Workload {
         for panel in choleskyPanels(order: stage.columns) {
             let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
             let bytes = 8 * Double(rows * width)
-            // What lies above the diagonal is not summed. Before a factored panel comes whether it could be: its length, then the answer.
+            // What lies above the diagonal is not summed. Before a factored panel comes whether it could be.
+            let ordering = (bytes - 4 * Double(width * width)) / rates.permute
             seconds +=
-                messages.reduce(bytes: bytes - 4 * Double(width * (width - 1))) + Double(parts - 1) * messages.latency + 2 * messages.latency
+                messages.reduce(bytes: bytes - 4 * Double(width * (width - 1)), ordering: ordering) + Double(parts) * messages.latency
                 + messages.broadcast(bytes: plan.panelElementBytes * Double(rows * width))
         }
-        // Every rank puts the whole sum in the factor's order.
-        seconds += 4 * Double(stage.columns) * Double(stage.columns) / rates.permute
         prediction.reduce += count * (seconds + max(0, schedule.critical - schedule.busiest) / rate)
     }
 

@@ -115,7 +115,7 @@ struct SharedFactor {
                     }
                 }
             }
-            failure = try clock.measure(.reduce) { () throws in try world.broadcast(failure, from: owner) }
+            try clock.measure(.reduce) { () throws in try failure.withUnsafeMutableBufferPointer { try world.broadcast($0, from: owner) } }
             guard failure[0] < 0 else { return NotPositiveDefinite(index: failure[0]) }
             // Done with for its owner, too: what is left of it is its part of R.
             let factored = own.removeValue(forKey: index)

@@ -18,27 +18,38 @@ public final class SharedMemory: @unchecked Sendable {
         self.byteCount = max(byteCount, 1)
         // The owner's process, descriptor and error.
         var owner: [Int32] = [getpid(), -1, 0]
+        var mapped: UnsafeMutableRawPointer?
         if node.isCoordinator {
             owner[1] = CSharedMemory_create("cleave")
-            // Memory that is not there is refused now, and not when it is written.
-            owner[2] = owner[1] < 0 ? errno : ftruncate(owner[1], self.byteCount) != 0 ? errno : posix_fallocate(owner[1], 0, self.byteCount)
+            owner[2] = owner[1] < 0 || ftruncate(owner[1], self.byteCount) != 0 ? errno : 0
+            if owner[2] == 0 { (mapped, owner[2]) = Self.map(owner[1], self.byteCount) }
+            // What there is no room for is refused now, and not when it is written. What cannot be mapped was refused before any of it was taken.
+            if owner[2] == 0 { owner[2] = posix_fallocate(owner[1], 0, self.byteCount) }
         }
         owner = try node.broadcast(owner)
-        let descriptor = node.isCoordinator || owner[2] != 0 ? owner[1] : open("/proc/\(owner[0])/fd/\(owner[1])", O_RDWR | O_CLOEXEC)
-        defer { if descriptor >= 0, node.isCoordinator || owner[2] == 0 { close(descriptor) } }
-        var failures = [owner[2] != 0 ? owner[2] : descriptor < 0 ? errno : 0]
-        var mapped: UnsafeMutableRawPointer?
-        if failures[0] == 0 {
-            mapped = mmap(nil, self.byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-            if mapped == MAP_FAILED { failures[0] = errno }
+        var failures = [owner[2]]
+        if !node.isCoordinator, owner[2] == 0 {
+            let descriptor = open("/proc/\(owner[0])/fd/\(owner[1])", O_RDWR | O_CLOEXEC)
+            if descriptor < 0 { failures[0] = errno } else { (mapped, failures[0]) = Self.map(descriptor, self.byteCount) }
+            if descriptor >= 0 { close(descriptor) }
         }
         // The owner's descriptor is needed until all have opened it.
         try node.allReduceMax(&failures)
-        guard failures[0] == 0, let mapped, mapped != MAP_FAILED else { throw SharedMemoryError(byteCount: byteCount, code: failures[0], ranks: node.size) }
+        if node.isCoordinator, owner[1] >= 0 { close(owner[1]) }
+        guard failures[0] == 0, let mapped else {
+            if let mapped { munmap(mapped, self.byteCount) }
+            throw SharedMemoryError(byteCount: byteCount, code: failures[0], ranks: node.size)
+        }
         base = mapped
     }
 
     deinit { munmap(base, byteCount) }
+
+    /// The memory of a descriptor, or an error as in errno.
+    private static func map(_ descriptor: Int32, _ byteCount: Int) -> (UnsafeMutableRawPointer?, Int32) {
+        let mapped = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+        return mapped == MAP_FAILED ? (nil, errno) : (mapped, 0)
+    }
 }
 
 /// Memory that the ranks of a node cannot share; all of them have met it.

@@ -71,8 +71,8 @@ struct Workload {
         let rate = isBFloat16 ? rates.factorBFloat16 : rates.factorFloat
         prediction.factor += count * schedule.busiest / rate
         prediction.factor += count / Double(stage.factorCount) * stage.inverseOperations / rates.factorFloat
-        // The largest |x|, and the diagonal.
-        var seconds = messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
+        // The largest |x|, the memory that is shared, and the diagonal.
+        var seconds = Double(1 + parts) * messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
         for panel in choleskyPanels(order: stage.columns) {
             let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
             let bytes = 8 * Double(rows * width)

@@ -5,10 +5,10 @@ internal import LinearAlgebra
 internal import MessagePassing
 internal import Sharding
 
-extension NodeSum {
-    /// Memory for the panels of a matrix of so many columns. Collective.
-    convenience init(_ nodes: NodeGroups, columns: Int) throws {
-        try self.init(nodes, byteCount: Plan.sumBytes(columns: columns), atOnce: Plan.sumsAtOnce)
+extension NodeGroups {
+    /// What sums the panels of a matrix of so many columns. Collective; memory that one node cannot share is an error of all.
+    func panelSum(columns: Int) throws -> NodeSum {
+        try world.together(exitCode: exitCode) { try NodeSum(self, byteCount: Plan.sumBytes(columns: columns), atOnce: Plan.sumsAtOnce) }
     }
 }
 

@@ -82,7 +82,7 @@ struct SharedFactor {
         }
         try hessian.forEachPart { part in
             try clock.measure(.reduce) { () throws in
-                try NodeSum(nodes, columns: columns).add(owners) { index in
+                try nodes.panelSum(columns: columns).add(owners) { index in
                     HessianPanel(elements: PanelPart(plan, panel: panels[index], hessianColumns: part.part), part: part, panel: own[index])
                 }
             }

@@ -61,7 +61,7 @@ struct SharedMismatch {
                 for (index, owner) in zip(part, owners) where owner == world.rank {
                     own[index] = Matrix(uninitialized: panels[index].count, stage.columns)
                 }
-                try NodeSum(nodes, columns: stage.columns).add(owners) { MismatchPanel(sum.panels[$0].values, sum: own[part.lowerBound + $0]) }
+                try nodes.panelSum(columns: stage.columns).add(owners) { MismatchPanel(sum.panels[$0].values, sum: own[part.lowerBound + $0]) }
             }
         }
         return (own, squares)

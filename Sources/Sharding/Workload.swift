@@ -72,7 +72,8 @@ struct Workload {
         prediction.factor += count * schedule.busiest / rate
         prediction.factor += count / Double(stage.factorCount) * stage.inverseOperations / rates.factorFloat
         // The largest |x|, the memory that is shared, and the diagonal.
-        var seconds = Double(1 + parts) * messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
+        let diagonal = 8 * Double(stage.columns)
+        var seconds = Double(1 + parts) * messages.latency + messages.reduce(bytes: diagonal) + messages.broadcast(bytes: diagonal)
         for panel in choleskyPanels(order: stage.columns) {
             let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
             let bytes = 8 * Double(rows * width)

@@ -39,6 +39,21 @@ static inline MPI_Comm CMPI_select(MPI_Comm group, int is_member, int *code) {
     return part;
 }
 
+// Messages that go on while their rank does something else; `CMPI_wait` ends each.
+static inline MPI_Request CMPI_begin_send(const void *buffer, int count, MPI_Datatype type, int destination, MPI_Comm group, int *code) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    *code = MPI_Isend(buffer, count, type, destination, 0, group, &request);
+    return request;
+}
+
+static inline MPI_Request CMPI_begin_receive(void *buffer, int count, MPI_Datatype type, int source, MPI_Comm group, int *code) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    *code = MPI_Irecv(buffer, count, type, source, 0, group, &request);
+    return request;
+}
+
+static inline int CMPI_wait(MPI_Request request) { return MPI_Wait(&request, MPI_STATUS_IGNORE); }
+
 static inline int CMPI_free(MPI_Comm group) { return MPI_Comm_free(&group); }
 
 // MPI_Reduce into the root's own buffer; the others' buffers keep their values.

@@ -57,18 +57,6 @@ extension Communicator {
         try check("MPI_Send", code)
     }
 
-    /// Adds what rank `source` sends, a buffer that is as long, to this one.
-    func receiveSum<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from source: Int) throws(MPIError) {
-        guard let base = buffer.baseAddress, !buffer.isEmpty else { return }
-        let other = UnsafeMutableBufferPointer<E>.allocate(capacity: buffer.count)
-        defer { other.deallocate() }
-        try receive(other, from: source)
-        let code = inPieces(buffer.count) { offset, count in
-            MPI_Reduce_local(other.baseAddress! + offset, base + offset, count, E.datatype.handle, CMPI_SUM())
-        }
-        try check("MPI_Reduce_local", code)
-    }
-
     /// Fills a buffer with what rank `source` sends, which is as long.
     public func receive<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from source: Int) throws(MPIError) {
         guard let base = buffer.baseAddress, !buffer.isEmpty else { return }

@@ -58,29 +58,53 @@ public final class NodeGroups: Sendable {
 
     /// Copies the buffer of rank `root` into the others' buffers of the same length: to one rank of each node, and from there to the others. Collective.
     public func broadcast<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int) throws(MPIError) {
+        var sending: Transfer?
         if let (group, root) = carrying(root) {
             if group.size > 2 {
                 try group.broadcast(buffer, from: root)
             } else if group.rank == root {
-                try group.send(buffer, to: 1 - root)
+                // The ranks of this node need not wait for the other one.
+                sending = try group.beginSend(buffer, to: 1 - root)
             } else {
                 try group.receive(buffer, from: root)
             }
         }
         let carrier = carriers(of: root)[nodes[world.rank]]
         try own.broadcast(buffer, from: places[carrier])
+        try sending?.finish()
     }
 
-    /// Adds one buffer of each node, that of the rank which carries what goes to `root`, into the buffer of rank `root`. Nothing happens on other ranks.
-    func reduceSum<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, to root: Int) throws(MPIError) {
-        guard let (group, root) = carrying(root) else { return }
+    /// A sum of one buffer of each node that is on its way to a rank.
+    struct PendingSum {
+        fileprivate let buffer: UnsafeMutableBufferPointer<Double>
+        fileprivate var transfer = Transfer()
+        /// What comes from the other node.
+        fileprivate var other: UnsafeMutableBufferPointer<Double>?
+
+        /// Ends it: the buffer of the rank that the sum goes to holds the sum.
+        func finish() throws(MPIError) {
+            try transfer.finish()
+            guard let other else { return }
+            for index in 0..<min(buffer.count, other.count) { buffer[index] += other[index] }
+            other.deallocate()
+        }
+    }
+
+    /// Begins to add one buffer of each node, that of the rank which carries what goes to `root`, into the buffer of rank `root`. Nothing happens on other
+    /// ranks.
+    func beginSum(_ buffer: UnsafeMutableBufferPointer<Double>, to root: Int) throws(MPIError) -> PendingSum {
+        var sum = PendingSum(buffer: buffer)
+        guard let (group, root) = carrying(root) else { return sum }
         if group.size > 2 {
             try group.reduceSum(buffer, to: root)
         } else if group.rank == root {
-            try group.receiveSum(buffer, from: 1 - root)
+            let other = UnsafeMutableBufferPointer<Double>.allocate(capacity: buffer.count)
+            sum.other = other
+            sum.transfer = try group.beginReceive(other, from: 1 - root)
         } else {
-            try group.send(buffer, to: root)
+            sum.transfer = try group.beginSend(buffer, to: root)
         }
+        return sum
     }
 
     /// An order of some buffers in which those beside each other go to different nodes over different ranks, so that all links carry messages in both

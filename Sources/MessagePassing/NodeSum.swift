@@ -16,7 +16,7 @@ public protocol Summand {
 ///
 /// A piece of a sum is cut into as many slices as the node has ranks. In each turn every rank adds its values of another slice, so that all are at work and
 /// none writes where another does. Additions must not round: any order then gives the same bits. Several sums with different owners go on side by
-/// side, each over another rank of the node. Two halves of the memory take turns, so that one is filled while the other is still being sent.
+/// side, each over another rank of the node. Two halves of the memory take turns, so that one is filled and sent while the other is still on its way.
 public final class NodeSum {
     private let groups: NodeGroups
     private let memory: SharedMemory
@@ -50,30 +50,61 @@ public final class NodeSum {
         }
     }
 
+    /// A piece on its way to the rank that takes it.
+    private struct Piece<S: Summand> {
+        let sum: NodeGroups.PendingSum
+        let rows: Range<Int>
+        let values: UnsafeMutablePointer<Double>
+        /// nil on other ranks than the owner.
+        let owner: S?
+    }
+
     private func add<S: Summand>(_ sums: [(owner: Int, values: S)]) throws(MPIError) {
-        let own = groups.own
         let room = capacity / sums.count
         let pieces = sums.map { Self.pieces($0.values.starts, room) }
+        var pending: [Piece<S>] = []
         for step in 0..<(pieces.map(\.count).max() ?? 0) {
             let half = memory.base.assumingMemoryBound(to: Double.self) + (turn % 2) * capacity
             turn += 1
+            // What was in this half has gone from all ranks of the node.
+            try groups.own.barrier()
             let inHand = sums.indices.filter { step < pieces[$0].count }
-            for shift in 0..<own.size {
-                for index in inHand {
-                    let (piece, starts) = (pieces[index][step], sums[index].values.starts)
-                    let rows = Self.slice((own.rank + shift) % own.size, of: own.size, piece, starts)
-                    guard !rows.isEmpty else { continue }
-                    let place = index * room + starts[rows.lowerBound] - starts[piece.lowerBound]
-                    sums[index].values.add(rows, to: half + place, isFirst: shift == 0)
-                }
-                try own.barrier()
+            let places = inHand.map { (values: sums[$0].values, rows: pieces[$0][step], base: half + $0 * room) }
+            try addSlices(places)
+            var begun: [Piece<S>] = []
+            for (index, place) in zip(inHand, places) {
+                let (starts, owner) = (place.values.starts, sums[index].owner)
+                let values = UnsafeMutableBufferPointer(start: place.base, count: starts[place.rows.upperBound] - starts[place.rows.lowerBound])
+                begun.append(
+                    Piece(
+                        sum: try groups.beginSum(values, to: owner), rows: place.rows, values: place.base,
+                        owner: groups.world.rank == owner ? place.values : nil))
             }
-            for index in inHand {
-                let (piece, starts) = (pieces[index][step], sums[index].values.starts)
-                let sum = UnsafeMutableBufferPointer(start: half + index * room, count: starts[piece.upperBound] - starts[piece.lowerBound])
-                try groups.reduceSum(sum, to: sums[index].owner)
-                if groups.world.rank == sums[index].owner, let base = sum.baseAddress { sums[index].values.take(piece, base) }
+            // While these are on their way, those of the other half arrive.
+            try finish(pending)
+            pending = begun
+        }
+        try finish(pending)
+    }
+
+    /// Adds the values of all ranks of the node to some pieces: in each turn those of another slice.
+    private func addSlices<S: Summand>(_ pieces: [(values: S, rows: Range<Int>, base: UnsafeMutablePointer<Double>)]) throws(MPIError) {
+        let own = groups.own
+        for shift in 0..<own.size {
+            for piece in pieces {
+                let starts = piece.values.starts
+                let rows = Self.slice((own.rank + shift) % own.size, of: own.size, piece.rows, starts)
+                guard !rows.isEmpty else { continue }
+                piece.values.add(rows, to: piece.base + (starts[rows.lowerBound] - starts[piece.rows.lowerBound]), isFirst: shift == 0)
             }
+            try own.barrier()
+        }
+    }
+
+    private func finish<S: Summand>(_ pieces: [Piece<S>]) throws(MPIError) {
+        for piece in pieces {
+            try piece.sum.finish()
+            piece.owner?.take(piece.rows, piece.values)
         }
     }
 

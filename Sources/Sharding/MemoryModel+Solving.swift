@@ -83,7 +83,7 @@ extension MemoryModel {
     /// What the ranks of a host share while they sum panels, all of which each of them touches; what comes from another host; and what a rank knows of the order.
     func summing(_ columns: Int) -> Int {
         let shared = Plan.sumBytes(columns: columns)
-        return shared + (assignment.ranks > 1 ? shared / 2 : 0) + Plan.sumOrderBytes(columns: columns, ranks: assignment.ranks)
+        return shared + (assignment.ranks > 1 ? shared : 0) + Plan.sumOrderBytes(columns: columns, ranks: assignment.ranks)
     }
 
     func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }

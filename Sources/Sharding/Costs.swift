@@ -35,6 +35,7 @@ extension Plan {
     ///   - memory: what is kept in memory on that many ranks; nil: everything.
     public func costs(ranks: Int, ranksOfHost: Int = usualRanksOfHost, memory: MemoryPlan? = nil) -> Costs {
         let shape = HostShape(ranks: ranks, most: ranksOfHost)
+        var sent = [Double](repeating: 0, count: ranks)  // bytes of each rank
         let assignment = Assignment(ranks: ranks, groupSize: memory?.tensorParallel ?? 1)
         let sharing = GroupShares(self, assignment)
         var costs = Costs(ranks: ranks)
@@ -43,7 +44,7 @@ extension Plan {
         for (index, block) in blocks.enumerated() {
             var owners = Set<Int>()
             for (place, stage) in block.stages.enumerated() where block.block.expert(ofStage: place) == nil {
-                add(stage, assignment, sharing, shape, sequences: sequences, &busiest, to: &costs)
+                add(stage, assignment, sharing, shape, sequences: sequences, &busiest, &sent, to: &costs)
                 owners.formUnion(assignment.owners(of: stage.tiles))
             }
             if block.block.mixture != nil { owners.formUnion(addExperts(of: index, shape, to: &costs)) }
@@ -51,7 +52,7 @@ extension Plan {
         }
         // Without a limit every plan fits.
         costs.memory = (memory ?? (try? memoryPlan(ranks: ranks, threads: 1, limit: nil)))?.bound ?? 0
-        if ranks == 1 { costs.bytesSent = 0 }
+        costs.bytesSent = ranks == 1 ? 0 : costs.bytesSent + (sent.max() ?? 0)
         if shape.hosts == 1 { costs.bytesBetweenHosts = 0 }
         return costs
     }
@@ -61,15 +62,17 @@ extension Plan {
 
     private func add(
         _ stage: StagePlan, _ assignment: Assignment, _ sharing: GroupShares, _ shape: HostShape, sequences: Int, _ busiest: inout [Int: FactorCosts],
-        to costs: inout Costs
+        _ sent: inout [Double], to costs: inout Costs
     ) {
+        func send(_ bytes: (Int) -> Double) { for rank in sent.indices { sent[rank] += bytes(rank) } }
         let ranks = assignment.ranks, passes = forwardPasses
         let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
         costs.forwardOperations += sharing.operations(stage) * passes
-        costs.bytesSent += sharing.bytesSent(stage) * passes
+        let forward = sharing.forwardBytes(stage)
+        send { forward[$0] * passes }
         if stage.needsHessian {
             costs.hessianOperations += sharing.hessianTokens * Double(columns) * Double(columns)
-            costs.bytesSent += sharing.inputBytesSent(stage)
+            let inputs = sharing.inputBytesSent(stage)
             // Every rank waits for the busiest one of each stage.
             let factor =
                 busiest[columns]
@@ -79,16 +82,19 @@ extension Plan {
                 )
             busiest[columns] = factor
             let factors = Double(stage.factorCount), diagonal = 8 * Double(columns)
-            costs.bytesSent += factors * (factor.messages.most + diagonal)
+            send { inputs[$0] + factors * (factor.messages.sent[$0] + diagonal) }
             costs.bytesBetweenHosts += factors * (factor.messages.betweenHosts + Double(ranks) * diagonal)
             costs.factorOperations += factors * factor.operations + stage.inverseOperations
         }
-        if stage.needsDenseInput { costs.addMismatch(stage, sharing, shape) }
+        if stage.needsDenseInput {
+            let mismatch = costs.addMismatch(stage, sharing, shape)
+            send { mismatch[$0] }
+        }
         let perRank = zip(assignment.owners(of: stage.tiles), stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
         let solved = perRank.values.max() ?? 0
         costs.solveOperations += stage.ownTiles(ranks: ranks).map { $0.reduce(0) { $0 + stage.solveOperations(of: $1) } }.max() ?? 0
-        costs.bytesSent += stage.selectionBytes
-        costs.bytesSent += shape.copied(stage.encodedBytes) * Double(solved * ranks) / Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
+        let rowsOfAll = Double(max(stage.tiles.reduce(0) { $0 + $1.rows.count }, 1))
+        send { stage.selectionBytes + shape.copied(stage.encodedBytes) * Double((perRank[$0] ?? 0) * ranks) / rowsOfAll }
         costs.bytesBetweenHosts += Double(ranks) * stage.selectionBytes + stage.encodedBytes
         let kept = stage.linears.reduce(0) { $1.treatment == nil ? $0 + $1.linear.rows : $0 }
         let dense = sequences == 0 ? 0 : Double((recipe.propagation == .stage ? kept : rows) + (needsDenseInputs ? rows : 0)) * sharing.share(stage)

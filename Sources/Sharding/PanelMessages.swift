@@ -4,15 +4,15 @@ internal import LinearAlgebra
 
 /// Bytes that ranks put into messages for the panels of one factor.
 struct PanelMessages {
-    /// Of the rank that has the most.
-    private(set) var most = 0.0
+    /// Of each rank.
+    private(set) var sent: [Double]
     /// Of all ranks, in messages between hosts: a sum for each host but the owner's, and a factored panel once.
     private(set) var betweenHosts = 0.0
 
     /// - Parameter elementBytes: of a factored panel's elements.
     init(columns: Int, elementBytes: Double, shape: HostShape) {
         let assignment = Assignment(ranks: shape.ranks), hosts = shape.hosts
-        var sent = [Double](repeating: 0, count: shape.ranks)
+        sent = Array(repeating: 0, count: shape.ranks)
         for (index, panel) in choleskyPanels(order: columns).enumerated() {
             let owner = assignment.panelOwner(index), (rows, width) = (columns - panel.lowerBound, panel.count)
             // What lies above the diagonal is not summed.
@@ -26,7 +26,6 @@ struct PanelMessages {
             sent[owner] += copy
             betweenHosts += Double(hosts - 1) * sum + copy
         }
-        most = sent.max() ?? 0
     }
 }
 

@@ -28,7 +28,8 @@ import Compression
                     GramSum.Panel(rows: 0..<columns.upperBound, columns: columns, values: layer.hessian.rows(0..<columns.upperBound).columns(columns))
                 }
                 let panelRows = part.starts.count - 1
-                for rows in [0..<7, 7..<range.count + 3, range.count + 3..<panelRows].map({ $0.clamped(to: 0..<panelRows) }) {
+                let ends = [0, 7, range.count + 3, panelRows].map { min($0, panelRows) }
+                for rows in zip(ends, ends.dropFirst()).map({ $0..<$1 }) {
                     let first = part.starts[rows.lowerBound]
                     var values = [Double](repeating: 0.5, count: part.starts[rows.upperBound] - first)
                     values.withUnsafeMutableBufferPointer { values in

@@ -53,11 +53,12 @@ let package = Package(
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
         .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CAffinity"),
+        .systemLibrary(name: "CSharedMemory"),
         .target(name: "CAddressSpace"),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno"])]),
 
         // MARK: - Foundations
-        room("MessagePassing", ["CAffinity", "CMPI"]),
+        room("MessagePassing", ["CAffinity", "CMPI", "CSharedMemory"]),
         room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CMalloc", "CKernels", "CAddressSpace"]),
         room("JSON"),
         room("Safetensors", ["CXXHash", "JSON"]),

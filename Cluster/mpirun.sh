@@ -48,7 +48,7 @@ build_mpirun() {
     local variable
     command=("$mpirun" -n "$1" -x OMP_NUM_THREADS -x CLEAVE_JOB_ID)
     # What the libraries are told of the processor decides bits: it is the same on all hosts.
-    for variable in $(compgen -e | grep -E '^(CLEAVE_(BIND|PROGRESS)$|OPENBLAS_|DNNL_|ONEDNN_)'); do command+=(-x "$variable"); done
+    for variable in $(compgen -e | grep -E '^(CLEAVE_(BIND|PROGRESS|RANKS_PER_NODE)$|OPENBLAS_|DNNL_|ONEDNN_)'); do command+=(-x "$variable"); done
     if [ -n "$2" ]; then
         command+=(--hostfile "$2")
         # A daemon that is lost before it has called back is missed by ssh alone.

@@ -32,6 +32,30 @@ static inline MPI_Comm CMPI_split(MPI_Comm group, int colour, int *code) {
     return part;
 }
 
+// The processes of a group that are members, in the same order; MPI_COMM_NULL for the others, and when `code` is not MPI_SUCCESS.
+static inline MPI_Comm CMPI_select(MPI_Comm group, int is_member, int *code) {
+    MPI_Comm part = MPI_COMM_NULL;
+    *code = MPI_Comm_split(group, is_member ? 0 : MPI_UNDEFINED, 0, &part);
+    return part;
+}
+
+// Messages that go on while their rank does something else; `CMPI_wait` ends each.
+static inline MPI_Request CMPI_begin_send(const void *buffer, int count, MPI_Datatype type, int destination, MPI_Comm group, int *code) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    *code = MPI_Isend(buffer, count, type, destination, 0, group, &request);
+    return request;
+}
+
+static inline MPI_Request CMPI_begin_receive(void *buffer, int count, MPI_Datatype type, int source, MPI_Comm group, int *code) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    *code = MPI_Irecv(buffer, count, type, source, 0, group, &request);
+    return request;
+}
+
+static inline int CMPI_wait(MPI_Request request) { return MPI_Wait(&request, MPI_STATUS_IGNORE); }
+
+static inline int CMPI_free(MPI_Comm group) { return MPI_Comm_free(&group); }
+
 // MPI_Reduce into the root's own buffer; the others' buffers keep their values.
 //
 // MPICH 4.0.2 reads at the address MPI_IN_PLACE when a message of some KiB goes to another root than 0, so there the root sends a copy.

@@ -20,8 +20,8 @@ public struct PanelPart: Sendable {
     private let own: Ascending
     /// What is taken of each row, of `all` for a column of the panel and of `own` for others.
     private let taken: [Range<Int>]
-    /// Where the values of each row begin, and the end.
-    private let starts: [Int]
+    /// Where the values of each of the panel's rows begin, and the end.
+    public let starts: [Int]
 
     /// Columns of the Hessian from left to right, and their rows in the panel.
     private struct Ascending: Sendable {
@@ -68,19 +68,22 @@ public struct PanelPart: Sendable {
     /// The number of elements.
     public var count: Int { starts.last ?? 0 }
 
-    /// Copies the elements out of a Hessian's columns.
-    /// - Parameter sums: those of `hessianColumns` from left to right, each from the first row on.
-    public func take(from sums: [GramSum.Panel], into values: UnsafeMutableBufferPointer<Double>) {
-        precondition(values.count == count && sums.reduce(0) { $0 + $1.columns.count } == hessianColumns.count, "\(values.count) places for \(count) elements")
-        guard let base = values.baseAddress else { return }
-        let place = Place(base: base)
-        parallelFor(rows.count) { row in
+    /// Copies the elements of some rows of the panel out of a Hessian's columns.
+    /// - Parameters:
+    ///   - sums: those of `hessianColumns` from left to right, each from the first row on.
+    ///   - values: those of the rows alone.
+    ///   - adding: whether they are added to the values that are there.
+    public func take(_ rows: Range<Int>, from sums: [GramSum.Panel], into values: UnsafeMutablePointer<Double>, adding: Bool = false) {
+        precondition(sums.reduce(0) { $0 + $1.columns.count } == hessianColumns.count, "sums of other columns than \(hessianColumns)")
+        let place = Place(base: values - starts[rows.lowerBound])
+        parallelFor(rows.count) { number in
+            let row = rows.lowerBound + number
             var (index, target) = (taken[row].lowerBound, place.base + starts[row])
             (row < width ? all : own).columns.withUnsafeBufferPointer { columns in
                 for sum in sums where index < taken[row].upperBound && columns[index] < sum.columns.upperBound {
-                    let source = sum.values.row(rows[row]) - sum.columns.lowerBound
+                    let source = sum.values.row(self.rows[row]) - sum.columns.lowerBound
                     while index < taken[row].upperBound, columns[index] < sum.columns.upperBound {
-                        target.pointee = source[columns[index]]
+                        target.pointee = adding ? target.pointee + source[columns[index]] : source[columns[index]]
                         (index, target) = (index + 1, target + 1)
                     }
                 }
@@ -88,16 +91,17 @@ public struct PanelPart: Sendable {
         }
     }
 
-    /// Copies the elements to their places in the panel: [rows from the diagonal on, columns].
-    public func put(_ values: UnsafeMutableBufferPointer<Double>, into panel: Matrix<Double>) {
-        precondition(values.count == count && panel.rows == rows.count && panel.columns == width, "a panel of [\(panel.rows), \(panel.columns)]")
-        guard let base = values.baseAddress else { return }
-        let place = Place(base: base)
+    /// Copies the elements of some of its rows to their places in the panel: [rows from the diagonal on, columns].
+    /// - Parameter values: those of the rows alone.
+    public func put(_ rows: Range<Int>, _ values: UnsafeMutablePointer<Double>, into panel: Matrix<Double>) {
+        precondition(panel.rows == self.rows.count && panel.columns == width, "a panel of [\(panel.rows), \(panel.columns)]")
+        let place = Place(base: values - starts[rows.lowerBound])
         // A cache line of a row of the panel is written at once.
-        let together = (0..<width).cut(every: 8)
+        let together = rows.clamped(to: 0..<width).cut(every: 8)
         parallelFor(together.count) { putColumns(together[$0], place, into: panel) }
-        parallelFor(rows.count - width) { index in
-            let row = width + index
+        let below = rows.clamped(to: width..<self.rows.count)
+        parallelFor(below.count) { index in
+            let row = below.lowerBound + index
             guard !taken[row].isEmpty else { return }
             let (source, target) = (place.base + starts[row], panel.row(row))
             own.rows[taken[row]].withUnsafeBufferPointer { columns in

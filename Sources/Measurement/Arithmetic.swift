@@ -105,7 +105,7 @@ extension Measurement {
             for range in choleskyPanels(order: gram.part.count) {
                 let elements = PanelPart(plan, panel: range, hessianColumns: gram.part)
                 let message = Matrix<Double>(uninitialized: 1, elements.count)
-                elements.take(from: gram.panels, into: UnsafeMutableBufferPointer(start: message.base, count: message.count))
+                elements.take(0..<elements.starts.count - 1, from: gram.panels, into: message.base)
             }
         }
     }

@@ -23,10 +23,8 @@ public struct Measurement {
         try measureSolving(&rates)
         try measureMessages(&rates)
         try measureDisk(directory, &rates)
-        var nodes = [try world.splitByNode().isCoordinator ? 1 : 0]
-        try world.allReduceSum(&nodes)
         return MachineProfile(
-            processor: Platform.processor, ranks: world.size, hosts: nodes[0], threads: Threads.count, multipliesBFloat16: BFloat16.isAccelerated,
+            processor: Platform.processor, ranks: world.size, hosts: Set(world.nodes).count, threads: Threads.count, multipliesBFloat16: BFloat16.isAccelerated,
             rates: rates)
     }
 }

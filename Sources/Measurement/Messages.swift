@@ -1,4 +1,4 @@
-// How fast ranks add up and copy: the messages of a Hessian's reduction and of a factor's broadcast.
+// How fast ranks add up and copy: the sums of a Hessian's panels and the copies of a factor's, in a host's memory and between hosts.
 
 internal import MessagePassing
 internal import Sharding
@@ -6,14 +6,57 @@ internal import Sharding
 extension Measurement {
     /// Bytes of a message, as large as a band of a Hessian.
     private static let messageBytes = 32 << 20
+    /// Bytes that a host's ranks share while they sum.
+    private static let sharedBytes = 16 << 20
 
     func measureMessages(_ rates: inout MachineProfile.Rates) throws {
         guard world.size > 1 else { return }
         var one = [0]
         rates.latency = try watch.seconds { try world.allReduceSum(&one) }
-        var sums = [Double](repeating: 1, count: Self.messageBytes / 8)
-        rates.reduce = Double(Self.messageBytes) / (try watch.seconds { try sums.withUnsafeMutableBufferPointer { try world.reduceSum($0, to: 0) } })
-        var copies = [Float](repeating: 1, count: Self.messageBytes / 4)
-        rates.broadcast = Double(Self.messageBytes) / (try watch.seconds { try copies.withUnsafeMutableBufferPointer { try world.broadcast($0, from: 0) } })
+        let all = try NodeGroups(world), host = try NodeGroups(all.own)
+        let copied = Double(Self.messageBytes), summed = Double(Self.sums(all) * Numbers.byteCount)
+        let (sum, copy) = (try sumSeconds(all, count: Self.sums(all)), try copySeconds(all))
+        guard all.mostRanks > 1 else {
+            (rates.reduce, rates.broadcast) = (summed / sum, copied / copy)
+            return
+        }
+        let (sumInHost, copyInHost) = (try sumSeconds(host, count: Self.sums(all)), try copySeconds(host))
+        (rates.reduceInHost, rates.broadcastInHost) = (summed / sumInHost, copied / copyInHost)
+        guard all.count > 1 else { return }
+        // What is left of the whole way; more than a tenth of it, whatever the noise of two measurements.
+        rates.reduce = summed / max(sum - sumInHost, 0.1 * sum)
+        rates.broadcast = copied / max(copy - copyInHost, 0.1 * copy)
     }
+
+    /// Sums that make a message, or one to each rank where that is more.
+    private static func sums(_ groups: NodeGroups) -> Int { max(messageBytes / Numbers.byteCount, groups.world.size) }
+
+    /// Seconds of some sums to the ranks in turn.
+    private func sumSeconds(_ groups: NodeGroups, count: Int) throws -> Double {
+        let sum = try NodeSum(groups, byteCount: Self.sharedBytes, atOnce: Plan.sumsAtOnce), numbers = Numbers()
+        return try watch.seconds { try sum.add((0..<count).map { $0 % groups.world.size }) { _ in numbers } }
+    }
+
+    private func copySeconds(_ groups: NodeGroups) throws -> Double {
+        var copies = [Float](repeating: 1, count: Self.messageBytes / 4)
+        return try watch.seconds { try copies.withUnsafeMutableBufferPointer { try groups.broadcast($0, from: 0) } }
+    }
+}
+
+/// Rows that a rank adds to a sum which nobody keeps.
+private final class Numbers: Summand {
+    private static let (rows, columns) = (128, 1024)
+    static let byteCount = rows * columns * MemoryLayout<Double>.stride
+
+    let starts = (0...rows).map { $0 * columns }
+    private let values = [Double](repeating: 1, count: rows * columns)
+
+    func add(_ rows: Range<Int>, to values: UnsafeMutablePointer<Double>, isFirst: Bool) {
+        let (first, count) = (starts[rows.lowerBound], starts[rows.upperBound] - starts[rows.lowerBound])
+        self.values.withUnsafeBufferPointer { own in
+            for index in 0..<count { values[index] = isFirst ? own[first + index] : values[index] + own[first + index] }
+        }
+    }
+
+    func take(_ rows: Range<Int>, _ sums: UnsafeMutablePointer<Double>) {}
 }

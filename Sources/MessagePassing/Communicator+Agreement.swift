@@ -88,18 +88,6 @@ extension Communicator {
         try allReduceMax(&exceptions)
         return exceptions[0] == 0
     }
-
-    /// The node of each rank, as a number: that of the node's first rank.
-    public func nodes() throws -> [Int] {
-        var first = [rank]
-        let node = try splitByNode()
-        try first.withUnsafeMutableBufferPointer { (buffer) throws(MPIError) in try node.broadcast(buffer) }
-        var nodes = [Int](repeating: 0, count: size)
-        nodes[rank] = first[0]
-        // Each number stands alone in its place, so the sum gathers them.
-        try allReduceSum(&nodes)
-        return nodes
-    }
 }
 
 private struct Outcome<Value: Codable>: Codable {

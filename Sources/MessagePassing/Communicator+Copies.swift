@@ -50,7 +50,7 @@ extension Communicator {
     /// Sends a buffer to rank `destination`, which calls `receive`; no other rank takes part.
     public func send<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, to destination: Int) throws(MPIError) {
         guard let base = buffer.baseAddress, !buffer.isEmpty else { return }
-        count(bytes: buffer.count * MemoryLayout<E>.stride)
+        count(bytes: buffer.count * MemoryLayout<E>.stride, to: destination)
         let code = inPieces(buffer.count) { offset, count in
             MPI_Send(base + offset, count, E.datatype.handle, Int32(destination), 0, handle)
         }

@@ -9,7 +9,7 @@ extension Communicator {
         _ sent: UnsafeBufferPointer<UInt8>, to destination: Int, _ received: UnsafeMutableBufferPointer<UInt8>, from source: Int
     ) throws(MPIError) {
         guard size > 1 else { return }
-        count(bytes: sent.count)
+        if !sent.isEmpty { count(bytes: sent.count, to: destination) }
         let code = inPieces(max(sent.count, received.count)) { offset, count in
             let (outgoing, incoming) = (piece(sent.count, offset, count), piece(received.count, offset, count))
             return MPI_Sendrecv(

@@ -21,7 +21,7 @@ public enum Session {
         guard provided >= Int32(MPI_THREAD_SERIALIZED) else { throw .noThreads }
         MPI_Comm_set_errhandler(CMPI_COMM_WORLD(), CMPI_ERRORS_RETURN())
         do {
-            let world = try Communicator(CMPI_COMM_WORLD())
+            let world = try Communicator(CMPI_COMM_WORLD(), node: node(ranks: try launcher.ranksOfNode()))
             try launcher.check(worldSize: world.size, library: libraryName)
             return world
         } catch let error as MPIError {
@@ -39,6 +39,24 @@ public enum Session {
     public static func startAnywhere() throws(SessionError) -> Communicator? {
         guard Launcher.current.isPlainStep(for: libraryName) else { return try start() }
         return Launcher.current.rank == 0 ? .alone() : nil
+    }
+
+    /// The node of this process, as a number: that of its first rank in the world. Collective.
+    ///
+    /// - Parameter most: ranks that count as a node, though more may share memory; nil: all that do.
+    private static func node(ranks most: Int?) throws(MPIError) -> Int {
+        var (code, place, rank) = (Int32(0), Int32(0), Int32(0))
+        let sharing: MPI_Comm = CMPI_split_by_node(CMPI_COMM_WORLD(), &code)
+        try check("MPI_Comm_split_type", code)
+        try check("MPI_Comm_rank", MPI_Comm_rank(sharing, &place))
+        try check("MPI_Comm_rank", MPI_Comm_rank(CMPI_COMM_WORLD(), &rank))
+        let node: MPI_Comm = CMPI_split(sharing, most.map { place / Int32(clamping: $0) } ?? 0, &code)
+        try check("MPI_Comm_split", code)
+        var first = Int(rank)
+        try check("MPI_Bcast", MPI_Bcast(&first, 1, Int.datatype.handle, 0, node))
+        try check("MPI_Comm_free", CMPI_free(node))
+        try check("MPI_Comm_free", CMPI_free(sharing))
+        return first
     }
 
     /// Finalises MPI; every rank must call it.

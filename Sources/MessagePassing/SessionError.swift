@@ -5,6 +5,7 @@ public enum SessionError: Error, CustomStringConvertible {
     case cannotStart
     case noThreads
     case separateJobs(tasks: Int, source: String, library: String)
+    case setting(name: String, value: String)
     case failed(MPIError)
 
     public var description: String {
@@ -16,6 +17,7 @@ public enum SessionError: Error, CustomStringConvertible {
                 + "\(tasks) runs would write the same output. This program was built with \(library): use its own mpirun, or "
                 + (library == "MPICH" ? "`srun --mpi=pmi2`" : "`srun --mpi=pmix`")
                 + " (`srun --mpi=list` says what Slurm speaks); to run one rank inside a job, use `mpirun -n 1`"
+        case .setting(let name, let value): "the environment's \(name) must be a whole number of at least 1, found `\(value)`"
         case .failed(let error): error.description
         }
     }
@@ -23,7 +25,7 @@ public enum SessionError: Error, CustomStringConvertible {
     /// As in sysexits.h: 78 (configuration) for what another way of launching mends, 71 for what the system cannot do.
     public var exitCode: Int32 {
         switch self {
-        case .separateJobs, .noThreads: 78
+        case .separateJobs, .noThreads, .setting: 78
         case .cannotStart, .failed: 71
         }
     }

@@ -42,7 +42,7 @@ public func exitCode(for error: any Error) -> Int32 {
     case let error as AgreedFailure: error.exitCode
     case let error as SafetensorsError: error.exitCode
     case let error as SessionError: error.exitCode
-    case is MPIError, is AddressSpaceShortage: EX_OSERR
+    case is MPIError, is SharedMemoryError, is AddressSpaceShortage: EX_OSERR
     case is TensorParallelError: EX_USAGE
     case is PackingError, is RecipeError, is PlanError, is MemoryShortage, is ProfileError, is ArchitectureError, is TokenizerError, is RotationError:
         EX_DATAERR

@@ -16,9 +16,13 @@ extension RunReport {
                 ] + rates(phase, seconds: sum))
         }
         let memory = ranks.map(\.peakMemoryBytes)
+        let between = (
+            bytes: ranks.reduce(0) { $0 + $1.bytesBetweenHosts }, messages: ranks.reduce(0) { $0 + $1.messagesBetweenHosts }
+        )
         let lines = [
             "wall time \(formatSeconds(wallSeconds)) on \(ranks.count) ranks; tiles solved \(tiles.solved), reused \(tiles.reused)",
-            "weights read \(formatBytes(ranks.reduce(0) { $0 + $1.bytesRead })), sent \(formatBytes(ranks.reduce(0) { $0 + $1.bytesSent })), "
+            "weights read \(formatBytes(ranks.reduce(0) { $0 + $1.bytesRead })), sent \(formatBytes(ranks.reduce(0) { $0 + $1.bytesSent }))"
+                + (between.messages == 0 ? "" : " (between hosts \(formatBytes(between.bytes)) in \(between.messages) messages)") + ", "
                 + "fetched from storage \(formatBytes(ranks.reduce(0) { $0 + ($1.bytesFetched ?? 0) })), "
                 + "peak memory of a rank \(formatBytes(memory.min() ?? 0)) to \(formatBytes(memory.max() ?? 0))"
                 + (self.memory.map { ", bound \(formatBytes($0.boundBytes))" } ?? ""),

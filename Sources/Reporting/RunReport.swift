@@ -166,6 +166,9 @@ public struct RankReport: Codable, Sendable {
     /// Multiplications and additions by phase.
     public var operations: [String: Double]
     public var bytesSent: Int
+    /// Of `bytesSent`, what went into messages between hosts, and how many those were; the payload to which this rank contributed, once.
+    public var bytesBetweenHosts: Int
+    public var messagesBetweenHosts: Int
     /// Bytes of weights that were handed out to this rank.
     public var bytesRead: Int
     /// Bytes that the system fetched from storage for this rank, whatever for; what its cache of files holds for the node is fetched once. Nil where the
@@ -175,13 +178,16 @@ public struct RankReport: Codable, Sendable {
 
     /// - Parameter peakMemoryBytes: the largest resident set until the run's end.
     public init(
-        rank: Int, host: String, seconds: [Phase: Double], operations: [Phase: Double], bytesSent: Int, bytesRead: Int, peakMemoryBytes: Int
+        rank: Int, host: String, seconds: [Phase: Double], operations: [Phase: Double], bytesSent: Int, bytesBetweenHosts: Int = 0,
+        messagesBetweenHosts: Int = 0, bytesRead: Int, peakMemoryBytes: Int
     ) {
         self.rank = rank
         self.host = host
         self.seconds = Dictionary(uniqueKeysWithValues: seconds.map { ($0.key.rawValue, $0.value) })
         self.operations = Dictionary(uniqueKeysWithValues: operations.map { ($0.key.rawValue, $0.value) })
         self.bytesSent = bytesSent
+        self.bytesBetweenHosts = bytesBetweenHosts
+        self.messagesBetweenHosts = messagesBetweenHosts
         self.bytesRead = bytesRead
         self.peakMemoryBytes = peakMemoryBytes
         bytesFetched = fetchedBytes()

@@ -9,7 +9,8 @@ struct GroupShares {
     private let plan: Plan
     private let assignment: Assignment
     private let length: Int
-    /// Sequences of the group that has the most, and of the rank that has the most.
+    /// Sequences of each rank, of the group that has the most, and of the rank that has the most.
+    private let sequences: [Int]
     private let groupSequences: Int
     private let ownSequences: Int
 
@@ -17,12 +18,13 @@ struct GroupShares {
         self.plan = plan
         self.assignment = assignment
         length = plan.recipe.calibration?.length ?? 0
-        let sequences = (0..<assignment.ranks).map { rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
+        sequences = (0..<assignment.ranks).map { rank in assignment.batches(plan, of: rank).reduce(0) { $0 + plan.batches[$1].count } }
         ownSequences = sequences.max() ?? 0
-        groupSequences =
-            stride(from: 0, to: assignment.ranks, by: assignment.groupSize).map { first in
-                sequences[assignment.group(of: first)].reduce(0, +)
-            }.max() ?? 0
+        var most = 0
+        for first in stride(from: 0, to: assignment.ranks, by: assignment.groupSize) {
+            most = max(most, sequences[assignment.group(of: first)].reduce(0, +))
+        }
+        groupSequences = most
     }
 
     /// The share of a stage's weights with the member that has the most.
@@ -37,19 +39,22 @@ struct GroupShares {
         return stage.stage.operations(of: busiest(stage), lengths: Array(repeating: length, count: sequences))
     }
 
-    /// Bytes that a rank sends: the input of its own batches to the others, and its part of the result of theirs.
-    func bytesSent(_ stage: StagePlan) -> Double {
-        guard assignment.shares(stage.stage) else { return 0 }
-        let others = Double(length * (groupSequences - ownSequences))
-        return inputBytesSent(stage) + Double(length * ownSequences) * readBytes(stage) + others * resultBytes(stage) * share(stage)
+    /// Bytes that each rank sends while a stage is run forward: the input of its own batches to the others, and its part of the result of theirs.
+    func forwardBytes(_ stage: StagePlan) -> [Double] {
+        guard assignment.shares(stage.stage) else { return Array(repeating: 0, count: assignment.ranks) }
+        let own = inputBytes(stage) + readBytes(stage), others = resultBytes(stage) * share(stage)
+        return sequences.indices.map { rank in
+            let group = sequences[assignment.group(of: rank)].reduce(0, +)
+            return Double(length) * (Double(sequences[rank]) * own + Double(group - sequences[rank]) * others)
+        }
     }
 
     /// Tokens whose X^T X the busiest member sums, in whole matrices: a share of the blocks for all tokens of the group.
     var hessianTokens: Double { Double(length * groupSequences) / Double(assignment.groupSize) }
 
-    /// Bytes of the input of a rank's own batches.
-    func inputBytesSent(_ stage: StagePlan) -> Double {
-        assignment.groupSize > 1 ? Double(length * ownSequences) * inputBytes(stage) : 0
+    /// Bytes of the input of each rank's own batches, which go to the others of its group.
+    func inputBytesSent(_ stage: StagePlan) -> [Double] {
+        sequences.map { assignment.groupSize > 1 ? Double(length * $0) * inputBytes(stage) : 0 }
     }
 
     /// Bytes of all inputs that a group sends round for X^T X.

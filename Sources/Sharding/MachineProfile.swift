@@ -13,6 +13,9 @@ public struct MachineProfile: Codable, Sendable, Equatable {
     public var multipliesBFloat16: Bool
     public var rates: Rates
 
+    /// Ranks of a host, where there were several hosts.
+    public var ranksOfHost: Int? { hosts > 1 ? (ranks + hosts - 1) / hosts : nil }
+
     /// Arithmetic in operations (multiplications and additions) a second, data in bytes a second, latency in seconds.
     public struct Rates: Codable, Sendable, Equatable {
         /// x W^T of operands in bf16 and fp32: [1024, 4096] [4096, 4096].
@@ -33,9 +36,13 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         public var dequantize = 0.0
         /// Bytes a second of a Hessian that are put in the factor's order.
         public var permute = 0.0
-        /// The sum over ranks of fp64 values to one rank, and the copy of fp32 values from one to all: bytes of the message.
+        /// Between hosts: sums of fp64 values, one message a host, to ranks of all hosts side by side, and a copy of fp32 values from one rank to one of
+        /// each host: bytes of the values.
         public var reduce = 0.0
         public var broadcast = 0.0
+        /// The same among the ranks of a host, in memory.
+        public var reduceInHost = 0.0
+        public var broadcastInHost = 0.0
         /// One all-reduce of a single number.
         public var latency = 0.0
         /// Reading past the page cache, and writing with fsync.

@@ -18,13 +18,13 @@ extension MemoryModel {
         // Both states and inputs of the batch in hand, their difference, and what the product's code reads of them.
         let batch = 2 * batchInput(stage) + batchTokens * c * operand * (assignment.groupSize > 1 ? 3 : 1)
         let operands = (isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0) + batchTokens * part * 4
-        let summing = sums + threads * ColumnBlocks.productBytes + max(batch + operands, panel(c, 8))
+        let adding = sums + threads * ColumnBlocks.productBytes + max(batch + operands, summing(c))
         // The sums, whose place the last factor's map takes, and the maps of the others; one panel twice as a map begins and ends. R comes panel by panel
         // where it lies over the ranks.
         let pieces = panel(c, 4) + (residency.completeFactor ? 0 : panel(c, 4 + 4 + (isBFloat16 ? 2 : 0)))
         let solving = stage.factorCount * rows + pieces
         let r = stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)
-        return resting(stage) + r + max(summing, solving)
+        return resting(stage) + r + max(adding, solving)
     }
 
     /// The least panels of a mismatch that fit, or all.

@@ -14,11 +14,11 @@ extension MemoryModel {
         let product = threads * ColumnBlocks.productBytes
         func operands(_ part: Int) -> Int { isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0 }
         guard let blocks = residency.hessianBlocks else {
-            return resting(stage) + product + GramSum.byteCount(columns: c) + max(input + operands(c), ownPanels(c) + panel(c, 8))
+            return resting(stage) + product + GramSum.byteCount(columns: c) + max(input + operands(c), ownPanels(c) + summing(c))
         }
         let parts = ColumnBlocks.parts(of: c, blocks: blocks), width = parts.map(\.count).max() ?? 0
         let part = parts.map { GramSum.byteCount(columns: c, part: $0) }.max() ?? 0
-        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), panel(c, 8))
+        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), summing(c))
     }
 
     /// The factorisation: panels in fp64 become those of R.
@@ -78,6 +78,12 @@ extension MemoryModel {
             bytes[assignment.panelOwner(index)] += (columns - range.lowerBound) * range.count * 8
         }
         return bytes.max() ?? 0
+    }
+
+    /// What the ranks of a host share while they sum panels, all of which each of them touches; what comes from another host; and what a rank knows of the order.
+    func summing(_ columns: Int) -> Int {
+        let shared = Plan.sumBytes(columns: columns)
+        return shared + (assignment.ranks > 1 ? shared : 0) + Plan.sumOrderBytes(columns: columns, ranks: assignment.ranks)
     }
 
     func panel(_ columns: Int, _ width: Int) -> Int { columns * min(choleskyTileSize, columns) * width }

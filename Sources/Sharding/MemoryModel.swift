@@ -74,14 +74,15 @@ struct MemoryModel {
         }.max() ?? 0
     }
 
-    /// What is not in matrices, whatever the phase: the process, and encoded tiles.
+    /// What is not in matrices, whatever the phase: the process, encoded tiles, and what a host's ranks share.
     func besideMatrices() -> Int {
         let tiles = groups.map { group -> Int in
             if group.experts != nil { return encoded(group.stage) }
             let (own, held) = encodedTiles(group.stage)
             return max(own, held)
         }
-        return base + committing + (tiles.max() ?? 0)
+        let sums = groups.map { $0.stage.needsHessian || $0.stage.needsDenseInput ? summing($0.stage.columns) : 0 }
+        return base + committing + (tiles.max() ?? 0) + (sums.max() ?? 0)
     }
 
     /// What rests while a stage is worked on: activations, and the block's tiles so far.

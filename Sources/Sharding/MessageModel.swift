@@ -1,42 +1,62 @@
 // The time of messages among a number of ranks, from what was measured with another.
 
-/// Collectives as MPI libraries do them: short ones in rounds that double the ranks they have reached, long ones so that each rank sends and receives
-/// every byte about once in each direction, whatever the number of ranks (Thakur et al. 2005; Rabenseifner 2004).
+/// Collectives as MPI libraries do them: short ones in rounds that double the ranks they have reached, long ones so that each host sends and receives
+/// every byte about once in each direction, whatever the number of hosts (Thakur et al. 2005; Rabenseifner 2004). What goes to, or comes from, all ranks of a
+/// host goes over its memory first, or last.
 ///
 /// The rates hold for as many ranks on a host as there were in the measurement: what they share is in them.
 struct MessageModel {
     private let rates: MachineProfile.Rates
-    private let measured: Int
+    private let measured: (ranks: Int, ofHost: Int, hosts: Int)
     let ranks: Int
+    private let shape: HostShape
 
-    /// - Returns: nil for several ranks when the profile is that of one, which sends no messages.
-    init?(_ profile: MachineProfile, ranks: Int) {
-        guard ranks == 1 || (profile.ranks > 1 && profile.rates.reduce > 0 && profile.rates.broadcast > 0) else { return nil }
+    /// - Parameter ranksOfHost: nil: as many as were measured. A profile of one host says nothing of others, and takes all ranks to be on one.
+    /// - Returns: nil for several ranks when the profile says nothing of messages such as theirs.
+    init?(_ profile: MachineProfile, ranks: Int, ranksOfHost: Int? = nil) {
+        let ofHost = (profile.ranks + profile.hosts - 1) / profile.hosts
+        shape = HostShape(ranks: ranks, most: profile.hosts == 1 ? ranks : ranksOfHost ?? ofHost)
+        measured = (profile.ranks, ofHost, profile.hosts)
         rates = profile.rates
-        measured = profile.ranks
         self.ranks = ranks
+        guard ranks > 1 else { return }
+        guard shape.most == 1 || (ofHost > 1 && rates.reduceInHost > 0 && rates.broadcastInHost > 0) else { return nil }
+        guard shape.hosts == 1 || (rates.reduce > 0 && rates.broadcast > 0) else { return nil }
     }
 
     /// Seconds of a collective of a few bytes: as many rounds as doublings.
-    var latency: Double { ranks == 1 ? 0 : rates.latency * Self.rounds(ranks) / Self.rounds(measured) }
+    var latency: Double { ranks == 1 ? 0 : rates.latency * Self.rounds(ranks) / Self.rounds(measured.ranks) }
 
-    /// Seconds of a sum of `bytes` from all ranks to one.
-    func reduce(bytes: Double) -> Double { ranks == 1 ? 0 : latency + bytes / rates.reduce * spread }
+    /// Seconds of a sum of `bytes` from all ranks to one, where sums to ranks of all hosts go on side by side: the ranks of a host add in its memory, and a
+    /// host sends what it does not keep.
+    ///
+    /// - Parameter ordering: seconds in which a rank puts its own values in order; it adds them as it does so, and the slower of both counts.
+    func reduce(bytes: Double, ordering: Double = 0) -> Double {
+        latency + max(inHost(bytes, rates.reduceInHost), ordering)
+            + (shape.hosts == 1 ? 0 : bytes / rates.reduce * Self.absent(shape.hosts) / Self.absent(measured.hosts))
+    }
 
-    /// Seconds of a copy of `bytes` from one rank to all.
-    func broadcast(bytes: Double) -> Double { ranks == 1 ? 0 : latency + bytes / rates.broadcast * spread }
+    /// Seconds of a copy of `bytes` from one rank to all: over one link, then in each host.
+    func broadcast(bytes: Double) -> Double {
+        latency + inHost(bytes, rates.broadcastInHost) + (shape.hosts == 1 ? 0 : bytes / rates.broadcast)
+    }
 
     /// Seconds in which each rank sends `bytes` in all to the others, each of which gets as much, a few at a time.
     ///
     /// - Parameter steps: rounds of messages between all pairs.
     func exchange(bytes: Double, steps: Int) -> Double {
-        ranks == 1 ? 0 : Double(steps * (ranks - 1)) * rates.latency / Self.rounds(measured) + bytes / rates.broadcast * spread
+        guard ranks > 1 else { return 0 }
+        let spread = Self.absent(ranks) / Self.absent(measured.ranks)
+        return Double(steps * (ranks - 1)) * rates.latency / Self.rounds(measured.ranks)
+            + bytes / (shape.hosts == 1 ? rates.broadcastInHost : rates.broadcast) * spread
     }
 
-    /// What a rank does not already have, (R - 1) / R, beside the same of the measurement.
-    private var spread: Double { Self.absent(ranks) / Self.absent(measured) }
+    private func inHost(_ bytes: Double, _ rate: Double) -> Double {
+        shape.most == 1 ? 0 : bytes / rate * Self.absent(shape.most) / Self.absent(measured.ofHost)
+    }
 
-    private static func absent(_ ranks: Int) -> Double { Double(ranks - 1) / Double(ranks) }
+    /// What one of several does not already have, (R - 1) / R.
+    private static func absent(_ count: Int) -> Double { Double(count - 1) / Double(count) }
 
     private static func rounds(_ ranks: Int) -> Double { Double(Int.bitWidth - (ranks - 1).leadingZeroBitCount) }
 }

@@ -23,14 +23,17 @@ extension StagePlan {
 }
 
 extension Costs {
-    mutating func addMismatch(_ stage: StagePlan, _ sharing: GroupShares) {
+    /// - Returns: bytes that each rank sends.
+    mutating func addMismatch(_ stage: StagePlan, _ sharing: GroupShares, _ shape: HostShape) -> [Double] {
         let elements = Double(stage.columns) * Double(stage.columns)
         hessianOperations += 2 * sharing.hessianTokens * elements
         factorOperations += stage.mapOperations(ranks: ranks)
         solveOperations += stage.shiftOperations(ranks: ranks)
         // Both models' inputs, where a group shares them; sums in fp64 to the owners of panels; their rows of the maps in fp32 to all.
-        bytesSent += 2 * sharing.inputBytesSent(stage) + 8 * (elements + Double(stage.columns))
-        bytesSent += 4 * Double(stage.factorCount) * elements / Double(ranks)
+        let maps = 4 * Double(stage.factorCount) * elements, squares = 8 * Double(stage.columns)
+        bytesBetweenHosts += 8 * elements * Double(shape.hosts - 1) + Double(ranks) * squares + maps
+        let sums = shape.carried(8 * elements) + squares + shape.copied(maps)
+        return sharing.inputBytesSent(stage).map { 2 * $0 + sums }
     }
 }
 

@@ -3,10 +3,14 @@
 extension Plan {
     /// The time of a run on a number of ranks like those of the profile.
     ///
-    /// - Parameter memory: what is kept in memory on that many ranks; nil: everything.
-    /// - Returns: nil for several ranks when the profile is that of a single one, which sends no messages.
-    public func prediction(ranks: Int, files: FileVolumes, on profile: MachineProfile, memory: MemoryPlan? = nil) -> Prediction? {
-        guard let messages = MessageModel(profile, ranks: ranks) else { return nil }
+    /// - Parameters:
+    ///   - ranksOfHost: that share memory, at most; nil: as many as were measured.
+    ///   - memory: what is kept in memory on that many ranks; nil: everything.
+    /// - Returns: nil for several ranks when the profile says nothing of messages such as theirs.
+    public func prediction(
+        ranks: Int, ranksOfHost: Int? = nil, files: FileVolumes, on profile: MachineProfile, memory: MemoryPlan? = nil
+    ) -> Prediction? {
+        guard let messages = MessageModel(profile, ranks: ranks, ranksOfHost: ranksOfHost) else { return nil }
         let work = Workload(plan: self, ranks: ranks, tensorParallel: memory?.tensorParallel ?? 1, profile: profile, messages: messages)
         var prediction = Prediction(ranks: ranks)
         for group in stageGroups {

@@ -34,7 +34,7 @@ struct Workload {
         length = plan.recipe.calibration?.length ?? 0
         sequences = plan.mostSequences(ranks: ranks)
         sharing = GroupShares(plan, Assignment(ranks: ranks, groupSize: tensorParallel))
-        groupMessages = MessageModel(profile, ranks: tensorParallel) ?? messages
+        groupMessages = MessageModel(profile, ranks: tensorParallel, ranksOfHost: tensorParallel) ?? messages
     }
 
     /// Adds the time of a group's stages.
@@ -71,18 +71,18 @@ struct Workload {
         let rate = isBFloat16 ? rates.factorBFloat16 : rates.factorFloat
         prediction.factor += count * schedule.busiest / rate
         prediction.factor += count / Double(stage.factorCount) * stage.inverseOperations / rates.factorFloat
-        // The largest |x|, and the diagonal.
-        var seconds = messages.latency + messages.reduce(bytes: 8 * Double(stage.columns)) + messages.broadcast(bytes: 8 * Double(stage.columns))
+        // The largest |x|, the memory that is shared, and the diagonal.
+        let diagonal = 8 * Double(stage.columns)
+        var seconds = Double(1 + parts) * messages.latency + messages.reduce(bytes: diagonal) + messages.broadcast(bytes: diagonal)
         for panel in choleskyPanels(order: stage.columns) {
             let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
             let bytes = 8 * Double(rows * width)
-            // What lies above the diagonal is not summed. Before a factored panel comes whether it could be: its length, then the answer.
+            // What lies above the diagonal is not summed. Before a factored panel comes whether it could be.
+            let ordering = (bytes - 4 * Double(width * width)) / rates.permute
             seconds +=
-                messages.reduce(bytes: bytes - 4 * Double(width * (width - 1))) + Double(parts - 1) * messages.latency + 2 * messages.latency
+                messages.reduce(bytes: bytes - 4 * Double(width * (width - 1)), ordering: ordering) + Double(parts) * messages.latency
                 + messages.broadcast(bytes: plan.panelElementBytes * Double(rows * width))
         }
-        // Every rank puts the whole sum in the factor's order.
-        seconds += 4 * Double(stage.columns) * Double(stage.columns) / rates.permute
         prediction.reduce += count * (seconds + max(0, schedule.critical - schedule.busiest) / rate)
     }
 

@@ -56,8 +56,10 @@ struct BenchVerb: Verb {
         table.add(["ranges searched for", "\(formatCount(rates.search)) weights/s"])
         table.add(["weights from codes", "\(formatCount(rates.dequantize)) weights/s"])
         data("Hessian to the factor's order", rates.permute)
-        data("reduce to one rank", rates.reduce)
-        data("broadcast", rates.broadcast)
+        data("sums in a host's memory", rates.reduceInHost)
+        data("sums between hosts", rates.reduce)
+        data("copies in a host", rates.broadcastInHost)
+        data("copies between hosts", rates.broadcast)
         if rates.latency > 0 { table.add(["all-reduce of one number", "\(format(rates.latency * 1e6, digits: 1)) us"]) }
         data("disk read", rates.diskRead)
         data("disk write", rates.diskWrite)

@@ -30,6 +30,9 @@ struct PlanVerb: Verb {
     @Option(help: ArgumentHelp("Numbers of ranks to show, separated by commas.", valueName: "8,64,1024"))
     var ranks = "1,2,4,8,16"
 
+    @Option(help: ArgumentHelp("Ranks on each host (default: as in the profile, or 8).", valueName: "8"))
+    var ranksPerHost: Int?
+
     @Option(help: "A profile that `cleave bench` wrote: predicts the time of each phase.", completion: .file(extensions: ["json"]))
     var machine: String?
 
@@ -42,6 +45,9 @@ struct PlanVerb: Verb {
     private var rankCounts: [Int] { ranks.split(separator: ",").compactMap { Int($0) } }
 
     func validate() throws {
+        if let ranksPerHost, !(1...PlanLimits.ranks).contains(ranksPerHost) {
+            throw ValidationError("--ranks-per-host must be from 1 to \(PlanLimits.ranks), found \(ranksPerHost)")
+        }
         if let gpus = serveTensorParallel, !(1...1024).contains(gpus) {
             throw ValidationError("--serve-tensor-parallel must be from 1 to 1024, found \(gpus)")
         }
@@ -93,9 +99,10 @@ struct PlanVerb: Verb {
                 }
             )
         }
-        let costs = outcomes.map { plan.costs(ranks: $0.ranks, memory: try? $0.memory.get()) }
+        let ranksOfHost = ranksPerHost ?? profile?.ranksOfHost ?? Plan.usualRanksOfHost
+        let costs = outcomes.map { plan.costs(ranks: $0.ranks, ranksOfHost: ranksOfHost, memory: try? $0.memory.get()) }
         let predictions = profile.map { profile in
-            outcomes.map { plan.prediction(ranks: $0.ranks, files: subject.files, on: profile, memory: try? $0.memory.get()) }
+            outcomes.map { plan.prediction(ranks: $0.ranks, ranksOfHost: ranksOfHost, files: subject.files, on: profile, memory: try? $0.memory.get()) }
         }
         if common.json {
             let treatments = plan.compressedLinears.compactMap { linear in linear.treatment.map { (linear.linear.name, $0) } }
@@ -166,15 +173,15 @@ struct PlanVerb: Verb {
     }
 
     private func costTable(_ costs: [Costs]) -> String {
-        var table = Table(header: ["ranks", "forward", "Hessian", "factor", "solve", "read", "sent", "memory", "partial files"])
+        var table = Table(header: ["ranks", "forward", "Hessian", "factor", "solve", "read", "sent", "between hosts", "memory", "partial files"])
         for cost in costs {
             table.add([
                 "\(cost.ranks)", formatCount(cost.forwardOperations), formatCount(cost.hessianOperations), formatCount(cost.factorOperations),
-                formatCount(cost.solveOperations), formatBytes(Int(cost.bytesRead)), formatBytes(Int(cost.bytesSent)), formatBytes(cost.memory),
-                "\(cost.partialFiles)",
+                formatCount(cost.solveOperations), formatBytes(Int(cost.bytesRead)), formatBytes(Int(cost.bytesSent)),
+                formatBytes(Int(cost.bytesBetweenHosts)), formatBytes(cost.memory), "\(cost.partialFiles)",
             ])
         }
-        return "for the busiest rank (operations are multiplications and additions):\n" + table.text()
+        return "for the busiest rank (operations are multiplications and additions); what is sent between hosts, and partial files, of all:\n" + table.text()
     }
 
     private func predictionTable(_ profile: MachineProfile, _ predictions: [Prediction?]) -> String {

@@ -9,7 +9,7 @@ import Compression
     /// Parts of a Hessian of 600 columns: all at once, and cut in several ways.
     private static let cuts = [[0, 600], [0, 512, 600], [0, 1, 255, 257, 600], [0, 300, 400, 600]]
 
-    /// However the Hessian is cut, its parts fill the panels of the matrix, each element once.
+    /// However the Hessian is cut, and whichever rows go together, its parts fill the panels of the matrix, each element once.
     @Test(arguments: [(false, nil), (true, nil), (true, 128)] as [(Bool, Int?)], cuts)
     func partsFillThePanels(order: (Bool, Int?), cuts: [Int]) throws {
         let size = 600
@@ -27,10 +27,19 @@ import Compression
                 let sums = [start..<middle, middle..<end].map { columns in
                     GramSum.Panel(rows: 0..<columns.upperBound, columns: columns, values: layer.hessian.rows(0..<columns.upperBound).columns(columns))
                 }
-                var values = [Double](repeating: 0, count: part.count)
-                values.withUnsafeMutableBufferPointer { values in
-                    part.take(from: sums, into: values)
-                    part.put(values, into: found)
+                let panelRows = part.starts.count - 1
+                let ends = [0, 7, range.count + 3, panelRows].map { min($0, panelRows) }
+                for rows in zip(ends, ends.dropFirst()).map({ $0..<$1 }) {
+                    let first = part.starts[rows.lowerBound]
+                    var values = [Double](repeating: 0.5, count: part.starts[rows.upperBound] - first)
+                    values.withUnsafeMutableBufferPointer { values in
+                        guard let base = values.baseAddress else { return }
+                        part.take(rows, from: sums, into: base)
+                        // Twice, and half of it: the same numbers.
+                        part.take(rows, from: sums, into: base, adding: true)
+                        for index in values.indices { values[index] /= 2 }
+                        part.put(rows, base, into: found)
+                    }
                 }
                 count += part.count
             }

@@ -59,6 +59,43 @@ struct LabTests {
         #expect(try SmallRun.files(directory.path + "/out") == Disturbance.reference.get())
     }
 
+    /// Of 4 ranks on 2 hosts one message of each sum goes over the link, where 3 go when no rank shares memory with another; `plan` counts them as a run does.
+    @Test func sumsGoByHost() throws {
+        let model = try WideModel(columns: 1536)
+        let settings = ["compress={bits: 4, group: 64, target: dense}", "evaluation=null"].map { "--set '\($0)'" }.joined(separator: " ")
+        let alone = try CleaveProcess.run(command: ["sh", "-c", "$CLEAVE_BINARY compress \(model.recipe) --output \(model.output("alone")) \(settings)"])
+        try #require(alone.exitCode == 0, "\(alone.errors)")
+        func sent(ranksOfHost: Int) throws -> (bytes: Double, messages: Double) {
+            let output = model.output("\(ranksOfHost)")
+            let run = try Disturbance.run(
+                """
+                export CLEAVE_RANKS_PER_NODE=\(ranksOfHost)
+                start --ranks 4 --hostfile "$LAB_HOSTFILE" -- compress \(model.recipe) --output \(output) \(settings)
+                finish
+                exit $code
+                """, in: try TemporaryDirectory(), hosts: 2)
+            try #require(run.exitCode == 0, "\(run.errors)")
+            try SmallRun.expectEqual(output, try SmallRun.files(model.output("alone")), "\(ranksOfHost) ranks a host")
+            let report = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json"))) as? [String: Any]
+            let ranks = try #require(report?["ranks"] as? [[String: Any]])
+            func sum(_ key: String) -> Double { ranks.reduce(0) { $0 + ($1[key] as? Double ?? 0) } }
+            return (sum("bytesBetweenHosts"), sum("messagesBetweenHosts"))
+        }
+        func planned(ranksOfHost: Int) throws -> Double {
+            let run = try CleaveProcess.run(
+                command: ["sh", "-c", "$CLEAVE_BINARY plan \(model.recipe) --ranks 4 --ranks-per-host \(ranksOfHost) --json \(settings)"])
+            let plan = try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.errors)")
+            return try #require((plan["costs"] as? [[String: Double]])?.first?["bytesBetweenHosts"])
+        }
+        let (together, apart) = (try sent(ranksOfHost: 2), try sent(ranksOfHost: 1))
+        for (found, ranksOfHost) in [(together, 2), (apart, 1)] {
+            let planned = try planned(ranksOfHost: ranksOfHost)
+            #expect(abs(found.bytes / planned - 1) < 0.05, "\(found) of \(planned) bytes")
+        }
+        // Sums three times, and what each owner sends to all once: 8 and 4 bytes of each element of the mismatch, 4 and 2 of the Hessian.
+        #expect(apart.bytes / together.bytes > 2 && apart.messages > together.messages, "\(apart) \(together)")
+    }
+
     /// docs/lab.md promises a name within the time-out, 7 seconds to see it and 15 to ask the hosts.
     @Test func aLostHostIsNamedAndTheRestFinishes() throws {
         let directory = try TemporaryDirectory()

@@ -40,7 +40,7 @@ extension RankTests {
 
         /// Each rank is on the node of the rank that it names, which names itself.
         @Test func nodesAreNumberedByTheirFirstRanks() throws {
-            let nodes = try world.nodes()
+            let nodes = world.nodes
             #expect(nodes.count == world.size && nodes[0] == 0)
             for (rank, node) in nodes.enumerated() { #expect(node <= rank && nodes[node] == node) }
             let own = try world.splitByNode()

@@ -15,7 +15,8 @@ import Testing
             RankReport(
                 rank: 0, host: "a", seconds: [.forward: 3, .solve: 1], operations: [.forward: 6e9], bytesSent: 10, bytesRead: 1500, peakMemoryBytes: 3_000_000),
             RankReport(
-                rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], operations: [.forward: 3e9], bytesSent: 20, bytesRead: 500, peakMemoryBytes: 2_000_000),
+                rank: 1, host: "b", seconds: [.forward: 1, .solve: 3], operations: [.forward: 3e9], bytesSent: 20, bytesBetweenHosts: 5,
+                messagesBetweenHosts: 2, bytesRead: 500, peakMemoryBytes: 2_000_000),
         ]
         var fallback = LinearReport(name: "layers.0.q", method: "gptq", bits: 4, group: 128, columns: 256)
         fallback.fallback = "no inputs"
@@ -40,7 +41,7 @@ import Testing
         #expect(lines.contains("solve 1.00 s 2.00 s 3.00 s 50.0 %"))
         #expect(!text.contains("merge"))
         #expect(text.contains("wall time 75.0 s on 2 ranks; tiles solved 3, reused 1"))
-        #expect(text.contains("read 2.00 kB, sent 30 B"))
+        #expect(text.contains("read 2.00 kB, sent 30 B (between hosts 5 B in 2 messages), fetched"))
         #expect(report.shareOfPeak == nil && !text.contains("peak would"))
     }
 

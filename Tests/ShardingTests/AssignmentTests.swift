@@ -74,6 +74,24 @@ extension AssignmentTests {
         #expect(alone.bytesSent == 0)
     }
 
+    /// A sum leaves each host but its owner's once, however many ranks the host has, and a factored panel leaves its owner once.
+    @Test func hostsSendEachSumOnce() throws {
+        let plan = try plan("compute: bf16", llama(hidden: 1024, intermediate: 2816, blocks: 4))
+        func sent(_ ranks: Int, _ ranksOfHost: Int) -> Double { plan.costs(ranks: ranks, ranksOfHost: ranksOfHost).bytesBetweenHosts }
+        let triangles: Double = 3 * 1024 * 1025 / 2 + 2816 * 2817 / 2
+        let sums = 8 * 4 * triangles
+        #expect(sent(16, 16) == 0 && sent(1, 1) == 0)
+        // The rest is as for 2 hosts: copies, tiles, and small numbers of all ranks.
+        for (ranksOfHost, hosts) in [(4, 4.0), (2, 8.0), (1, 16.0)] {
+            let more = sent(16, ranksOfHost) - sent(16, 8)
+            #expect(abs(more / ((hosts - 2) * sums) - 1) < 1e-9)
+        }
+        #expect(sent(16, 8) > 1.5 * sums && sent(16, 8) < 2 * sums)
+        // The rank that sends the most sends less where its host has more.
+        let most = [1, 2, 4].map { plan.costs(ranks: 16, ranksOfHost: $0).bytesSent }
+        #expect(most[0] > most[1] && most[1] > most[2])
+    }
+
     /// All factorisations together, whoever does them.
     @Test(arguments: [1, 2, 3, 4, 5, 8])
     func everyFactorisationIsCounted(ranks: Int) throws {

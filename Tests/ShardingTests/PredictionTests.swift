@@ -18,7 +18,7 @@ import Transformers
     }
 
     private func connected(ranks: Int = 2, threads: Int = 1) -> MachineProfile {
-        profile(ranks: ranks, threads: threads) { ($0.reduce, $0.broadcast, $0.latency) = (1e9, 1e9, 1e-6) }
+        profile(ranks: ranks, threads: threads) { ($0.reduceInHost, $0.broadcastInHost, $0.latency) = (1e9, 1e9, 1e-6) }
     }
 
     @Test func arithmeticTakesItsTimeAtTheRates() throws {
@@ -47,7 +47,7 @@ import Transformers
         #expect(plan.prediction(ranks: 2, files: files, on: profile()) == nil)
         func seconds(_ rate: Double, _ latency: Double) throws -> Prediction {
             // Arithmetic without end leaves nobody waiting.
-            let machine = profile { ($0.reduce, $0.broadcast, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            let machine = profile { ($0.reduceInHost, $0.broadcastInHost, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
             return try #require(plan.prediction(ranks: 2, files: files, on: machine))
         }
         let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
@@ -59,8 +59,8 @@ import Transformers
         let diagonals: Double = 3 * 256 + 704
         let bytes = 2 * (4 * rectangles.reduce(0, +) + 8 * (triangles + 2 * diagonals))
         #expect(abs(slow.reduce * 1e6 / bytes - 1) < 1e-9, "\(slow.reduce)")
-        // The largest |x|; the diagonal twice; for each panel a sum, a length, an answer and a copy.
-        let calls: Double = 2 * (3 * 7 + 15)
+        // The largest |x|; memory that is shared; the diagonal twice; for each panel a sum, an answer and a copy.
+        let calls: Double = 2 * (3 * 7 + 13)
         #expect(abs(try seconds(1e30, 1).reduce / calls - 1) < 1e-9)
     }
 
@@ -86,7 +86,9 @@ import Transformers
     /// Twice the rounds for the square of the ranks; long messages pass each link about once, however many ranks there are.
     @Test func latencyGrowsWithTheRoundsAndVolumeDoesNot() throws {
         func seconds(_ ranks: Int, measured: Int, latency: Double, rate: Double) throws -> Double {
-            let machine = profile(ranks: measured) { ($0.reduce, $0.broadcast, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            let machine = profile(ranks: measured) {
+                ($0.reduceInHost, $0.broadcastInHost, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30)
+            }
             return try #require(plan().prediction(ranks: ranks, files: files, on: machine)).reduce
         }
         let base = try seconds(4, measured: 4, latency: 1e-3, rate: 1e30)
@@ -94,6 +96,36 @@ import Transformers
         #expect(abs(try seconds(4, measured: 16, latency: 1e-3, rate: 1e30) / base - 0.5) < 0.01)
         let volume = try seconds(2, measured: 2, latency: 0, rate: 1e3)
         #expect(abs(try seconds(1024, measured: 2, latency: 0, rate: 1e3) / volume - 2 * 1023 / 1024) < 0.01)
+    }
+
+    /// Ranks of a host add in its memory and send once. Half of a sum crosses a link of 2 hosts, nearly all of it one of many; a copy crosses it once.
+    @Test func hostsAreWhatSendsBytes() throws {
+        let plan = try plan()
+        func seconds(_ ranks: Int, ofHost: Int, _ change: (inout MachineProfile.Rates) -> Void) throws -> Double {
+            var machine = profile(ranks: 16) {
+                ($0.reduce, $0.broadcast, $0.reduceInHost, $0.broadcastInHost, $0.factorBFloat16, $0.permute) = (1e30, 1e30, 1e30, 1e30, 1e30, 1e30)
+                change(&$0)
+            }
+            machine.hosts = 2
+            return try #require(plan.prediction(ranks: ranks, ranksOfHost: ofHost, files: files, on: machine)).reduce
+        }
+        let sums = try seconds(16, ofHost: 8) { $0.reduce = 1e6 }, copies = try seconds(16, ofHost: 8) { $0.broadcast = 1e6 }
+        #expect(sums > 1 && copies > 1)
+        // However many ranks are on each of 2 hosts, the links carry the same.
+        for (ranks, ofHost) in [(2, 1), (4, 2), (64, 32)] {
+            #expect(abs(try seconds(ranks, ofHost: ofHost) { $0.reduce = 1e6 } / sums - 1) < 1e-9)
+            #expect(abs(try seconds(ranks, ofHost: ofHost) { $0.broadcast = 1e6 } / copies - 1) < 1e-9)
+        }
+        #expect(abs(try seconds(800, ofHost: 8) { $0.reduce = 1e6 } / sums - 2 * 0.99) < 1e-9)
+        #expect(abs(try seconds(800, ofHost: 8) { $0.broadcast = 1e6 } / copies - 1) < 1e-9)
+        // On one host nothing crosses a link, and with one rank on each nothing is added in memory.
+        #expect(try seconds(8, ofHost: 8) { ($0.reduce, $0.broadcast) = (1, 1) } < 1e-9)
+        #expect(try seconds(8, ofHost: 1) { ($0.reduceInHost, $0.broadcastInHost) = (1, 1) } < 1e-9)
+        #expect(try seconds(8, ofHost: 8) { $0.reduceInHost = 1e6 } > 1)
+        // A profile of one rank on each host does not know a host's memory.
+        var machine = profile(ranks: 2) { ($0.reduce, $0.broadcast) = (1e9, 1e9) }
+        machine.hosts = 2
+        #expect(plan.prediction(ranks: 4, files: files, on: machine) != nil && plan.prediction(ranks: 4, ranksOfHost: 2, files: files, on: machine) == nil)
     }
 
     @Test func moreRanksTakeLessTime() throws {

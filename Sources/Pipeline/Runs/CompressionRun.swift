@@ -60,13 +60,15 @@ final class CompressionRun {
         let forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: job.model.parameters)
         let assignment = Assignment(ranks: world.size, groupSize: memory.tensorParallel)
         let group = try TensorGroup(world, assignment)
+        let nodes = try NodeGroups(world)
         stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
-        solver = StageSolver(model: job.model, world: world, assignment: assignment, clock: clock)
-        hessian = StageHessian(world: world, assignment: assignment, clock: clock, compute: forward.compute)
+        solver = StageSolver(model: job.model, nodes: nodes, assignment: assignment, clock: clock)
+        hessian = StageHessian(nodes: nodes, assignment: assignment, clock: clock, compute: forward.compute)
         let (own, one) = (Communicator.alone(), Assignment(ranks: 1))
+        let ownNode = try NodeGroups(own)
         alone = (
-            StageSolver(model: job.model, world: own, assignment: one, clock: clock),
-            StageHessian(world: own, assignment: one, clock: clock, compute: forward.compute),
+            StageSolver(model: job.model, nodes: ownNode, assignment: one, clock: clock),
+            StageHessian(nodes: ownNode, assignment: one, clock: clock, compute: forward.compute),
             StageWeights(model: job.model, forward: forward, world: own, clock: clock, phase: .read)
         )
         journal = try Journal(work, identity, plan, world: world)

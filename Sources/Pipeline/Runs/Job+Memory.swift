@@ -22,12 +22,11 @@ extension Job {
         var held = [held ?? residentBytes()]
         try world.allReduceMax(&held)
         let base = held[0] + Plan.libraryBytes(threads: threads, ranks: world.size)
-        let nodes = try world.nodes()
         let memory = try world.agreed {
-            if let tensorParallel { try TensorParallel.check(tensorParallel, ranks: world.size, nodes: nodes) }
+            if let tensorParallel { try TensorParallel.check(tensorParallel, ranks: world.size, nodes: world.nodes) }
             return try plan.memoryPlan(
                 ranks: world.size, threads: threads, base: base, limit: limit, keepsActivations: activations.map { $0 == .memory },
-                tensorParallel: tensorParallel, nodes: nodes, windows: windows)
+                tensorParallel: tensorParallel, nodes: world.nodes, windows: windows)
         }
         try world.together(exitCode: exitCode) {
             // Triangles take twice the addresses that are written.

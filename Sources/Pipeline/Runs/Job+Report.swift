@@ -15,6 +15,7 @@ extension Job {
     ) throws -> RunReport? {
         let own = RankReport(
             rank: world.rank, host: Session.hostName, seconds: clock.seconds, operations: clock.operations, bytesSent: world.bytesSent,
+            bytesBetweenHosts: world.bytesBetweenNodes, messagesBetweenHosts: world.messagesBetweenNodes,
             bytesRead: model.checkpoint.bytesRead, peakMemoryBytes: peakMemoryBytes)
         let ranks = try world.gather([UInt8](JSONEncoder().encode(own)))
         guard world.isCoordinator else { return nil }

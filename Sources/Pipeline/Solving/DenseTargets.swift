@@ -11,7 +11,7 @@ internal import Transformers
 /// Shifts the weights of a stage's tiles, so that on the compressed model's inputs they give about what the dense model's give on its own.
 struct DenseTargets {
     let model: Model
-    let world: Communicator
+    let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
     let stage: StagePlan
@@ -38,7 +38,7 @@ struct DenseTargets {
 
     private func weights(of tiles: [Int], _ mismatch: StageMismatch) throws -> [Int: Matrix<Float>] {
         let (model, stage) = (model, stage)
-        let originals = try world.together(exitCode: exitCode) {
+        let originals = try nodes.world.together(exitCode: exitCode) {
             try clock.measure(.solve) { () throws in
                 try parallelMap(tiles.count) { try model.weightRows(stage.linears[stage.tiles[tiles[$0]].linear].linear, stage.tiles[tiles[$0]].rows) }
             }
@@ -48,7 +48,7 @@ struct DenseTargets {
         for (index, rows) in choleskyPanels(order: mismatch.columns).enumerated() {
             let panel = mismatch.own[index] ?? Matrix<Float>(uninitialized: rows.count, mismatch.columns)
             try clock.measure(.reduce) { () throws in
-                try world.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: assignment.panelOwner(index))
+                try nodes.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: assignment.panelOwner(index))
             }
             clock.measure(.solve) {
                 parallelFor(tiles.count) { multiply(originals[$0].columns(rows), panel, into: shifted[$0], alpha: strengths[$0], beta: 1) }

@@ -1,4 +1,4 @@
-// The factor of a Hessian whose terms lie on all ranks: reduced part by part to the owners of panels, and factored together.
+// The factor of a Hessian whose terms lie on all ranks: summed part by part to the owners of panels, and factored together.
 
 internal import Compression
 internal import LinearAlgebra
@@ -11,7 +11,7 @@ internal import Transformers
 ///
 /// Sums are exact and every tile sees the same operations in the same order wherever it lies, so the factor has the same bits for any number of ranks.
 struct SharedFactor {
-    let world: Communicator
+    let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
     /// This rank's sum of X^T X.
@@ -26,13 +26,14 @@ struct SharedFactor {
     private var isNarrowed: Bool { compute == .bf16 && penalty == 0 }
 
     private let columns: Int
+    private var world: Communicator { nodes.world }
 
     /// - Parameter isComplete: whether every rank is to have the whole of R.
     init(
-        world: Communicator, assignment: Assignment, clock: PhaseClock, hessian: any HessianParts, settings: FactorSettings, penalty: Double, isComplete: Bool,
+        nodes: NodeGroups, assignment: Assignment, clock: PhaseClock, hessian: any HessianParts, settings: FactorSettings, penalty: Double, isComplete: Bool,
         compute: Compute
     ) {
-        (self.world, self.assignment, self.clock, self.settings, self.penalty) = (world, assignment, clock, settings, penalty)
+        (self.nodes, self.assignment, self.clock, self.settings, self.penalty) = (nodes, assignment, clock, settings, penalty)
         (self.hessian, self.isComplete, self.compute) = (hessian, isComplete, compute)
         columns = hessian.diagonal.count
     }
@@ -74,19 +75,15 @@ struct SharedFactor {
     /// The sums of the panels over all ranks, damped; each with its owner alone. And the Hessian's effective rank, on all ranks.
     private func reducePanels(_ plan: FactorPlan) throws -> (own: [Int: Matrix<Double>], rank: EffectiveRank) {
         let panels = choleskyPanels(order: columns)
+        let owners = panels.indices.map(assignment.panelOwner)
         var own: [Int: Matrix<Double>] = [:]
-        for (index, range) in panels.enumerated() where assignment.panelOwner(index) == world.rank {
+        for (index, range) in panels.enumerated() where owners[index] == world.rank {
             own[index] = Matrix(zeros: columns - range.lowerBound, range.count)
         }
         try hessian.forEachPart { part in
             try clock.measure(.reduce) { () throws in
-                for (index, range) in panels.enumerated() {
-                    let elements = PanelPart(plan, panel: range, hessianColumns: part.part)
-                    let message = Matrix<Double>(uninitialized: 1, elements.count)
-                    let values = UnsafeMutableBufferPointer(start: message.base, count: message.count)
-                    elements.take(from: part.panels, into: values)
-                    try world.reduceSum(values, to: assignment.panelOwner(index))
-                    if let panel = own[index] { elements.put(values, into: panel) }
+                try nodes.panelSum(columns: columns).add(owners) { index in
+                    HessianPanel(elements: PanelPart(plan, panel: panels[index], hessianColumns: part.part), part: part, panel: own[index])
                 }
             }
         }
@@ -118,7 +115,7 @@ struct SharedFactor {
                     }
                 }
             }
-            failure = try clock.measure(.reduce) { () throws in try world.broadcast(failure, from: owner) }
+            try clock.measure(.reduce) { () throws in try failure.withUnsafeMutableBufferPointer { try world.broadcast($0, from: owner) } }
             guard failure[0] < 0 else { return NotPositiveDefinite(index: failure[0]) }
             // Done with for its owner, too: what is left of it is its part of R.
             let factored = own.removeValue(forKey: index)
@@ -145,7 +142,7 @@ struct SharedFactor {
     private func copied<E: MPIElement>(_ panel: Matrix<E>?, _ range: Range<Int>, from owner: Int) throws -> Matrix<E> {
         let panel = panel ?? Matrix<E>(uninitialized: columns - range.lowerBound, range.count)
         try clock.measure(.reduce) { () throws in
-            try world.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: owner)
+            try nodes.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: owner)
         }
         return panel
     }

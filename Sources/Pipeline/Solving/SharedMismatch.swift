@@ -16,7 +16,7 @@ struct StageMismatch: Sendable {
 
 /// The sum of (X - X̂)^T X̂ over the batches of all ranks, panel by panel with its owners, and S from it.
 struct SharedMismatch {
-    let world: Communicator
+    let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
     /// At the stage: those of the compressed model and those of the dense one.
@@ -27,6 +27,7 @@ struct SharedMismatch {
     let tokens: Int
     /// Panels of rows that are summed at a time; nil: all.
     let panelsAtOnce: Int?
+    private var world: Communicator { nodes.world }
 
     /// - Parameter factors: of the stage's Hessian with what decides them, in the same order on every rank.
     func make(_ factors: [(FactorSettings, StageFactor)]) throws -> [FactorSettings: StageMismatch] {
@@ -56,11 +57,11 @@ struct SharedMismatch {
                 var sums = sum.squares
                 try world.allReduceSum(&sums)
                 squares += sums
-                for (index, panel) in zip(part, sum.panels) {
-                    let owner = assignment.panelOwner(index)
-                    try world.reduceSum(UnsafeMutableBufferPointer(start: panel.values.base, count: panel.values.count), to: owner)
-                    if owner == world.rank { own[index] = rounded(panel.values) }
+                let owners = part.map(assignment.panelOwner)
+                for (index, owner) in zip(part, owners) where owner == world.rank {
+                    own[index] = Matrix(uninitialized: panels[index].count, stage.columns)
                 }
+                try nodes.panelSum(columns: stage.columns).add(owners) { MismatchPanel(sum.panels[$0].values, sum: own[part.lowerBound + $0]) }
             }
         }
         return (own, squares)
@@ -106,7 +107,7 @@ struct SharedMismatch {
         }
         let ranges = MismatchRows.panels(columns: columns)
         for (range, isForward) in ranges.map({ ($0, false) }) + ranges.reversed().map({ ($0, true) }) {
-            let panel = try factor.complete?.panel(range) ?? FactorPanels(world: world, assignment: assignment, clock: clock).columns(range, of: factor)
+            let panel = try factor.complete?.panel(range) ?? FactorPanels(nodes: nodes, assignment: assignment, clock: clock).columns(range, of: factor)
             clock.measure(.factor) {
                 for rows in rows.values { if isForward { rows.takeForward(panel) } else { rows.takeBackward(panel) } }
             }

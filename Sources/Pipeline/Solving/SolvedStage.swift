@@ -61,13 +61,13 @@ struct StageTiles: Sendable {
     /// - Parameters:
     ///   - solvedHere: indices of this rank's tiles that were not committed before.
     ///   - needed: indices of the tiles that are kept; of the others only what was measured on them.
-    func gather(_ world: Communicator, solvedHere: [Int], needed: Set<Int>) throws -> SolvedStage {
+    func gather(_ nodes: NodeGroups, solvedHere: [Int], needed: Set<Int>) throws -> SolvedStage {
         var kept: [Int: EncodedTile] = [:]
         var own: [Int: EncodedTile] = [:]
         var measures: [TileMeasure?] = Array(repeating: nil, count: layouts.count)
-        for owner in 0..<world.size where counts[owner] > 0 {
+        for owner in counts.indices where counts[owner] > 0 {
             let part = owner == rank ? bytes : Matrix<UInt8>(uninitialized: 1, counts[owner])
-            try world.broadcast(UnsafeMutableBufferPointer(start: part.base, count: part.count), from: owner)
+            try nodes.broadcast(UnsafeMutableBufferPointer(start: part.base, count: part.count), from: owner)
             let tiles = layouts.indices.filter { owners[$0] == owner }
             // A part that is kept whole needs no copies.
             let isWhole = owner == rank || needed.isSuperset(of: tiles)

@@ -25,7 +25,7 @@ struct StageFactor: Sendable {
 
 /// Brings columns of R to all ranks.
 struct FactorPanels {
-    let world: Communicator
+    let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
 
@@ -40,12 +40,12 @@ struct FactorPanels {
             guard !shared.isEmpty else { continue }
             let owner = assignment.panelOwner(index)
             let message = Matrix<Float>(uninitialized: shared.upperBound, shared.count)
-            if owner == world.rank {
+            if owner == nodes.world.rank {
                 guard let panel = factor.own[index] else { preconditionFailure("panel \(index) of R is not with its owner") }
                 message.assign(panel.rows(0..<shared.upperBound).columns(shared.lowerBound - own.lowerBound..<shared.upperBound - own.lowerBound))
             }
             try clock.measure(.reduce) { () throws in
-                try world.broadcast(UnsafeMutableBufferPointer(start: message.base, count: message.count), from: owner)
+                try nodes.broadcast(UnsafeMutableBufferPointer(start: message.base, count: message.count), from: owner)
             }
             let target = shared.lowerBound - columns.lowerBound..<shared.upperBound - columns.lowerBound
             values.rows(0..<shared.upperBound).columns(target).assign(message)

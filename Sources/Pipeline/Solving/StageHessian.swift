@@ -52,11 +52,12 @@ enum FactorOutcome: Sendable {
 
 /// The accumulation of a stage's Hessian and its factorisation.
 struct StageHessian {
-    let world: Communicator
+    let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
     /// What products are computed in.
     let compute: Compute
+    private var world: Communicator { nodes.world }
 
     /// The sum of X^T X over the batches of this rank; the sum over ranks is exact, too.
     ///
@@ -101,7 +102,7 @@ struct StageHessian {
         _ batches: CalibrationBatches, _ dense: CalibrationBatches, _ stage: Stage, tokens: Int, panelsAtOnce: Int?, _ factors: [(FactorSettings, StageFactor)]
     ) throws -> [FactorSettings: StageMismatch] {
         try SharedMismatch(
-            world: world, assignment: assignment, clock: clock, batches: batches, dense: dense, stage: stage, tokens: tokens, panelsAtOnce: panelsAtOnce
+            nodes: nodes, assignment: assignment, clock: clock, batches: batches, dense: dense, stage: stage, tokens: tokens, panelsAtOnce: panelsAtOnce
         ).make(factors)
     }
 
@@ -109,7 +110,7 @@ struct StageHessian {
         do {
             func make(_ settings: FactorSettings, penalty: Double = 0) throws -> StageFactor {
                 try SharedFactor(
-                    world: world, assignment: assignment, clock: clock, hessian: sum, settings: settings, penalty: penalty, isComplete: isComplete,
+                    nodes: nodes, assignment: assignment, clock: clock, hessian: sum, settings: settings, penalty: penalty, isComplete: isComplete,
                     compute: compute
                 ).make()
             }

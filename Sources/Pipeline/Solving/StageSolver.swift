@@ -11,9 +11,10 @@ internal import Transformers
 
 struct StageSolver {
     let model: Model
-    let world: Communicator
+    let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
+    private var world: Communicator { nodes.world }
 
     /// Has the system read what this rank needs of a stage's weights, while its Hessian is summed.
     func readAhead(_ stage: StagePlan, isMissing: (Int) -> Bool, pieces: [Piece], isDense: Bool) {
@@ -36,9 +37,14 @@ struct StageSolver {
         let owners = assignment.owners(of: stage.tiles)
         let message = StageTiles(stage, owners: owners, world: world)
         let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
+<<<<<<< HEAD
         let magnitudes = isMissing.contains(true) ? try tensorMagnitudes(stage, owners: owners) : []
         let tileSolver = TileSolver(model: model, stage: stage, factors: factors, tensorMagnitudes: magnitudes)
         let targets = DenseTargets(model: model, world: world, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
+=======
+        let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
+        let targets = DenseTargets(model: model, nodes: nodes, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
+>>>>>>> sums
         let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.panelwiseFactor($0) : nil }
 
         let linears = stage.linears.indices.map { linear in LinearState(stage, linear) { !isMissing[$0] } }
@@ -65,7 +71,7 @@ struct StageSolver {
         for run in PanelRun.runs(byPanels) { try solve(stage, run, owners, tileSolver, targets, tilesAtOnce: tilesAtOnce, into: message) }
 
         for tile in missing { clock.count(.solve, operations: stage.solveOperations(of: stage.tiles[tile])) }
-        return try clock.measure(.gather) { () throws in try message.gather(world, solvedHere: missing, needed: needed) }
+        return try clock.measure(.gather) { () throws in try message.gather(nodes, solvedHere: missing, needed: needed) }
     }
 
     /// Solves tiles whose factor lies over the ranks: some of each rank's tiles at a time, which take the panels of R together.
@@ -77,7 +83,7 @@ struct StageSolver {
         let counts = (0..<world.size).map { rank in run.tiles.count { owners[$0] == rank } }
         let atOnce = max(tilesAtOnce ?? .max, 1)
         let own = run.tiles.filter { owners[$0] == world.rank }
-        let panels = FactorPanels(world: world, assignment: assignment, clock: clock)
+        let panels = FactorPanels(nodes: nodes, assignment: assignment, clock: clock)
         let size = run.factor.outline.columns
         for start in stride(from: 0, to: counts.max() ?? 0, by: min(atOnce, max(counts.max() ?? 1, 1))) {
             let wave = Array(own.dropFirst(start).prefix(atOnce))

@@ -39,11 +39,11 @@ struct InitVerb: Verb {
     private static let rankCounts = [1, 8, 64]
 
     func run(_ world: Communicator) throws {
-        let text = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try text() }
+        let text = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recommendation() }
         if world.isCoordinator { Console.output(text) }
     }
 
-    private func text() throws -> String {
+    private func recommendation() throws -> String {
         let shape = try ModelShape(path: model)
         let directory = shape.path.hasSuffix("/config.json") ? String(shape.path.dropLast("/config.json".count)) : shape.path
         let name = directory.split(separator: "/").last.map(String.init) ?? "model"
@@ -60,8 +60,9 @@ struct InitVerb: Verb {
                 "",
                 "The result: \(formatBytes(found.files.outputBytes)) of \(formatBytes(found.files.sourceBytes)), "
                     + "\(format(found.files.bitsPerWeight, digits: 2)) bits for each of the weights of \(found.plan.compressedLinears.count) linears.",
-                "A rank of one thread holds at most " + memory.map { "\(formatBytes($0.1)) of \($0.0)" }.joined(separator: ", ")
-                    + " ranks; --memory-per-rank sets a limit. `cleave plan` says more, and with `cleave bench` the time.",
+                "With " + memory.map { "\($0.0)" }.joined(separator: ", ") + " ranks of one thread a rank holds at most "
+                    + memory.map { formatBytes($0.1) }.joined(separator: ", ") + "; --memory-per-rank sets a limit. `cleave plan` says more, and with "
+                    + "`cleave bench` the time.",
             ] + found.remarks.map { "Note: \($0)." }
         return comments.map { $0.isEmpty ? "#" : "# \($0)" }.joined(separator: "\n") + "\n" + found.yaml
     }

@@ -1,8 +1,8 @@
 // A recipe for a model that somebody compresses for the first time: what suits its shape, with the reasons as comments.
 
 internal import Compression
-public import Recipes
-public import Safetensors
+internal import Recipes
+internal import Safetensors
 public import Sharding
 internal import Transformers
 

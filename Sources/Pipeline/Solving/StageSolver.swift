@@ -14,7 +14,7 @@ struct StageSolver {
     let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
-    private var world: Communicator { nodes.world }
+    var world: Communicator { nodes.world }
 
     /// Has the system read what this rank needs of a stage's weights, while its Hessian is summed.
     func readAhead(_ stage: StagePlan, isMissing: (Int) -> Bool, pieces: [Piece], isDense: Bool) {
@@ -37,14 +37,9 @@ struct StageSolver {
         let owners = assignment.owners(of: stage.tiles)
         let message = StageTiles(stage, owners: owners, world: world)
         let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
-<<<<<<< HEAD
         let magnitudes = isMissing.contains(true) ? try tensorMagnitudes(stage, owners: owners) : []
         let tileSolver = TileSolver(model: model, stage: stage, factors: factors, tensorMagnitudes: magnitudes)
-        let targets = DenseTargets(model: model, world: world, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
-=======
-        let tileSolver = TileSolver(model: model, stage: stage, factors: factors)
         let targets = DenseTargets(model: model, nodes: nodes, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
->>>>>>> sums
         let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.panelwiseFactor($0) : nil }
 
         let linears = stage.linears.indices.map { linear in LinearState(stage, linear) { !isMissing[$0] } }

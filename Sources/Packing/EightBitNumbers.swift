@@ -8,7 +8,7 @@ internal import Safetensors
 /// Per linear: weight [rows, columns] F8_E4M3 or I8, weight_scale: of rows [rows, 1], of the tensor [1], of blocks [rows / 128, columns / 128] rounded up, in the
 /// weights' type; of MXFP8 [rows, columns / 32] U8, exponents plus 127.
 ///
-/// Source: compressed-tensors, `compressors/quantized_compressors/naive_quantized.py`, `mxfp8_quantized.py`.
+/// Source: compressed-tensors, `compressors/naive_quantized`, `compressors/mxfp8`.
 struct EightBitNumbers: CompressedTensorsStorage {
     /// fp8, int8 or mxfp8.
     let number: NumberType

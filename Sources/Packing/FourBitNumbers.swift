@@ -8,7 +8,7 @@ internal import Safetensors
 /// Per linear: weight_packed [rows, columns / 2] U8, the even column in the lower half, and weight_scale: of MXFP4 [rows, columns / 32] U8, exponents plus 127;
 /// of NVFP4 [rows, columns / 16] F8_E4M3, with weight_global_scale [1] F32, by which clients divide them.
 ///
-/// Source: compressed-tensors, `compressors/quantized_compressors/fp4_quantized.py`.
+/// Source: compressed-tensors, `compressors/mxfp4`, `compressors/nvfp4`.
 struct FourBitNumbers: CompressedTensorsStorage {
     /// mxfp4 or nvfp4.
     let number: NumberType

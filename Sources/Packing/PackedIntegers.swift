@@ -7,7 +7,7 @@ internal import Safetensors
 /// Per linear: weight_packed [rows, words] I32, weight_scale [rows, groups], weight_shape [2] I64, and when asymmetric weight_zero_point
 /// [words of rows, groups] I32, packed along the rows. Codes of 3 bits cross words, as clients read them from compressed-tensors 0.18 on.
 ///
-/// Source: compressed-tensors, `compressors/quantized_compressors/pack_quantized.py`.
+/// Source: compressed-tensors, `compressors/pack_quantized`.
 struct PackedIntegers: CompressedTensorsStorage {
     let format = "pack-quantized"
 

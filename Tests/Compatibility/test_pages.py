@@ -39,17 +39,45 @@ PALE = """
 """
 
 
+class Pages:
+    """Pages by name, each made when it is first asked for: two workers share the tests."""
+
+    def __init__(self, folder):
+        self.folder, self.made = folder, {}
+
+    def __getitem__(self, name):
+        if name not in self.made:
+            self.made[name] = getattr(self, name)()
+        return self.made[name]
+
+    def run(self, name, settings):
+        cleave.compress(self.folder / name, settings)
+        return self.folder / name / "cleave/report.html"
+
+    def w4(self):
+        return self.run("w4", {})
+
+    def odd(self):
+        """Fewer tokens than columns, and more than one width."""
+        rules = [{"match": "*.mlp.*", "bits": 3}, {"match": "*"}]
+        return self.run("odd", {"calibration.sequences": 1, "calibration.length": 64, "rules": rules})
+
+    def both(self):
+        directories = [self[name].parent.parent for name in ("w4", "odd")]
+        cleave.run("report", *directories, "--output", self.folder / "both.html", ranks=None)
+        return self.folder / "both.html"
+
+    def stopped(self):
+        cleave.run("compress", "Configs/demo.yaml", "--set", "evaluation=null", "--output", self.folder / "stopped", "--max-hours", "0.000001", code=75)
+        return self.folder / "stopped/cleave/report.html"
+
+    def mixture(self):
+        return mixture(self.folder)
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Pages of a dense run, of a run whose linears were not treated as asked, of both, of a mixture, and of a run that was stopped."""
-    folder = tmp_path_factory.mktemp("pages")
-    cleave.compress(folder / "w4", {})
-    # Fewer tokens than columns, and a pattern that leaves widths different.
-    cleave.compress(folder / "odd", {"calibration.sequences": 1, "calibration.length": 64, "rules": [{"match": "*.mlp.*", "bits": 3}, {"match": "*"}]})
-    cleave.run("report", folder / "w4", folder / "odd", "--output", folder / "both.html", ranks=None)
-    cleave.run("compress", "Configs/demo.yaml", "--set", "evaluation=null", "--output", folder / "stopped", "--max-hours", "0.000001", code=75)
-    found = {name: folder / name / "cleave/report.html" for name in ("w4", "odd", "stopped")} | {"both": folder / "both.html"}
-    return found | {"mixture": mixture(folder)}
+    return Pages(tmp_path_factory.mktemp("pages"))
 
 
 def mixture(folder):
@@ -97,22 +125,36 @@ def test_page(pages, window, name):
     assert window.evaluate(UNNAMED) == []
     window.open(pages[name], 800, media="print")
     assert window.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    window.open(pages[name], 900)
+    SAYS[name](lambda selector: window.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map(element => element.textContent)"), pages[name])
 
 
-def test_what_pages_say(pages, window):
-    def texts(selector):
-        return window.evaluate(f"[...document.querySelectorAll({json.dumps(selector)})].map(element => element.textContent)")
+# What each page says, by the texts of elements.
 
-    report = json.loads((pages["w4"].parent / "report.json").read_text())
-    window.open(pages["w4"], 900)
+
+def says_of_w4(texts, page):
+    report = json.loads((page.parent / "report.json").read_text())
     assert texts(".verdict") == ["Finished and verified"]
-    # A dot for each linear that has an error, and its number.
+    # A dot for each linear that has an error, and its number; the second figure is the loss.
     titles = texts("main section:first-of-type .panel .dot title")
     assert {title.split(": ")[0] for title in titles} == {linear["name"] for linear in report["linears"] if "relativeOutputError" in linear}
     assert len(texts("tr[id]")) == len(report["linears"])
-    window.open(pages["odd"], 900)
-    assert "few tokens" in texts(".attention tbody th") and window.evaluate("document.querySelector('main > section').className") == "attention"
-    window.open(pages["mixture"], 900)
+
+
+def says_of_odd(texts, page):
+    assert "few tokens" in texts("main > section:first-child.attention tbody th")
+
+
+def says_of_both(texts, page):
+    assert texts("header tbody th") == [" w4", " odd"]
+
+
+def says_of_mixture(texts, page):
     assert "starved experts" in texts(".attention tbody th") and texts("rect.starved title")
-    window.open(pages["stopped"], 900)
+
+
+def says_of_stopped(texts, page):
     assert texts(".verdict")[0].startswith("Unfinished: stopped in good order")
+
+
+SAYS = {"w4": says_of_w4, "odd": says_of_odd, "both": says_of_both, "mixture": says_of_mixture, "stopped": says_of_stopped}

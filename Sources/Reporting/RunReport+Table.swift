@@ -17,7 +17,7 @@ extension RunReport {
         }
         let memory = ranks.map(\.peakMemoryBytes)
         let between = (
-            bytes: ranks.reduce(0) { $0 + $1.bytesBetweenHosts }, messages: ranks.reduce(0) { $0 + $1.messagesBetweenHosts }
+            bytes: ranks.reduce(0) { $0 + ($1.bytesBetweenHosts ?? 0) }, messages: ranks.reduce(0) { $0 + ($1.messagesBetweenHosts ?? 0) }
         )
         let lines = [
             "wall time \(formatSeconds(wallSeconds)) on \(ranks.count) ranks; tiles solved \(tiles.solved), reused \(tiles.reused)",

@@ -166,9 +166,10 @@ public struct RankReport: Codable, Sendable {
     /// Multiplications and additions by phase.
     public var operations: [String: Double]
     public var bytesSent: Int
-    /// Of `bytesSent`, what went into messages between hosts, and how many those were; the payload to which this rank contributed, once.
-    public var bytesBetweenHosts: Int
-    public var messagesBetweenHosts: Int
+    /// Of `bytesSent`, what went into messages between hosts, and how many those were; the payload to which this rank contributed, once. Versions before
+    /// 0.11.0 did not count them.
+    public var bytesBetweenHosts: Int?
+    public var messagesBetweenHosts: Int?
     /// Bytes of weights that were handed out to this rank.
     public var bytesRead: Int
     /// Bytes that the system fetched from storage for this rank, whatever for; what its cache of files holds for the node is fetched once. Nil where the

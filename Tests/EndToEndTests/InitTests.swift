@@ -29,7 +29,7 @@ import Testing
 
     @Test func pathsAreQuoted() throws {
         let model = try WideModel(columns: 256)
-        let written = try CleaveProcess.run(["init", model.path, "--output", "it's: #1", "--calibration", "- a"])
+        let written = try CleaveProcess.run(["init", model.path, "--output", "it's: #1", "--calibration", "a: #b.txt"])
         let path = model.path + "/recipe.yaml"
         try Data(written.output.utf8).write(to: URL(fileURLWithPath: path))
         let planned = try CleaveProcess.run(["plan", path, "--shape", model.path])

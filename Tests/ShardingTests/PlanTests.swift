@@ -22,6 +22,15 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
 }
 
 @Suite struct PlanTests {
+    /// vLLM cuts rows into whole blocks of scales; what is stored dense has none.
+    @Test func rowsThatAreNoBlocksAreNamed() throws {
+        let blocks = "compress: {type: fp8, strategy: block}\n"
+        #expect(try plan(blocks, llama(hidden: 1024, intermediate: 2816)).blockProblems.isEmpty)
+        let narrow = try plan(blocks, llama(hidden: 384, intermediate: 1024)).blockProblems
+        #expect(narrow.count == 1 && narrow[0].contains("model.layers.0.self_attn.k_proj and 3 more have 192 rows"), "\(narrow)")
+        #expect(try plan("compress: {type: fp8}\n", llama(hidden: 384, intermediate: 1024)).blockProblems.isEmpty)
+    }
+
     @Test(arguments: [(256, 704), (16, 24), (1024, 2816), (48, 1000), (16384, 53248)])
     func tilesCoverEveryRowOnce(hidden: Int, intermediate: Int) throws {
         let plan = try plan("", llama(hidden: hidden, intermediate: intermediate))

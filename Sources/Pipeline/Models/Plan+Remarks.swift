@@ -4,8 +4,8 @@ internal import Reporting
 public import Sharding
 
 extension Plan {
-    /// On linears of which a server makes one, and on methods that take more arithmetic than all else.
-    public var remarks: [String] { fusionProblems + eliminationRemarks }
+    /// On linears of which a server makes one, on those that it cannot cut into blocks, and on methods that take more arithmetic than all else.
+    public var remarks: [String] { fusionProblems + blockProblems + eliminationRemarks }
 
     private var eliminationRemarks: [String] {
         guard let elimination, elimination.operations > elimination.others else { return [] }

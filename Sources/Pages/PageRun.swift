@@ -35,7 +35,7 @@ struct PageRun {
 
     static func treatment(_ linear: LinearReport) -> String {
         var parts = [linear.method]
-        if let bits = linear.bits { parts.append("\(bits) bits") }
+        if let type = linear.type { parts.append(type) } else if let bits = linear.bits { parts.append("\(bits) bits") }
         if let group = linear.group { parts.append(group > 0 ? "groups of \(group)" : "whole rows") }
         if linear.sparsity != nil, linear.bits == nil { parts.append("pruned") }
         return parts.joined(separator: ", ")

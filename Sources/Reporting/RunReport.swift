@@ -124,6 +124,8 @@ public struct LinearReport: Codable, Sendable {
     /// nil for weights that were pruned, but not quantized.
     public var bits: Int?
     public var group: Int?
+    /// The numbers to which its weights were rounded, such as fp8; nil for integers, and where they were not.
+    public var type: String?
     /// Inputs.
     public var columns: Int
     /// The share of its weights that are zero; nil when none were pruned.
@@ -150,11 +152,12 @@ public struct LinearReport: Codable, Sendable {
     /// The same for each of its columns: the fewer, the more the Hessian is of the calibration text alone.
     public var tokensPerColumn: Double?
 
-    public init(name: String, method: String, bits: Int?, group: Int?, columns: Int) {
+    public init(name: String, method: String, bits: Int?, group: Int?, type: String? = nil, columns: Int) {
         self.name = name
         self.method = method
         self.bits = bits
         self.group = group
+        self.type = type
         self.columns = columns
     }
 }

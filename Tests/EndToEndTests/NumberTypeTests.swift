@@ -29,6 +29,9 @@ import Testing
         }
         let verified = try CleaveProcess.run(["verify", directory.path + "/1"])
         #expect(verified.exitCode == 0 && verified.output.contains("is sound"), "\(verified.errors)")
+        let report = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: directory.path + "/1/cleave/report.json"))) as? [String: Any]
+        let types = Set((report?["linears"] as? [[String: Any]] ?? []).compactMap { $0["type"] as? String })
+        #expect(types.isSuperset(of: ["fp8", "nvfp4"]) && types.count >= 3, "\(types)")
         let dense = try CleaveProcess.run(["convert", directory.path + "/1", "--format", "dense", "--output", directory.path + "/dense"])
         #expect(dense.exitCode == 0, "\(dense.errors)")
         let inspected = try CleaveProcess.run(["inspect", directory.path + "/1"])

@@ -36,6 +36,12 @@ import Testing
     private static let hostile =
         "<script>alert(1)</script>\"><img src=x onerror=alert(2)> \"\u{301} onload=\"\u{301}alert(3)\"\u{301} '\u{301} \u{0} {{title}} &lt;"
 
+    @Test func typesOfNumbersAreNamed() throws {
+        var rounded = linear("model.layers.0.q", error: 0.1, bits: 4)
+        (rounded.type, rounded.group) = ("nvfp4", 16)
+        #expect(try html(account("a", linears: [rounded])).contains("gptq, nvfp4, groups of 16"))
+    }
+
     @Test func namesOfOthersAreText() throws {
         var account = account(Self.hostile, state: .failed, linears: [linear(Self.hostile, error: 0.1), linear("a.0.\(Self.hostile)", error: 0.2)])
         account.report.linears[0].fallback = Self.hostile

@@ -11,8 +11,9 @@ enum TensorOrigin: Sendable {
     /// The numbers of a tensor that the source has in another form, rounded to the output's type.
     case numbers(String)
     /// The weight, or the bias, of a linear that is a part of a larger tensor in the source, rounded likewise.
-    case weight(of: Linear)
-    case bias(of: Linear)
+    /// Rare, so its linear is kept apart: there is an origin for every tensor.
+    indirect case weight(of: Linear)
+    indirect case bias(of: Linear)
     /// Made from the tiles of a compressed linear (an index into `CheckpointContent.linears`).
     case linear(Int)
 }

@@ -16,7 +16,8 @@ struct SourceTensors: Sendable {
             case plain
             /// Codes and scales of a linear.
             case packed
-            case scaled(ScaledWeight)
+            /// Kept apart, since most checkpoints have tens of thousands of plain tensors.
+            indirect case scaled(ScaledWeight)
         }
 
         /// As a result has it where it keeps its numbers.

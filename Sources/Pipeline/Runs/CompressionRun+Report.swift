@@ -55,7 +55,7 @@ extension LinearReport {
     init(_ linear: Linear, _ treatment: Treatment, _ tiles: [TileMeasure], _ facts: LinearFacts?, tokens: Int?) {
         self.init(
             name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.bits.map { _ in treatment.group },
-            columns: linear.columns)
+            type: treatment.type.flatMap { $0 == .int ? nil : $0.rawValue }, columns: linear.columns)
         let zeros = tiles.compactMap(\.zeroCount)
         if !zeros.isEmpty { sparsity = Double(zeros.reduce(0, +)) / Double(linear.rows * linear.columns) }
         let clamped = tiles.reduce(0) { $0 + ($1.clampedScales ?? 0) }

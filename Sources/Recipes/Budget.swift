@@ -60,6 +60,23 @@ extension Budget {
     }
 }
 
+extension Budget {
+    /// - Throws: where even the choice that takes the least room takes more, so that nobody waits for losses that could not be spent.
+    func check(_ choices: BudgetChoices, _ mapping: YAMLMapping) throws(RecipeError) {
+        switch (limit, choices) {
+        case (.bits(let average), .widths(let widths, _)):
+            guard let least = widths.first, average < Double(least) else { return }
+            throw mapping.error(
+                "average", "`\(mapping.path).average` is \(average), below the smallest of its choices, \(least) bits: raise it, or allow fewer bits")
+        case (.sparsity(let average), .shares(let shares)):
+            guard let most = shares.first, average > most else { return }
+            throw mapping.error(
+                "average", "`\(mapping.path).average` is \(average), above the largest of its choices, \(most): lower it, or allow larger shares")
+        default: return
+        }
+    }
+}
+
 extension BudgetChoices {
     init(bits mapping: YAMLMapping) throws(RecipeError) {
         let bits = try mapping.integers("choices", of: Treatment.widths) ?? Treatment.widths

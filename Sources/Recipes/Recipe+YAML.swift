@@ -42,6 +42,7 @@ extension Recipe {
         case (_?, let sparsity?):
             throw sparsity.error("average", "`compress.bits` and `compress.sparsity` are both budgets: a run spends one; give one of them a single value")
         }
+        if let budget, let choices, let mapping = bits ?? sparsity { try budget.check(choices, mapping) }
         let base = try compress.map { mapping throws(RecipeError) in try TreatmentSettings(mapping, choices: choices) } ?? TreatmentSettings()
         self.model = if let model { model } else { try top.required("model") }
         self.output = if let output { output } else { try top.required("output") }

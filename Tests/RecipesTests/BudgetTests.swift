@@ -53,7 +53,8 @@ private func recipe(_ bits: String, _ more: String = "") throws -> Recipe {
         for (sparsity, more, message) in [
             ("{}", "", "`compress.sparsity` needs `average`"), ("{average: 1}", "", "must be a share above 0 and below 1"),
             ("{average: 0.5, choices: [0.5]}", "", "from 2 to 12 choices"), ("{average: 0.5, choices: [0.5, 0.5]}", "", "different shares"),
-            ("{average: 0.5, choices: [0, 0.5]}", "", "different shares"), ("{average: 0.5, size: 1GB}", "", "nearest valid key"),
+            ("{average: 0.95}", "", "is 0.95, above the largest of its choices, 0.9"), ("{average: 0.5, choices: [0, 0.5]}", "", "different shares"),
+            ("{average: 0.5, size: 1GB}", "", "nearest valid key"),
             ("{average: 0.5}", "rules: [{match: a, method: magnitude}]", "not with `magnitude`"),
             ("{average: 0.5}", "rules: [{match: '*', sparsity: '2:4'}]", "every rule has `sparsity` of its own"),
         ] {
@@ -68,6 +69,7 @@ private func recipe(_ bits: String, _ more: String = "") throws -> Recipe {
         arguments: [
             ("{}", "", "`compress.bits` needs `average`"), ("{average: 3, size: 1GB}", "", "`compress.bits` needs `average`"),
             ("{average: 1}", "", "`compress.bits.average` must be a number from 2.0 to 16.0"), ("{average: 3, choices: [4]}", "", "from 2 to 12 choices"),
+            ("{average: 2.5, choices: [3, 4]}", "", "is 2.5, below the smallest of its choices, 3 bits"),
             ("{average: 3, choices: [3, 3]}", "", "must be a list of different numbers of 2, 3, 4, 8"),
             ("{average: 3, choices: [5, 3]}", "", "must be a list of different numbers"),
             ("{average: 3, choice: [3, 4]}", "", "nearest valid key is `choices`"),

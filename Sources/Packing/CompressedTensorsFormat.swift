@@ -15,7 +15,7 @@ public struct CompressedTensorsFormat: WeightFormat {
         if linear.isTransposed {
             return "its layer is no Linear in transformers (Conv1D), which compressed-tensors cannot replace; use `format: dense`"
         }
-        if linear.tiles[0].options.hasPermutedGroups {
+        if linear.options.hasPermutedGroups {
             return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `act_order: groups`, `static_groups: true`, "
                 + "`format: gptq_v2`, or `format: dense`"
         }
@@ -31,7 +31,7 @@ public struct CompressedTensorsFormat: WeightFormat {
         try storage(linear).write(String(tensor.dropFirst(linear.name.count)), of: linear, tile: tile, to: sink)
     }
 
-    private func storage(_ linear: PackedLinear) -> any CompressedTensorsStorage { linear.tiles[0].options.number.compressedTensorsStorage }
+    private func storage(_ linear: PackedLinear) -> any CompressedTensorsStorage { linear.options.number.compressedTensorsStorage }
 
     /// The linears of a scheme by their names, those of experts by one pattern: transformers takes for all experts the scheme of the target that is a
     /// pattern with "experts" in it, else that of the first. Where experts have several schemes no pattern tells them apart.
@@ -57,7 +57,7 @@ public struct CompressedTensorsFormat: WeightFormat {
         var groups: [(scheme: Scheme, names: [String])] = []
         var placeOfText: [String: Int] = [:]
         for linear in linears {
-            let scheme = Scheme(linear.tiles[0].options), text = scheme.text
+            let scheme = Scheme(linear.options), text = scheme.text
             if let index = placeOfText[text] {
                 groups[index].names += [linear.name] + linear.otherNames
             } else {

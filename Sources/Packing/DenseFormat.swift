@@ -17,7 +17,7 @@ public struct DenseFormat: WeightFormat {
 
     public func write(_ tensor: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
         guard linear.isTransposed else {
-            for index in linear.tiles.indices {
+            for index in 0..<linear.tileCount {
                 let tile = try tile(index)
                 let weights = Matrix<Float>(uninitialized: tile.layout.rows, tile.layout.columns)
                 tile.dequantize(into: weights)
@@ -27,7 +27,7 @@ public struct DenseFormat: WeightFormat {
         }
         let whole = Matrix<Float>(uninitialized: linear.rows, linear.columns)
         var row = 0
-        for index in linear.tiles.indices {
+        for index in 0..<linear.tileCount {
             let tile = try tile(index)
             tile.dequantize(into: whole.rows(row..<row + tile.layout.rows))
             row += tile.layout.rows

@@ -28,7 +28,7 @@ struct EightBitNumbers: CompressedTensorsStorage {
 
     func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {
         let shape =
-            switch linear.tiles[0].options.strategy {
+            switch linear.options.strategy {
             case .tensor: [1]
             case .block: [(linear.rows + scaleBlock - 1) / scaleBlock, linear.groups]
             case .channel, .group: [linear.rows, linear.groups]
@@ -42,11 +42,11 @@ struct EightBitNumbers: CompressedTensorsStorage {
     func write(_ part: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
         switch part {
         case ".weight":
-            for index in linear.tiles.indices { try write(codes: tile(index), to: sink) }
+            for index in 0..<linear.tileCount { try write(codes: tile(index), to: sink) }
         case ".weight_scale":
-            let strategy = linear.tiles[0].options.strategy
+            let strategy = linear.options.strategy
             // The tiles of a tensor have one scale.
-            for index in strategy == .tensor ? 0..<1 : linear.tiles.indices {
+            for index in strategy == .tensor ? 0..<1 : 0..<linear.tileCount {
                 let scales = try tile(index).scales()
                 let rows = Array(stride(from: 0, to: strategy == .tensor ? 1 : scales.rows, by: strategy == .block ? scaleBlock : 1))
                 let stored = Matrix<Float>(uninitialized: rows.count, scales.columns)
@@ -88,7 +88,7 @@ struct EightBitNumbers: CompressedTensorsStorage {
 /// Why a linear has no whole groups; nil when it has.
 func wholeGroupsRefusal(_ linear: PackedLinear) -> String? {
     guard linear.columns % linear.group != 0 else { return nil }
-    return "its \(linear.columns) columns are not a multiple of \(linear.group), the group of `type: \(linear.tiles[0].options.number.rawValue)`, and clients "
+    return "its \(linear.columns) columns are not a multiple of \(linear.group), the group of `type: \(linear.options.number.rawValue)`, and clients "
         + "expect whole groups; use another type for it, or `format: dense`"
 }
 

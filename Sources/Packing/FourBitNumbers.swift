@@ -30,9 +30,9 @@ struct FourBitNumbers: CompressedTensorsStorage {
         switch part {
         case ".weight_packed":
             // Whole groups fill whole words.
-            for index in linear.tiles.indices { try tile(index).withCodeBytes(sink) }
+            for index in 0..<linear.tileCount { try tile(index).withCodeBytes(sink) }
         case ".weight_scale":
-            for index in linear.tiles.indices {
+            for index in 0..<linear.tileCount {
                 let tile = try tile(index), scales = tile.scales()
                 guard number == .nvfp4 else {
                     try writeExponents(scales, to: sink)

@@ -43,7 +43,7 @@ struct GPTQConfiguration: Sendable {
 extension GPTQConfiguration {
     /// nil without linears.
     static func object(_ linears: [PackedLinear], ignored: [String], checkpointFormat: String) -> JSONValue? {
-        let settings = linears.map { Settings($0.tiles[0].options) }
+        let settings = linears.map { Settings($0.options) }
         var counts: [Settings: Int] = [:]
         for setting in settings { counts[setting, default: 0] += 1 }
         // Those of the most linears, of the first among equals.

@@ -30,7 +30,7 @@ public struct GPTQFormat: WeightFormat {
 
     public func refusal(_ linear: PackedLinear) -> String? {
         if linear.holdsValues { return nil }
-        let number = linear.tiles[0].options.number
+        let number = linear.options.number
         if number != .int { return "it has codes of integers alone, and none of `type: \(number.rawValue)`; use `format: compressed-tensors`" }
         if linear.columns % 32 != 0 || linear.rows % 32 != 0 {
             return "its shape [\(linear.rows), \(linear.columns)] is not made of multiples of 32, which GPTQ's words need; "
@@ -110,9 +110,9 @@ public struct GPTQFormat: WeightFormat {
 /// Runs `body` on every tile with the rows that it stands for.
 func forEachTile(_ linear: PackedLinear, _ tile: (Int) throws -> EncodedTile, _ body: (EncodedTile, Range<Int>) throws -> Void) throws {
     var row = 0
-    for index in linear.tiles.indices {
-        let rows = row..<row + linear.tiles[index].rows
-        try body(tile(index), rows)
+    for index in 0..<linear.tileCount {
+        let tile = try tile(index), rows = row..<row + tile.layout.rows
+        try body(tile, rows)
         row = rows.upperBound
     }
 }

@@ -13,7 +13,7 @@ public struct MarlinFormat: WeightFormat {
 
     public func refusal(_ linear: PackedLinear) -> String? {
         if linear.holdsValues { return nil }
-        let options = linear.tiles[0].options
+        let options = linear.options
         let instead = "use `format: gptq` or `format: compressed-tensors`"
         if options.number != .int { return "Marlin has integers alone, and none of `type: \(options.number.rawValue)`; use `format: compressed-tensors`" }
         if linear.bits != 4 || !options.symmetric { return "Marlin has symmetric codes of 4 bits; \(instead)" }

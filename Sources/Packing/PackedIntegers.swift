@@ -25,7 +25,7 @@ struct PackedIntegers: CompressedTensorsStorage {
             try TensorDescription(name: linear.name + ".weight_scale", type: linear.sourceType, shape: [linear.rows, linear.groups]),
             try TensorDescription(name: linear.name + ".weight_shape", type: .i64, shape: [2]),
         ]
-        if !linear.tiles[0].options.symmetric {
+        if !linear.options.symmetric {
             result.append(
                 try TensorDescription(
                     name: linear.name + ".weight_zero_point", type: .i32, shape: [BitStream.wordCount(linear.rows, bits: linear.bits), linear.groups]))
@@ -36,16 +36,16 @@ struct PackedIntegers: CompressedTensorsStorage {
     func write(_ part: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
         switch part {
         case ".weight_packed":
-            for index in linear.tiles.indices { try tile(index).withCodeBytes(sink) }
+            for index in 0..<linear.tileCount { try tile(index).withCodeBytes(sink) }
         case ".weight_scale":
-            for index in linear.tiles.indices {
+            for index in 0..<linear.tileCount {
                 try writeNumbers(tile(index).scales(), as: linear.sourceType, to: sink)
             }
         case ".weight_shape":
             try [Int64(linear.rows).littleEndian, Int64(linear.columns).littleEndian].withUnsafeBytes(sink)
         case ".weight_zero_point":
             var zeros: [UInt8] = []
-            for index in linear.tiles.indices { zeros += try tile(index).zeros() }
+            for index in 0..<linear.tileCount { zeros += try tile(index).zeros() }
             try PackedZeros.pack(zeros, rows: linear.rows, groups: linear.groups, bits: linear.bits, transposed: true).withUnsafeBytes(sink)
         default:
             preconditionFailure("\(part) is no tensor of \(linear.name)")

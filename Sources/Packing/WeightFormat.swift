@@ -1,6 +1,6 @@
 // What every on-disk format does: names its tensors, streams their bytes from tiles, and completes config.json.
 
-internal import Compression
+public import Compression
 public import JSON
 public import Safetensors
 
@@ -14,25 +14,32 @@ public struct PackedLinear: Sendable {
     public let sourceType: ElementType
     /// True when the source stores [columns, rows] (GPT-2's Conv1D).
     public let isTransposed: Bool
-    /// Its tiles in the order of their rows.
-    public let tiles: [TileLayout]
+    public let rows: Int
+    /// The first of its tiles; the others differ in their rows alone.
+    private let tile: TileLayout
+    public let tileCount: Int
 
-    public init(name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, tiles: [TileLayout]) {
-        precondition(!tiles.isEmpty, "\(name) has no tiles")
+    /// - Parameters:
+    ///   - tile: the layout of the first.
+    ///   - tileCount: of all that have the rows.
+    public init(name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, rows: Int, tile: TileLayout, tileCount: Int) {
+        precondition(tileCount > 0, "\(name) has no tiles")
         self.name = name
         self.otherNames = otherNames
         self.sourceType = sourceType
         self.isTransposed = isTransposed
-        self.tiles = tiles
+        self.rows = rows
+        self.tile = tile
+        self.tileCount = tileCount
     }
 
-    public var rows: Int { tiles.reduce(0) { $0 + $1.rows } }
-    public var columns: Int { tiles[0].columns }
+    public var columns: Int { tile.columns }
     /// Whether it is stored as weights themselves (pruned, not quantized): without bits, groups or quantization options.
-    public var holdsValues: Bool { tiles[0].holdsValues }
-    public var bits: Int { tiles[0].options.bits }
-    public var group: Int { tiles[0].options.group }
-    public var groups: Int { tiles[0].groups }
+    public var holdsValues: Bool { tile.holdsValues }
+    public var options: QuantizationOptions { tile.options }
+    public var bits: Int { options.bits }
+    public var group: Int { options.group }
+    public var groups: Int { tile.groups }
 }
 
 /// Receives the bytes of a tensor, piece by piece.

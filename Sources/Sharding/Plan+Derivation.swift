@@ -26,6 +26,8 @@ extension Plan {
             if try fixed.contains(where: { try Self.ignores(recipe, index, $0) }) { usedPatterns.insert(index) }
         }
         var blocks: [BlockPlan] = []
+        // Experts are cut alike, and share their tiles' memory.
+        var tilings: Set<[Tile]> = []
         for index in 0..<architecture.blockCount {
             let block = architecture.block(index)
             var stages: [StagePlan] = []
@@ -49,7 +51,8 @@ extension Plan {
                             linear: linear, treatment: treatment, content: try treatment.map(content),
                             choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) }))
                 }
-                stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)))
+                let tiles = StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)
+                stages.append(StagePlan(stage: stage, linears: linears, tiles: tilings.insert(tiles).memberAfterInsert))
             }
             if recipe.format != .dense, let mixture = block.mixture { try Self.checkSchemes(mixture, stages) }
             blocks.append(BlockPlan(block: block, stages: stages))
@@ -84,8 +87,8 @@ extension Plan {
     /// Holds the parts of what clients make one linear of to one scheme where that has a type: their arithmetic depends on it.
     private func checkFusedNumbers() throws {
         guard recipe.format != .dense else { return }
-        for stage in blocks.flatMap(\.stages) {
-            for parts in stage.fusedParts.map({ $0.map { stage.linears[$0] } }) where parts.contains(where: { $0.treatment?.type != nil }) {
+        for stage in blocks.lazy.flatMap(\.stages) {
+            for parts in stage.mixedParts where parts.contains(where: { $0.treatment?.type != nil }) {
                 guard let other = parts.first(where: { $0.scheme != parts[0].scheme }) else { continue }
                 throw PlanError.mixedParts("\(parts[0].linear.name) (\(parts[0].scheme))", "\(other.linear.name) (\(other.scheme))")
             }

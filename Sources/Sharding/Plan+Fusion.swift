@@ -15,10 +15,8 @@ extension Plan {
     public var fusionProblems: [String] {
         guard recipe.format != .dense else { return [] }
         var found: [String: (first: String, count: Int)] = [:]
-        for stage in blocks.flatMap(\.stages) {
-            for parts in stage.fusedParts {
-                let members = parts.map { stage.linears[$0] }
-                guard members.contains(where: { $0.scheme != members[0].scheme }) else { continue }
+        for stage in blocks.lazy.flatMap(\.stages) {
+            for members in stage.mixedParts {
                 let schemes = members.map { "\($0.linear.name.split(separator: ".").last ?? "") \($0.scheme)" }.joined(separator: ", ")
                 found[schemes, default: (members[0].linear.module, 0)].count += 1
             }
@@ -37,6 +35,13 @@ extension StagePlan {
             let byEnd = Dictionary(places.map { (linears[$0].linear.name.split(separator: ".").last.map(String.init) ?? "", $0) }) { first, _ in first }
             return Plan.fused.map { $0.compactMap { byEnd[$0] } }.filter { $0.count > 1 }
         }.sorted { $0[0] < $1[0] }
+    }
+
+    /// The linears of which vLLM makes one though their schemes differ.
+    var mixedParts: [[LinearPlan]] {
+        // Nearly every stage has one scheme.
+        guard let first = linears.first, linears.contains(where: { $0.content != first.content }) else { return [] }
+        return fusedParts.map { $0.map { linears[$0] } }.filter { members in members.contains { $0.scheme != members[0].scheme } }
     }
 }
 

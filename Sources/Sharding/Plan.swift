@@ -32,8 +32,9 @@ public struct Plan: Sendable {
     var forwardPasses: Double { recipe.propagation == .block || needsDenseInputs ? 2 : 1 }
 
     /// The linears that are compressed, in the order of the model.
-    public var compressedLinears: [LinearPlan] {
-        blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.treatment != nil } } }
+    public var compressedLinears: some Collection<LinearPlan> {
+        // One after the other: mixtures have tens of thousands.
+        blocks.lazy.flatMap { $0.stages.lazy.flatMap { $0.linears.lazy.filter { $0.treatment != nil } } }
     }
 }
 
@@ -101,8 +102,13 @@ public struct Tile: Sendable, Hashable {
 extension StagePlan {
     /// Whether the relative output error is measured on this tile: the first of its linear, and every fourth after it.
     public func isSampled(_ tile: Int) -> Bool {
-        let linear = tiles[tile].linear
-        return (tile - (tiles.firstIndex { $0.linear == linear } ?? tile)) % 4 == 0
+        (tile - tiles(of: tiles[tile].linear).lowerBound) % 4 == 0
+    }
+
+    /// The tiles of a linear; empty when it keeps its weights.
+    public func tiles(of linear: Int) -> Range<Int> {
+        let first = tiles.firstIndex { $0.linear >= linear } ?? tiles.count
+        return first..<(tiles[first...].firstIndex { $0.linear > linear } ?? tiles.count)
     }
 
     /// Rows of a tile when a stage's linears have `totalRows` rows of `columns` together.

@@ -18,7 +18,7 @@ struct SampleLinear {
 
     init(_ tiles: [EncodedTile], type: ElementType = .f32, transposed: Bool = false) {
         self.tiles = tiles
-        linear = PackedLinear(name: "m.down", sourceType: type, isTransposed: transposed, tiles: tiles.map(\.layout))
+        linear = PackedLinear(name: "m.down", sourceType: type, isTransposed: transposed, tiles)
     }
 
     func bytes(_ tensor: String, _ format: any WeightFormat) throws -> [UInt8] {
@@ -41,6 +41,14 @@ struct SampleLinear {
             tile.dequantize(into: weights)
             return weights.elements()
         }
+    }
+}
+
+extension PackedLinear {
+    init(name: String, sourceType: ElementType, isTransposed: Bool, _ tiles: [EncodedTile]) {
+        self.init(
+            name: name, sourceType: sourceType, isTransposed: isTransposed, rows: tiles.reduce(0) { $0 + $1.layout.rows }, tile: tiles[0].layout,
+            tileCount: tiles.count)
     }
 }
 
@@ -100,8 +108,8 @@ struct SampleLinear {
 
     @Test func configurationOfSeveralSchemesNamesTheLinears() throws {
         let four = SampleLinear([32], columns: 64, QuantizationOptions(group: 32)).linear
-        let eight = SampleLinear([32], columns: 64, QuantizationOptions(bits: 8, group: -1, symmetric: false)).linear
-        let other = PackedLinear(name: "m.up", sourceType: .f32, isTransposed: false, tiles: eight.tiles)
+        let eight = SampleLinear([32], columns: 64, QuantizationOptions(bits: 8, group: -1, symmetric: false))
+        let other = PackedLinear(name: "m.up", sourceType: .f32, isTransposed: false, eight.tiles)
         let text = try #require(try format.configuration([four, other, four], ignored: [])).text()
         #expect(text.contains("\"targets\": [\n        \"m.down\",\n        \"m.down\"\n      ]") && text.contains("\"targets\": [\n        \"m.up\"\n      ]"))
         #expect(text.contains("group_0") && text.contains("group_1") && !text.contains("group_2"))
@@ -118,7 +126,7 @@ struct SampleLinear {
             let values = Matrix((0..<rows * 4).map { $0 % 4 < 2 ? Float($0 + rows) : 0 }, rows, 4)
             return EncodedTile(.values(ValueTile(values: values, loss: [], energy: [])), layout: layout)
         }
-        return (PackedLinear(name: "m.down", sourceType: .bf16, isTransposed: false, tiles: tiles.map(\.layout)), tiles)
+        return (PackedLinear(name: "m.down", sourceType: .bf16, isTransposed: false, tiles), tiles)
     }()
 
     @Test(arguments: [DenseFormat(), CompressedTensorsFormat(), GPTQFormat(zeroPoints: .lessOne), MarlinFormat()] as [any WeightFormat])

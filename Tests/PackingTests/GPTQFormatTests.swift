@@ -179,7 +179,7 @@ extension SampleLinear {
     @Test func whatDiffersIsUnderDynamic() throws {
         let four = QuantizationOptions(group: 32, scaleType: .f16), eight = QuantizationOptions(bits: 8, group: -1, symmetric: false, scaleType: .f16)
         func linear(_ name: String, _ options: QuantizationOptions) -> PackedLinear {
-            PackedLinear(name: name, sourceType: .bf16, isTransposed: false, tiles: SampleLinear([32], columns: 64, options).linear.tiles)
+            PackedLinear(name: name, sourceType: .bf16, isTransposed: false, SampleLinear([32], columns: 64, options).tiles)
         }
         let linears = [
             linear("model.layers.0.a", four), linear("model.layers.0.b", eight), linear("model.layers.1.a", four), linear("model.layers.1.b", eight),

@@ -32,7 +32,7 @@ extension StageSolver {
 extension SolvedStage {
     /// Of a linear, see `LossTable.Choice`.
     fileprivate func loss(of linear: Int, _ stage: StagePlan) -> Double? {
-        let sampled = stage.tiles.indices.filter { stage.tiles[$0].linear == linear }.map { measures[$0].sampled }
+        let sampled = stage.tiles(of: linear).map { measures[$0].sampled }
         let (loss, energy) = sampled.reduce((0.0, 0.0)) { ($0.0 + $1.loss, $0.1 + $1.energy) }
         return energy > 0 && (loss / energy).isFinite ? loss / energy : nil
     }

@@ -40,7 +40,7 @@ struct StageWeights {
         let weights = try plan.linears.indices.map { index -> [Range<Int>: LinearWeights] in
             let linear = plan.linears[index].linear
             let parts = pieces.flatMap(\.parts).filter { $0.linear == index }.map(\.rows)
-            let own = tiles == nil ? [] : plan.tiles.indices.filter { plan.tiles[$0].linear == index }
+            let own = tiles == nil ? 0..<0 : plan.tiles(of: index)
             let loaded: [LinearWeights]
             if let tiles, !own.isEmpty {
                 let (bias, compute) = (try bias(of: linear, isNeeded: !parts.isEmpty), forward.compute)

@@ -118,7 +118,7 @@ public struct Conversion {
     }
 
     private func tile(_ linear: ConvertedLinear, _ index: Int) throws -> EncodedTile {
-        let (name, wanted) = (linear.source, linear.target.tiles[index].options)
+        let (name, wanted) = (linear.source, linear.target.options)
         guard let packed = model.tensors.packed else { throw PipelineError(.internalError, "codes of \(name) without a reader") }
         let tile = try packed.tile(name, rows: linear.tiles[index], linear.options, linear.shape, model.checkpoint)
         if let scale = tile.firstScale(notExactIn: wanted.scaleType) {

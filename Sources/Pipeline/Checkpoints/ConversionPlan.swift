@@ -113,8 +113,8 @@ extension ConvertedLinear {
         tiles = rows
         target = PackedLinear(
             name: linear.name, otherNames: model.architecture.names.otherNames(of: linear.name), sourceType: sourceType.elementType,
-            isTransposed: linear.layout == .columnsByRows,
-            tiles: rows.map { TileLayout(rows: $0.count, columns: shape.columns, options: wanted) })
+            isTransposed: linear.layout == .columnsByRows, rows: shape.rows,
+            tile: TileLayout(rows: rows[0].count, columns: shape.columns, options: wanted), tileCount: rows.count)
         if let refusal = format.weightFormat.refusal(target) {
             throw PipelineError(.badInput, "format \(format.rawValue) cannot carry \(linear.name): \(refusal)")
         }

@@ -35,7 +35,7 @@ struct Merge {
         let output = try OutputPlan(plan, source: model.tensors)
         let completion = CheckpointCompletion(content: output.content, source: model, output: work, world: world)
         try world.onCoordinator(exitCode: exitCode) { try work.beginResult(completion.fileNames()) }
-        let shards = try output.content.write(to: work.output, from: model.parameters, world: world) { try tiles.read(output.tiles[$0][$1]) }
+        let shards = try output.content.write(to: work.output, from: model.parameters, world: world) { try tiles.read(output.tile($0, $1)) }
         _ = try completion.run(shards: shards, manifest: manifest) { try sourceFiles?.checkUnchanged(in: model.path) }
         return SizeReport(
             sourceBytes: model.checkpoint.index.totalByteCount, outputBytes: output.content.byteCount,

@@ -9,8 +9,8 @@ internal import Transformers
 /// The files of the result, a function of plan and source alone.
 struct OutputPlan: Sendable {
     let content: CheckpointContent
-    /// Of each compressed linear, in the order of its rows.
-    let tiles: [[TileKey]]
+    /// The first tile of each compressed linear; the others of its rows follow it.
+    private let firstTiles: [TileKey]
     /// Bits of a weight of the compressed linears in the source, scales included.
     let sourceBitsPerWeight: Double
 
@@ -18,10 +18,13 @@ struct OutputPlan: Sendable {
     init(_ plan: Plan, source: SourceTensors) throws {
         let format = plan.recipe.format.weightFormat, directory = source.index.directory
         var linears: [PackedLinear] = []
-        var tilesOfLinears: [[TileKey]] = []
+        var firstTiles: [TileKey] = []
         var placeOfLinear: [String: Int] = [:]
         // Linears whose weights share a tensor, by its name; those of whole tensors are alone there.
         var sharers: [String: [Linear]] = [:]
+        let count = plan.compressedLinears.count
+        linears.reserveCapacity(count)
+        firstTiles.reserveCapacity(count)
         for (blockIndex, block) in plan.blocks.enumerated() {
             for (stageIndex, stage) in block.stages.enumerated() {
                 for (index, linear) in stage.linears.enumerated() {
@@ -31,17 +34,18 @@ struct OutputPlan: Sendable {
                     guard let found = source[weight]?.description else {
                         throw PipelineError(.badInput, "\(directory): tensor \(weight) is missing from the checkpoint")
                     }
-                    let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == index }
+                    let tiles = stage.tiles(of: index)
                     let packed = PackedLinear(
                         // The result has the family's names, which every client knows; each slice of a tensor is a weight of its own there.
                         name: own.name, otherNames: plan.architecture.names.otherNames(of: own.name), sourceType: found.type.ofWeights,
-                        isTransposed: own.layout == .columnsByRows && own.slice == nil, tiles: tiles.map(stage.layout))
+                        isTransposed: own.layout == .columnsByRows && own.slice == nil, rows: own.rows, tile: stage.layout(of: tiles.lowerBound),
+                        tileCount: tiles.count)
                     if let refusal = format.refusal(packed) {
                         throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
                     }
                     placeOfLinear[own.slice == nil ? weight : own.name] = linears.count
                     linears.append(packed)
-                    tilesOfLinears.append(tiles.map { TileKey(block: blockIndex, stage: stageIndex, tile: $0) })
+                    firstTiles.append(TileKey(block: blockIndex, stage: stageIndex, tile: tiles.lowerBound))
                 }
             }
         }
@@ -69,11 +73,17 @@ struct OutputPlan: Sendable {
                     TensorDescription(name: names.familyName(name), type: tensor.description.type, shape: tensor.description.shape), tensor.origin(name))
             }
         }
-        tiles = tilesOfLinears
+        self.firstTiles = firstTiles
         sourceBitsPerWeight = 8 * source.bytesPerWeight(plan)
         content = CheckpointContent(
             format: format, linears: linears, ignored: Self.plainLinears(plan) + source.unreadModules(plan.architecture),
             files: Self.cut(result.tensors, maxBytes: plan.recipe.maxShardSize), origins: result.origins)
+    }
+
+    /// A tile of a compressed linear, by the indices of both.
+    func tile(_ linear: Int, _ tile: Int) -> TileKey {
+        let first = firstTiles[linear]
+        return TileKey(block: first.block, stage: first.stage, tile: first.tile + tile)
     }
 
     /// The linears that clients find as plain weights, kept or pruned, by the names that clients have for them.

@@ -16,7 +16,7 @@ extension SourceTensors {
             let type = tensor.description.type.ofWeights
             result[name] = Tensor(
                 description: try TensorDescription(name: name, type: type, shape: tensor.description.shape), storage: tensor.storage, parts: tensor.parts,
-                transformed: (source, transform))
+                numbers: .transformed(source: source, by: transform))
         }
         // What predicts further tokens reads the stream as it was.
         for name in self.names where names.predictor(name) != nil { result[name] = nil }

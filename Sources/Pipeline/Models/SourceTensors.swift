@@ -20,13 +20,23 @@ struct SourceTensors: Sendable {
             indirect case scaled(ScaledWeight)
         }
 
+        enum Numbers: Sendable {
+            case stored
+            /// Made from the stored numbers of this tensor, or of another. Kept apart, since most are as they are stored.
+            indirect case transformed(source: String, by: TensorTransform)
+        }
+
         /// As a result has it where it keeps its numbers.
         let description: TensorDescription
         let storage: Storage
         /// The checkpoint's tensors of which it is made, that of its numbers first.
         let parts: [String]
-        /// What its numbers are made from by `transform`: this tensor, or another's numbers; nil: they are as they are stored.
-        var transformed: (source: String, by: TensorTransform)?
+        var numbers = Numbers.stored
+
+        /// From which tensor's numbers its own are made, and how; nil: they are as they are stored.
+        var transformed: (source: String, by: TensorTransform)? {
+            if case .transformed(let source, let transform) = numbers { (source, transform) } else { nil }
+        }
 
         /// Whether the bytes of numbers lie row after row of the dense model.
         var isInOrderOfRows: Bool {
@@ -135,7 +145,7 @@ struct SourceTensors: Sendable {
     /// Bytes of a weight of the compressed linears, everything included that they are made of.
     func bytesPerWeight(_ plan: Plan) -> Double {
         var (bytes, weights) = (0.0, 0.0)
-        for linear in plan.compressedLinears.map(\.linear) {
+        for linear in plan.compressedLinears.lazy.map(\.linear) {
             guard let tensor = tensors[linear.weight] else { continue }
             let stored = tensor.parts.reduce(0) { $0 + (index.tensors[$1]?.description.byteCount ?? 0) }
             let own = Double(linear.rows * linear.columns)

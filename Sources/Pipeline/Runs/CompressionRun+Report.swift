@@ -20,7 +20,7 @@ extension CompressionRun {
             let facts = findings[index][stageIndex]
             for (linearIndex, linear) in stage.linears.enumerated() {
                 guard let treatment = linear.treatment else { continue }
-                let tiles = stage.tiles.indices.filter { stage.tiles[$0].linear == linearIndex }.map { result.measures[$0] }
+                let tiles = stage.tiles(of: linearIndex).map { result.measures[$0] }
                 let entry = LinearReport(linear.linear, treatment, tiles, facts?.linears[linearIndex], tokens: facts?.tokens)
                 for tile in tiles {
                     loss += tile.sampled.loss

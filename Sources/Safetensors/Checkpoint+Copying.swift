@@ -7,9 +7,16 @@ extension Checkpoint {
     ///   - tensor: what it is in the file: of the same size
     /// - Throws: as `withBytes` and `SafetensorsWriter.append`
     public func copy(_ name: String, to writer: SafetensorsWriter, as tensor: TensorDescription) throws {
+        try copy(name, bytes: [0..<tensor.byteCount], to: writer, as: tensor)
+    }
+
+    /// Appends some bytes of a tensor, range after range.
+    public func copy(_ name: String, bytes: [Range<Int>], to writer: SafetensorsWriter, as tensor: TensorDescription) throws {
         let piece = 8 << 20  // bytes at a time
-        for start in stride(from: 0, to: tensor.byteCount, by: piece) {
-            try withBytes(of: name, bytes: start..<min(start + piece, tensor.byteCount)) { try writer.append($0, to: tensor.name) }
+        for range in bytes {
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: piece) {
+                try withBytes(of: name, bytes: start..<min(start + piece, range.upperBound)) { try writer.append($0, to: tensor.name) }
+            }
         }
     }
 }

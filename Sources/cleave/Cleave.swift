@@ -21,7 +21,7 @@ struct Cleave: ParsableCommand {
         version: cleaveVersion,
         subcommands: [
             InitVerb.self, PlanVerb.self, CompressVerb.self, MergeVerb.self, StatusVerb.self, ReportVerb.self, VerifyVerb.self, ConvertVerb.self,
-            EvalVerb.self, InspectVerb.self, TokenizeVerb.self, BenchVerb.self,
+            PruneExpertsVerb.self, EvalVerb.self, InspectVerb.self, TokenizeVerb.self, BenchVerb.self,
         ])
 
     static func main() {

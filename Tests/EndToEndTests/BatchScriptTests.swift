@@ -56,9 +56,11 @@ import Testing
     func jobsThatShallEndAreNotSubmittedAgain(_ system: System) throws {
         let directory = try TemporaryDirectory()
         let output = directory.path + "/out"
-        try FileManager.default.createDirectory(atPath: output + "/cleave", withIntermediateDirectories: true)
+        let process = try start(system, system.late, arguments: SmallRun.arguments(output), in: directory)
+        // A file from before the run would be taken away when it begins.
+        while process.isRunning, try SmallRun.committedTiles(output) == 0 { Thread.sleep(forTimeInterval: 0.02) }
         try Data().write(to: URL(fileURLWithPath: output + "/cleave/stop"))
-        let wished = try run(system, system.late, into: output, in: directory)
+        let wished = try process.wait()
         #expect(wished.exitCode == 75 && wished.output.contains("ended with exit code 75"), "\(wished.output) \(wished.errors)")
         let wrong = try run(system, system.late, arguments: ["compress", "no-such.yaml"], in: directory)
         #expect(wrong.exitCode == 66, "\(wrong.output) \(wrong.errors)")
@@ -71,6 +73,10 @@ import Testing
     }
 
     private func run(_ system: System, _ changes: [String: String], arguments: [String], in directory: TemporaryDirectory) throws -> CleaveRun {
+        try start(system, changes, arguments: arguments, in: directory).wait()
+    }
+
+    private func start(_ system: System, _ changes: [String: String], arguments: [String], in directory: TemporaryDirectory) throws -> CleaveProcess {
         let files = directory.path + "/commands"
         try FileManager.default.createDirectory(atPath: files, withIntermediateDirectories: true)
         for (name, text) in system.commands {
@@ -94,6 +100,6 @@ import Testing
             "PBS_O_WORKDIR=\(CleaveProcess.root)",
             "PBS_NODEFILE=\(directory.path)/nodes",
         ]
-        return try CleaveProcess.run(command: variables + ["bash", directory.path + "/job"])
+        return try CleaveProcess(command: variables + ["bash", directory.path + "/job"])
     }
 }

@@ -66,6 +66,30 @@ import Testing
         return interrupted
     }
 
+    /// Scores are sums over tokens of all ranks; a command that was killed leaves nothing that the next one minds.
+    @Test func expertsAreTakenOutAlikeOnAnyRanks() throws {
+        let model = try model()
+        let arguments = { (output: String) in
+            ["prune-experts", model.path, "--keep", "0.5", "--data", model.idsFile, "--sequences", "6", "--length", "128", "--output", output]
+        }
+        let reference = try CleaveProcess.run(arguments(model.output("reference")), ranks: 1)
+        try #require(reference.exitCode == 0 && reference.output.contains("kept 3 of 6 experts in each of 2 blocks"), "\(reference.output) \(reference.errors)")
+        let files = try SmallRun.files(model.output("reference"))
+        for ranks in [2, 3] {
+            let output = model.output("\(ranks)")
+            let killed = try CleaveProcess(arguments(output), ranks: ranks)
+            Thread.sleep(forTimeInterval: 0.3)
+            killed.ranks.last.map { _ = kill($0, SIGKILL) }
+            if try killed.wait().exitCode != 0 {
+                let run = try CleaveProcess.run(arguments(output), ranks: ranks, threads: ranks == 2 ? 2 : 1)
+                try #require(run.exitCode == 0, "\(run.errors)")
+            }
+            try SmallRun.expectEqual(output, files, "\(ranks) ranks")
+        }
+        let again = try CleaveProcess.run(arguments(model.output("reference")), ranks: nil)
+        #expect(again.exitCode == 73 && again.errors.contains("give another output directory"), "\(again.errors)")
+    }
+
     /// Experts that are solved by whichever rank, with tokens from all: the bytes are those of one rank.
     @Test(arguments: [
         [], ["compute=f32", "propagation=block"], ["experts={starved: rtn, minimum_tokens: 300}", "max_fallbacks=100"],

@@ -8,6 +8,7 @@ final class WideModel {
     private let directory: TemporaryDirectory
     var path: String { directory.path + "/model" }
     var recipe: String { directory.path + "/recipe.yaml" }
+    var idsFile: String { directory.path + "/ids.npy" }
 
     /// - Parameters:
     ///   - columns: of each block's last linear.
@@ -114,14 +115,14 @@ final class WideModel {
             """
             model: \(path)
             output: \(directory.path)/out
-            calibration: {source: \(directory.path)/ids.npy, sequences: 6, length: 128, batch: 1}
+            calibration: {source: \(idsFile), sequences: 6, length: 128, batch: 1}
             compress: {bits: 4, group: 64}
             """.utf8
         ).write(to: URL(fileURLWithPath: recipe))
     }
 
     /// Writes so many ids beside the model.
-    func writeIDs(_ count: Int) throws { try ids(count, below: Self.vocabulary).write(to: URL(fileURLWithPath: directory.path + "/ids.npy")) }
+    func writeIDs(_ count: Int) throws { try ids(count, below: Self.vocabulary).write(to: URL(fileURLWithPath: idsFile)) }
 
     func output(_ name: String) -> String { directory.path + "/" + name }
 

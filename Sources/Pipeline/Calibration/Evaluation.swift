@@ -67,17 +67,10 @@ private struct EvaluationPass {
     init(_ model: Model, _ windows: [[Int32]], _ own: Range<Int>, compute: Compute, stop: StopConditions?, world: Communicator, clock: PhaseClock) throws {
         let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
         let loader = StageWeights(model: model, forward: forward, world: world, clock: clock, phase: nil)
-        // One window a batch: the shape of every product is then the same for any number of ranks.
-        let states = ResidentBatches(count: own.count)
-        try world.together(exitCode: exitCode) { for (index, window) in own.enumerated() { try states.store(forward.embed([windows[window]]), index) } }
-        for index in 0..<model.architecture.blockCount {
-            let block = model.architecture.block(index)
-            try run(block, forward, loader, states, lengths: windows.map(\.count))
-            for window in own { clock.count(.evaluate, operations: block.stages.reduce(0) { $0 + $1.operations(lengths: [windows[window].count]) }) }
-            try stop?.check(after: "block \(index + 1)/\(model.architecture.blockCount) of an evaluation")
-        }
+        let pass = try DensePass(windows, own, forward, loader, clock: clock)
+        try pass.run(of: "an evaluation", stop: stop)
         head = try loader.load(model.architecture.head.linear, isNeeded: !own.isEmpty)
-        (self.forward, self.states, self.clock) = (forward, states, clock)
+        (self.forward, states, self.clock) = (forward, pass.states, clock)
     }
 
     /// Of the rank's window of an index, in nats: the sum over its predictions.
@@ -97,38 +90,5 @@ private struct EvaluationPass {
         let state = try states.load(index), linear = forward.architecture.head.linear
         clock.count(.evaluate, operations: 2 * Double(state.tokens) * Double(linear.rows) * Double(linear.columns))
         return (state, head)
-    }
-}
-
-/// Takes all windows through a block.
-///
-/// - Parameter lengths: of the windows of all ranks.
-private func run(_ block: Block, _ forward: Forward, _ loader: StageWeights, _ states: ResidentBatches, lengths: [Int]) throws {
-    for stage in block.denseStages {
-        let weights = try stage.linears.compactMap { try loader.load($0, isNeeded: states.count > 0) }
-        try loader.world.together(exitCode: exitCode) { () throws in
-            for index in 0..<states.count {
-                var state = try states.load(index)
-                try forward.apply(stage, weights: weights, to: try forward.input(of: stage, state), &state)
-                try states.store(state, index)
-            }
-        }
-    }
-    if let mixture = block.mixture {
-        let pass = try MixturePass(block, mixture, storage: states, lengths: lengths, forward: forward, world: loader.world, clock: PhaseClock())
-        let owned = Assignment(ranks: loader.world.size).experts(costs: pass.routed.counts.totals.map(Double.init))
-        try pass.run(owned) { expert in
-            let stages = Array(block.stages[mixture.stages(of: expert)])
-            let weights = try stages.map { stage in
-                let whole = try stage.linears.map { try forward.loadWeights($0) }
-                return stage.pieces.map { piece in piece.parts.map { whole[$0.linear].rows($0.rows).packed() } }
-            }
-            return try ExpertWeights(stages, weights: weights, forward: forward)
-        }
-    }
-    for index in 0..<states.count {
-        var state = try states.load(index)
-        forward.finishBlock(&state)
-        try states.store(state, index)
     }
 }

@@ -13,6 +13,8 @@ struct CheckpointCompletion {
     let source: Model
     let output: WorkDirectory
     let world: Communicator
+    /// In place of what follows from the source's config.json and the format; nil: that.
+    var changedConfiguration: JSONValue? = nil
 
     /// The names of all files of the checkpoint.
     func fileNames() throws -> [String] {
@@ -73,6 +75,7 @@ struct CheckpointCompletion {
 
     /// The source's config.json with what clients need to know of the format.
     private func configuration() throws -> String {
+        if let changedConfiguration { return changedConfiguration.text() }
         var value = try JSONValue(configuration: source.configuration, of: source.path)
         // Clients differ in which they take when config.json ties the head to the embedding and the file has another.
         if source.isUntied { value = value.setting("tie_word_embeddings", false) }

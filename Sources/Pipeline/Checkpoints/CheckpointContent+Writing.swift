@@ -36,6 +36,9 @@ extension CheckpointContent {
                     try format.write(entry.name, of: linears[index], tile: { try tile(index, $0) }) { try writer.append($0, to: entry.name) }
                 case .source(let name):
                     try source.checkpoint.copy(name, to: writer, as: entry.description)
+                case .parts(let name, let kept):
+                    let size = entry.description.byteCount / max(kept.count, 1)
+                    try source.checkpoint.copy(name, bytes: kept.map { $0 * size..<($0 + 1) * size }, to: writer, as: entry.description)
                 case .numbers(let name):
                     let shape = try source.tensors.matrixShape(name)
                     try write(entry, shape.rows, shape.columns, to: writer) { try source.tensors.read(name, rows: $0, from: source.checkpoint, into: $1) }

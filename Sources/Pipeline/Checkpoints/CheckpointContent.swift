@@ -8,6 +8,8 @@ internal import Transformers
 enum TensorOrigin: Sendable {
     /// Copied from the source checkpoint, where it has this name.
     case source(String)
+    /// Some of the equal parts of a tensor of the source, along its first dimension.
+    case parts(of: String, kept: [Int])
     /// The numbers of a tensor that the source has in another form, rounded to the output's type.
     case numbers(String)
     /// The weight, or the bias, of a linear that is a part of a larger tensor in the source, rounded likewise.

@@ -62,13 +62,13 @@ public struct Conversion {
         try model.checkNumbers(world: world)
         let completion = CheckpointCompletion(content: plan.content, source: model, output: work, world: world)
         let names = try world.fromCoordinator(exitCode: exitCode) { try completion.fileNames() }
-        defer { if world.isCoordinator { leave(names) } }
+        defer { if world.isCoordinator { work.leaveResult(names) } }
         return try runLocked(completion, names)
     }
 
     private func runLocked(_ completion: CheckpointCompletion, _ names: [String]) throws -> ConversionReport {
         var lock: RunLock?
-        try world.onCoordinator(exitCode: exitCode) { lock = try enter(names) }
+        try world.onCoordinator(exitCode: exitCode) { lock = try work.enterForResult(names) }
         var manifest = try provenance()
         manifest.format = format.rawValue
         if let rotated = model.rotated { manifest.rotation = Manifest.Rotation(rotated) }
@@ -78,32 +78,6 @@ public struct Conversion {
         return ConversionReport(
             from: model.tensors.format, to: format.rawValue, linears: plan.linears.count + model.tensors.scaled.count, rotationBlock: model.rotated?.block,
             files: files.count, bytes: files.reduce(0) { $0 + $1.bytes })
-    }
-
-    /// Makes the output directory, locks it, and takes away what a killed conversion left half written.
-    private func enter(_ names: [String]) throws -> RunLock {
-        let exists = FileManager.default.fileExists(atPath:)
-        guard !exists(work.output + "/config.json"), !exists(work.recipe) else {
-            throw PipelineError(.cannotWrite, "\(work.output) holds a checkpoint or an unfinished run; give another output directory")
-        }
-        try work.refuseForeignFiles()
-        do {
-            try FileManager.default.createDirectory(atPath: work.path, withIntermediateDirectories: true)
-        } catch {
-            throw PipelineError(.cannotWrite, "cannot make the output directory \(work.output): \(error.localizedDescription)")
-        }
-        let lock = try RunLock(path: work.lock)
-        work.removeLeftovers(journaled: [])
-        try work.beginResult(names)
-        return lock
-    }
-
-    /// Leaves nothing but the result in the output, and nothing of what was refused before its first file: the record of names is of use to a conversion
-    /// that goes on where this one failed.
-    private func leave(_ names: [String]) {
-        let exists = { FileManager.default.fileExists(atPath: work.output + "/" + $0) }
-        if exists("config.json") || !names.contains(where: exists) { unlink(work.result) }
-        for directory in [work.path, work.output] { rmdir(directory) }
     }
 
     /// The source's manifest, whose account of how the codes were made still holds; one that names the source's files where there is none.

@@ -49,6 +49,14 @@ struct Manifest: Sealed, Equatable {
         var attentions: Int
     }
 
+    /// Which experts of the source are left.
+    struct Experts: Codable, Equatable {
+        /// Of a block of the source.
+        var of: Int
+        /// By the block's number, ascending: the number of an expert in the result is its place here.
+        var kept: [Int: [Int]]
+    }
+
     var cleave: String
     /// Of the run that made the codes; nil, as are the two below, where another program made them.
     var planHash: String?
@@ -58,6 +66,8 @@ struct Manifest: Sealed, Equatable {
     var calibration: Calibration?
     /// nil where they were not.
     var rotation: Rotation?
+    /// nil where all are.
+    var experts: Experts?
     /// What it was made from.
     var source: [String: Source]
     /// The treatment of each compressed linear.

@@ -24,6 +24,8 @@ struct ExpertExchange {
     /// The numbers of each rank's batches among all.
     let batches: [Range<Int>]
     let clock: PhaseClock
+    /// Is told the outputs of experts as their tokens get them; nil: nothing is.
+    var scores: ExpertScores? = nil
 
     private var hidden: Int { mixture.router.linear.columns }
     private var own: Range<Int> { batches[world.rank] }
@@ -121,9 +123,10 @@ struct ExpertExchange {
                 guard !places.isEmpty else { continue }
                 let start = places.lowerBound - self.places(step, lists, on: world.rank).lowerBound
                 let (list, weights) = (lists.own[number].tokens(of: step.expert), lists.own[number].weights(of: step.expert))
+                let outputs = rows.rows(start..<start + places.count)
                 let isFine = clock.measure(.forward) {
                     sum.add(
-                        rows.rows(start..<start + places.count), tokens: list[list.startIndex + tokens.lowerBound..<list.startIndex + tokens.upperBound],
+                        outputs, tokens: list[list.startIndex + tokens.lowerBound..<list.startIndex + tokens.upperBound],
                         weights: weights[weights.startIndex + tokens.lowerBound..<weights.startIndex + tokens.upperBound])
                 }
                 guard isFine else {
@@ -132,6 +135,7 @@ struct ExpertExchange {
                         "outputs of expert \(step.expert) behind \(mixture.router.linear.name) are not finite, or out of all proportion to the residual stream: the model "
                             + "overflows on this text, or its weights are damaged (with `compute: bf16`, try `compute: f32`)")
                 }
+                scores?.add(outputs, batch: batch, expert: step.expert)
             }
             try storage.store(state, number)
         }

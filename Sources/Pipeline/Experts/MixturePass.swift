@@ -25,14 +25,15 @@ struct MixturePass {
     /// - Parameters:
     ///   - lengths: tokens of every batch of all ranks.
     ///   - batches: the numbers of each rank's among them; nil: as the assignment deals them.
+    ///   - scores: is told the outputs of experts; nil: nothing is.
     init(
-        _ block: Block, _ mixture: Mixture, storage: any BatchStorage, lengths: [Int], batches: [Range<Int>]? = nil, forward: Forward, world: Communicator,
-        clock: PhaseClock
+        _ block: Block, _ mixture: Mixture, storage: any BatchStorage, lengths: [Int], batches: [Range<Int>]? = nil, forward: Forward,
+        scores: ExpertScores? = nil, world: Communicator, clock: PhaseClock
     ) throws {
         let assignment = Assignment(ranks: world.size)
         exchange = ExpertExchange(
             world: world, forward: forward, mixture: mixture, storage: storage,
-            batches: batches ?? (0..<world.size).map { assignment.batches(of: $0, count: lengths.count) }, clock: clock)
+            batches: batches ?? (0..<world.size).map { assignment.batches(of: $0, count: lengths.count) }, clock: clock, scores: scores)
         (self.block, self.mixture) = (block, mixture)
         self.lengths = lengths
         tokens = lengths.reduce(0, +)

@@ -61,6 +61,9 @@ struct ExpertLayer {
         return layer
     }
 
+    /// The keys of config.json that say in some family how many experts there are.
+    static let countKeys: Set<String> = ["n_routed_experts", "num_experts", "num_local_experts"]
+
     /// The keys of config.json that are read here in every family.
     static let keys: Set<String> = ["num_experts_per_tok", "output_router_logits"]
 

@@ -14,6 +14,10 @@ public struct Router: Sendable, Hashable {
     public var experts: Int { linear.rows }
     /// Experts of a token.
     public var chosen: Int { rule.chosen }
+    /// Groups of neighbouring experts, of which a token's come from a few; 1 where there are none.
+    public var groups: Int { rule.groups?.count ?? 1 }
+    /// The tensors that have a row, or a number, for each expert.
+    public var tensors: [String] { [linear.weight] + [linear.bias, rule.correction].compactMap { $0 } }
     /// Whether inputs of experts are multiplied with the router's scores.
     public var weighsInputs: Bool { rule.weighsInputs }
 

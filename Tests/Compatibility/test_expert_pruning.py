@@ -5,7 +5,7 @@ import re
 import numpy
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import cleave
 import make_checkpoints
@@ -182,6 +182,20 @@ def test_what_is_left_is_compressed_as_any_model(model, tmp_path):
     loaded = reference.load(tmp_path / "w4")
     assert loaded.config.num_experts == 4
     assert reference.perplexity(loaded, windows) == pytest.approx(cleave.perplexity(tmp_path / "w4", tmp_path / "ids.npy", LENGTH, SEQUENCES), rel=5e-3)
+
+
+@pytest.mark.parametrize("model", ["deepseek_v3"], indirect=True)
+def test_blocks_that_predict_further_tokens_are_left_out(model, tmp_path):
+    """They have as many experts as config.json says of all blocks."""
+    path, configuration = tmp_path / "source/model.safetensors", json.loads((tmp_path / "source/config.json").read_text())
+    further = f"model.layers.{configuration['num_hidden_layers']}.eh_proj.weight"
+    before = load_file(path)
+    save_file(before | {further: torch.ones(128, 256)}, path, metadata={"format": "pt"})
+    (tmp_path / "source/config.json").write_text(json.dumps(configuration | {"num_nextn_predict_layers": 1}))
+    done = prune(tmp_path, 0.5)
+    assert "are left out of the result" in done.stderr and "uncompressed" not in done.stderr
+    after = load_file(tmp_path / "result/model.safetensors")
+    assert further not in after and "lm_head.weight" in after
 
 
 def test_what_cannot_be_done_is_said(tmp_path):

@@ -47,7 +47,7 @@ public struct ExpertPruning {
         _ directory: String, keeping share: Double, by text: Calibration, compute: Compute, output: String, reading: WeightReading, world: Communicator
     ) throws {
         try world.onCoordinator(exitCode: exitCode) { try OutputPlace.check(output, model: directory) }
-        let model = try Model(path: directory, reading: reading, world: world)
+        let model = try Model(path: directory, reading: reading, keepsPredictors: false, world: world)
         (self.model, self.share, self.compute, self.world) = (model, share, compute, world)
         work = WorkDirectory(output: output)
         tokens = try world.fromCoordinator(exitCode: exitCode) {
@@ -65,7 +65,14 @@ public struct ExpertPruning {
     }
 
     /// What the user should know of the source: sentences, on the coordinator.
-    public var remarks: [String] { model.remarks }
+    public var remarks: [String] {
+        let predictors = model.tensors.names.filter { model.architecture.names.predictor($0) != nil }
+        guard let first = predictors.min() else { return model.remarks }
+        return model.remarks + [
+            "blocks that predict further tokens are left out of the result, since config.json has one number of experts for all blocks (\(predictors.count) tensors, "
+                + "the first being \(first)): serve it without speculation by them"
+        ]
+    }
 
     /// - Parameter finished: is told of each block whose experts are scored, and of how many blocks.
     /// - Throws: an `AgreedFailure` with exit code 73 when the output directory holds something else.

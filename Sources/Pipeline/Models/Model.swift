@@ -34,8 +34,10 @@ public final class Model: Sendable {
 
     /// Opens a directory on all ranks and checks that every tensor the model needs is there, with its shape and a readable type.
     ///
-    /// - Parameter rotation: makes it the rotated model of the same function.
-    public init(path: String, reading: WeightReading, rotation: WeightRotation? = nil, world: Communicator) throws {
+    /// - Parameters:
+    ///   - rotation: makes it the rotated model of the same function.
+    ///   - keepsPredictors: whether a result will have the blocks that predict further tokens, for remarks.
+    public init(path: String, reading: WeightReading, rotation: WeightRotation? = nil, keepsPredictors: Bool = true, world: Communicator) throws {
         self.path = path
         self.reading = reading
         var remarks: [String] = []
@@ -58,8 +60,9 @@ public final class Model: Sendable {
                 throw PipelineError(error.kind, ([error.description] + classRemarks).joined(separator: "; "))
             }
             let rotated = try rotation.map { try RotatedArchitecture(architecture, $0) }
+            let kept = try rotated.map(tensors.rotated) ?? (keepsPredictors ? tensors : tensors.withoutPredictors(architecture.names))
             remarks =
-                try classRemarks + index.remarks + architecture.remarks(on: rotated.map(tensors.rotated) ?? tensors, isUntied: isUntied)
+                try classRemarks + index.remarks + architecture.remarks(on: kept, isUntied: isUntied)
                 + (rotated?.remarks(tensors) ?? [])
             return Metadata(configuration: configuration, index: index, isUntied: isUntied)
         }

@@ -9,7 +9,8 @@ extension SourceTensors {
     /// - Throws: `PipelineError` naming a tensor that the model does not use and that may read its residual stream.
     func rotated(_ rotated: RotatedArchitecture) throws -> SourceTensors {
         let names = rotated.architecture.names
-        var result = tensors
+        // What predicts further tokens reads the stream as it was.
+        var result = withoutPredictors(names).tensors
         for (name, transform) in rotated.transforms {
             let source = name == rotated.architecture.head.own.weight ? rotated.embeddingOfHead ?? name : name
             guard let tensor = self[source] else { continue }
@@ -18,8 +19,6 @@ extension SourceTensors {
                 description: try TensorDescription(name: name, type: type, shape: tensor.description.shape), storage: tensor.storage, parts: tensor.parts,
                 numbers: .transformed(source: source, by: transform))
         }
-        // What predicts further tokens reads the stream as it was.
-        for name in self.names where names.predictor(name) != nil { result[name] = nil }
         let used = Set(rotated.architecture.expectedTensors().map(\.name)), hidden = rotated.architecture.hiddenSize
         let strangers = result.filter { name, tensor in
             tensor.description.shape.count > 1 && tensor.description.shape.contains(hidden) && !used.contains(name) && names.blockBeyond(name) == nil

@@ -123,6 +123,9 @@ struct SourceTensors: Sendable {
         return result
     }
 
+    /// Without those of blocks that predict further tokens.
+    func withoutPredictors(_ names: TensorNames) -> SourceTensors { with(tensors.filter { names.predictor($0.key) == nil }) }
+
     /// The tensor of this name; nil where the checkpoint has none.
     subscript(name: String) -> Tensor? { tensors[name] }
 

@@ -16,14 +16,19 @@ public struct PackedLinear: Sendable {
     public let isTransposed: Bool
     /// Its tiles in the order of their rows.
     public let tiles: [TileLayout]
+    /// How rows are ordered in a GGUF file; nil: as they are.
+    public let pairing: RowPairing?
 
-    public init(name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, tiles: [TileLayout]) {
+    public init(
+        name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, tiles: [TileLayout], pairing: RowPairing? = nil
+    ) {
         precondition(!tiles.isEmpty, "\(name) has no tiles")
         self.name = name
         self.otherNames = otherNames
         self.sourceType = sourceType
         self.isTransposed = isTransposed
         self.tiles = tiles
+        self.pairing = pairing
     }
 
     public var rows: Int { tiles.reduce(0) { $0 + $1.rows } }

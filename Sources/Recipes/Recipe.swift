@@ -72,17 +72,22 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     case marlin
     /// Dequantized weights.
     case dense
+    /// Blocks of llama.cpp.
+    case gguf
 
     /// The type in which the format stores scales; nil: the weight's own.
     public var scaleType: ScaleType? {
         switch self {
-        case .gptq, .gptqV2, .marlin: .f16
+        case .gptq, .gptqV2, .marlin, .gguf: .f16
         case .compressedTensors, .dense: nil
         }
     }
 
     /// Whether words of the format's tensors hold numbers of a row beside those of all others: a tensor is then whole before its first byte is written.
-    public var laysRowsBesideEachOther: Bool { scaleType == .f16 }
+    public var laysRowsBesideEachOther: Bool { [.gptq, .gptqV2, .marlin].contains(self) }
+
+    /// Whether what vLLM makes of several linears matters to the format: others hold plain weights, or are for other servers.
+    public var isServedByVLLM: Bool { self != .dense && self != .gguf }
 
     /// The least zero point that the format can hold.
     public var leastZero: Int { self == .gptq ? 1 : 0 }

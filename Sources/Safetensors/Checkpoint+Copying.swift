@@ -1,15 +1,12 @@
 // Tensors from a checkpoint into a file that is being written.
 
 extension Checkpoint {
-    /// Appends a tensor to a file, in pieces.
-    /// - Parameters:
-    ///   - name: of the tensor here
-    ///   - tensor: what it is in the file: of the same size
-    /// - Throws: as `withBytes` and `SafetensorsWriter.append`
-    public func copy(_ name: String, to writer: SafetensorsWriter, as tensor: TensorDescription) throws {
+    /// Hands out a tensor's bytes in pieces, such as a writer takes.
+    /// - Throws: as `withBytes`, and what `append` throws
+    public func copy(_ name: String, byteCount: Int, append: (UnsafeRawBufferPointer) throws -> Void) throws {
         let piece = 8 << 20  // bytes at a time
-        for start in stride(from: 0, to: tensor.byteCount, by: piece) {
-            try withBytes(of: name, bytes: start..<min(start + piece, tensor.byteCount)) { try writer.append($0, to: tensor.name) }
+        for start in stride(from: 0, to: byteCount, by: piece) {
+            try withBytes(of: name, bytes: start..<min(start + piece, byteCount), append)
         }
     }
 }

@@ -32,6 +32,13 @@ struct ConversionPlan: Sendable {
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
     init(_ model: Model, to format: OutputFormat) throws {
         let source = model.tensors, index = source.index, directory = index.directory, names = model.architecture.names
+        if format == .gguf {
+            throw PipelineError(
+                .badInput, "codes of other formats are none of GGUF's blocks: compress \(directory) with a recipe that says `format: gguf`, and a `type` such as q4_k")
+        }
+        if format != .dense, index.isGGUF {
+            throw PipelineError(.badInput, "\(directory) has blocks of GGUF, which \(format.rawValue) cannot hold as they are; `--format dense` writes plain weights")
+        }
         if format != .dense, let first = source.scaled.map(\.tensor).min() {
             throw PipelineError(
                 .badInput,

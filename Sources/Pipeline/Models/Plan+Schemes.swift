@@ -1,5 +1,6 @@
 // What a plan says of types of numbers: how each is stored, and how clients compute with it.
 
+internal import Compression
 internal import Packing
 internal import Recipes
 public import Sharding
@@ -14,7 +15,7 @@ extension Plan {
             if let place = lines.firstIndex(where: { $0.scheme == linear.scheme }) {
                 lines[place].count += 1
             } else {
-                lines.append((linear.scheme, "\(type.storedFormat); \(type.arithmetic)", 1))
+                lines.append((linear.scheme, "\(type.storedFormat ?? type.rawValue); \(type.arithmetic)", 1))
             }
         }
         return lines.map { "\($0.scheme) for \($0.count) linears, stored as \($0.text)" }

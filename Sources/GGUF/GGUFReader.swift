@@ -46,7 +46,8 @@ struct GGUFReader {
         for (tensor, offset) in found {
             let (first, overflow) = start.addingReportingOverflow(offset)
             guard !overflow, offset % alignment == 0, first <= fileByteCount, tensor.byteCount <= fileByteCount - first else {
-                throw .broken("Tensor \"\(tensor.name)\" of \(tensor.byteCount) bytes at \(offset) of the data lies beyond the file's \(fileByteCount) bytes: cut off?")
+                throw .broken(
+                    "Tensor \"\(tensor.name)\" of \(tensor.byteCount) bytes at \(offset) of the data lies beyond the file's \(fileByteCount) bytes: cut off?")
             }
             tensors.append(GGUFFile.Tensor(tensor: tensor, bytes: first..<first + tensor.byteCount))
         }

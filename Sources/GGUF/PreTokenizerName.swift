@@ -36,7 +36,9 @@ enum PreTokenizerName {
             return [value["use_regex"]?.boolean == false ? "bytes" : "bytes by gpt-2's pattern"]
         case "Digits": return value["individual_digits"]?.boolean == true ? ["digits one by one"] : nil
         case "Split":
-            guard value["behavior"]?.string == "Isolated", value["invert"]?.boolean != true, let pattern = value["pattern"]?["Regex"]?.string else { return nil }
+            guard value["behavior"]?.string == "Isolated", value["invert"]?.boolean != true, let pattern = value["pattern"]?["Regex"]?.string else {
+                return nil
+            }
             return ["split at " + pattern]
         default: return nil
         }

@@ -75,7 +75,8 @@ public struct TokenizerMetadata: Sendable {
     private static func addedTokens(_ processor: JSONValue?) -> (before: Bool, after: Bool)? {
         guard let processor else { return nil }
         if processor["type"]?.string == "Sequence" { return processor["processors"]?.array?.lazy.compactMap(addedTokens).first }
-        guard processor["type"]?.string == "TemplateProcessing", let single = processor["single"]?.array, let text = single.firstIndex(where: { $0["Sequence"] != nil })
+        guard processor["type"]?.string == "TemplateProcessing", let single = processor["single"]?.array,
+            let text = single.firstIndex(where: { $0["Sequence"] != nil })
         else { return nil }
         return (text > 0, text < single.count - 1)
     }
@@ -118,7 +119,8 @@ public struct TokenizerMetadata: Sendable {
 
         private mutating func set(_ text: String, _ id: Int?, _ type: TokenType) throws(GGUFError) {
             guard let id, tokens.indices.contains(id) else {
-                throw GGUFError("tokenizer.json gives \"\(text)\" the id \(id.map(String.init) ?? "null"), and the embedding has rows for 0 to \(tokens.count - 1)")
+                throw GGUFError(
+                    "tokenizer.json gives \"\(text)\" the id \(id.map(String.init) ?? "null"), and the embedding has rows for 0 to \(tokens.count - 1)")
             }
             (tokens[id], types[id], ids[Array(text.utf8)]) = (text, type.rawValue, id)
         }

@@ -26,6 +26,9 @@ public struct Recipe: Sendable, Equatable {
     public var format: OutputFormat
     /// Bytes of an output shard, a tensor larger than that excepted.
     public var maxShardSize: Int
+    /// Where nothing else is asked for.
+    public static let defaultShardSize = 5_000_000_000
+
     /// Bytes that a rank may hold; nil: no limit. Never changes the result.
     public var memoryPerRank: Int?
     /// How weights are read. Never changes the result.

@@ -38,9 +38,9 @@ extension Plan {
                     if let rule { usedRules.insert(rule) }
                     let asked = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
                     let treatment: Treatment?
-                    do {
+                    do throws(UnfitColumns) {
                         treatment = try asked?.fitting(columns: linear.columns)
-                    } catch let error as UnfitColumns {
+                    } catch {
                         throw PlanError.unfitColumns(error.type.rawValue, columns: error.columns, linear: linear.name)
                     }
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
@@ -53,7 +53,8 @@ extension Plan {
                     linears.append(
                         LinearPlan(
                             linear: linear, treatment: treatment, content: try treatment.map(content),
-                            choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) }))
+                            choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) },
+                            replacedType: asked?.type == treatment?.type ? nil : asked?.type))
                 }
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)))
             }

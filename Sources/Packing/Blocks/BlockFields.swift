@@ -54,7 +54,9 @@ struct BlockFields {
         case .q4_1: self.init(codes: Self.halves(from: 4), offset: 2)
         case .q5_0: self.init(codes: Self.halves(from: 6, higher: 2))
         case .q5_1: self.init(codes: Self.halves(from: 8, higher: 4), offset: 2)
-        case .q4_k: self.init(codes: Self.runs(from: 16), levels: Self.sixBits(from: 4, second: 0), offsetLevels: Self.sixBits(from: 4, second: 4), offset: 2, levelBits: 6)
+        case .q4_k:
+            self.init(
+                codes: Self.runs(from: 16), levels: Self.sixBits(from: 4, second: 0), offsetLevels: Self.sixBits(from: 4, second: 4), offset: 2, levelBits: 6)
         case .q5_k:
             self.init(
                 codes: Self.runs(from: 48, higher: 16), levels: Self.sixBits(from: 4, second: 0), offsetLevels: Self.sixBits(from: 4, second: 4), offset: 2,
@@ -81,7 +83,8 @@ struct BlockFields {
                 return BitField(byte: 16 + half * 32 + place, shift: quarter * 2, bits: 2)
             }
             self.init(
-                codes: codes, levels: (0..<16).map { BitField(byte: $0, shift: 0, bits: 4) }, offsetLevels: (0..<16).map { BitField(byte: $0, shift: 4, bits: 4) },
+                codes: codes, levels: (0..<16).map { BitField(byte: $0, shift: 0, bits: 4) },
+                offsetLevels: (0..<16).map { BitField(byte: $0, shift: 4, bits: 4) },
                 scale: 80, offset: 82, levelBits: 4)
         case .int, .fp8, .int8, .mxfp8, .mxfp4, .nvfp4: preconditionFailure("\(number) has no blocks")
         }

@@ -24,7 +24,8 @@ extension CheckpointIndex {
             let parts: Int = if case .uint16(let count)? = file["split.count"] { Int(count) } else { 1 }
             guard found == (0..<parts).map({ parts == 1 ? name : GGUFContent.fileName($0, of: parts) }) else {
                 throw PipelineError(
-                    .badInput, "\(path) is one of \(parts) parts, and the directory has \(found.joined(separator: ", ")): one model's files are needed, all of them")
+                    .badInput,
+                    "\(path) is one of \(parts) parts, and the directory has \(found.joined(separator: ", ")): one model's files are needed, all of them")
             }
             var types: [String: String] = [:]
             for entry in file.tensors {

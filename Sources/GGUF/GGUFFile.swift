@@ -48,12 +48,12 @@ public struct GGUFFile: Sendable {
 }
 
 /// What is wrong with a head.
-enum GGUFFault: Error, CustomStringConvertible {
+package enum GGUFFault: Error, CustomStringConvertible {
     /// It goes on beyond the bytes that were read.
     case tooShort
     case broken(String)
 
-    var description: String {
+    package var description: String {
         switch self {
         case .tooShort: "The head of the file goes on beyond its end: it was cut off. Fetch it again."
         case .broken(let rule): rule

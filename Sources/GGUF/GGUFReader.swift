@@ -1,18 +1,18 @@
 // The grammar of a GGUF file's head.
 
 /// Takes the parts of a head in their order, each checked against the bytes that are there.
-struct GGUFReader {
+package struct GGUFReader {
     private let bytes: [UInt8]
     private let fileByteCount: Int
     private var place = 0
 
     /// - Parameter bytes: the first of the file.
-    init(_ bytes: [UInt8], byteCount: Int) {
+    package init(_ bytes: [UInt8], byteCount: Int) {
         self.bytes = bytes
         fileByteCount = byteCount
     }
 
-    mutating func read() throws(GGUFFault) -> (metadata: [GGUFEntry], tensors: [GGUFFile.Tensor]) {
+    package mutating func read() throws(GGUFFault) -> (metadata: [GGUFEntry], tensors: [GGUFFile.Tensor]) {
         guard bytes.starts(with: GGUFHeader.magic) else { throw .broken("The file does not begin with \"GGUF\": it is of another format.") }
         place = 4
         let version: UInt32 = try number()

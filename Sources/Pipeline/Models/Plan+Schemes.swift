@@ -4,6 +4,7 @@ internal import Compression
 internal import Packing
 internal import Recipes
 public import Sharding
+internal import Transformers
 
 extension Plan {
     /// A line for each scheme of a type, in the order of the model; none where all linears have integers, or the result is dense.

@@ -62,6 +62,7 @@ let package = Package(
         room("LinearAlgebra", ["COpenBLAS", "COneDNN", "CMalloc", "CKernels", "CAddressSpace"]),
         room("JSON"),
         room("Safetensors", ["CXXHash", "JSON"]),
+        room("GGUF", ["JSON", "Safetensors"]),
         room("RegularExpressions", ["COniguruma"]),
         room("Reporting"),
         room("Pages", ["Reporting", .product(name: "Mustache", package: "swift-mustache")], embedded: "Templates"),
@@ -78,14 +79,14 @@ let package = Package(
         room(
             "Pipeline",
             [
-                "Compression", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
+                "Compression", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
                 "Transformers",
             ]),
         room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Safetensors", "Sharding", "Transformers"]),
         .executableTarget(
             name: "cleave",
             dependencies: [
-                "Compression", "LinearAlgebra", "Measurement", "MessagePassing", "Pages", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding",
+                "Compression", "GGUF", "LinearAlgebra", "Measurement", "MessagePassing", "Pages", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding",
                 "Tokenizers", "Transformers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -98,6 +99,7 @@ let package = Package(
         tests("LinearAlgebraTests", ["LinearAlgebra", "CKernels", "SeededNumbers"]),
         tests("JSONTests", ["JSON"]),
         tests("SafetensorsTests", ["Safetensors"]),
+        tests("GGUFTests", ["GGUF", "JSON"]),
         tests("RegularExpressionsTests", ["RegularExpressions"]),
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
         tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),

@@ -50,7 +50,13 @@ CLEAVE_INLINE lanes_f32 nearest(lanes_f32 x, lanes_f32 zero, int type, float max
     return number;
 }
 
-/// Calls a function that is inlined with the type as a constant.
+/// The code for which scale * code - offset is nearest to v; 0 where all codes stand for one number.
+CLEAVE_INLINE lanes_f32 block_code(lanes_f32 v, lanes_f32 scale, lanes_f32 offset, float max_code) {
+    lanes_f32 code = choose(scale == splat(0), splat(0), __builtin_elementwise_rint((v + offset) / scale));
+    return __builtin_elementwise_min(__builtin_elementwise_max(code, splat(0)), splat(max_code));
+}
+
+/// Calls a function that is inlined with the type as a constant; blocks have loops of their own.
 #define WITH_TYPE(numbers, call)                                                                                                                     \
     switch ((numbers).type) {                                                                                                                        \
     case cleave_e4m3: call(cleave_e4m3); break;                                                                                                      \

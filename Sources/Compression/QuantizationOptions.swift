@@ -24,9 +24,9 @@ public struct QuantizationOptions: Sendable, Equatable {
     public var number: NumberType
     /// Which weights share a scale. Of integers and of types that have groups, `group` alone says it.
     public var strategy: ScaleStrategy
-    /// Bits of a code: 2, 3, 4 or 8.
+    /// Bits of a code: 2, 3, 4 or 8, and of blocks also 5 and 6.
     public var bits: Int
-    /// Columns that share a scale and a zero: -1 for all of them, else 16 or more.
+    /// Columns that share a scale and a zero: -1 for all of them, else 16 or more. Of blocks, the columns of a block.
     public var group: Int
     /// The grid's zero is the middle code.
     public var symmetric: Bool
@@ -69,6 +69,12 @@ public struct QuantizationOptions: Sendable, Equatable {
         _ number: NumberType, strategy: ScaleStrategy? = nil, grid: Grid = .minmax, actOrder: Bool = false, wholeGroups: Bool = false,
         staticGroups: Bool = false, scaleType: ScaleType = .bf16
     ) {
+        if let blocks = number.blocks {
+            self.init(
+                bits: blocks.bits, group: blocks.columns, grid: grid, actOrder: actOrder, wholeGroups: wholeGroups, staticGroups: staticGroups, scaleType: .f16)
+            self.number = number
+            return
+        }
         guard let rules = number.rules else { preconditionFailure("\(number) has no rules of its own") }
         let strategy = strategy ?? rules.strategies[0]
         self.init(
@@ -80,7 +86,8 @@ public struct QuantizationOptions: Sendable, Equatable {
 
     /// The numbers as the kernels know them.
     var kernelNumbers: cleave_numbers {
-        cleave_numbers(type: number.rules?.kernelType ?? Int32(cleave_integers), max_code: Float(maxCode))
+        let plain = number.blocks == nil ? Int32(cleave_integers) : Int32(cleave_blocks)
+        return cleave_numbers(type: number.rules?.kernelType ?? plain, max_code: Float(maxCode))
     }
 
     /// Whether scales depend on the largest weight of the whole tensor.
@@ -121,6 +128,12 @@ public struct QuantizationOptions: Sendable, Equatable {
                 throw .options("\(number.rawValue) has \(rules.bits) bits and groups of its own, and grids that are symmetric with positive scales")
             }
             guard strategy != .tensor || grid == .minmax else { throw .options("the scale of a whole tensor is not searched; grid minmax goes with it") }
+        }
+        if let blocks = number.blocks {
+            guard bits == blocks.bits, group == blocks.columns, scaleType == .f16, grid != .solved, !hasPermutedGroups else {
+                throw .options("\(number.rawValue) has bits and blocks of its own, which stay whole, and grids minmax, mse and hessian")
+            }
+            return
         }
         guard [2, 3, 4, 8].contains(bits) else {
             throw .options("bits is \(bits), but a code has 2, 3, 4 or 8 bits")

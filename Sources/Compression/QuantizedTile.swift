@@ -22,13 +22,16 @@ public struct QuantizedTile: @unchecked Sendable {
     public let energy: [Double]
     /// One number for the whole layer by which the stored scales are divided; `scales` are so already.
     public let divisor: Float?
+    /// What `scales` and offsets of blocks follow from; nil of other types, and then `zeros` says what codes count from.
+    public let blocks: BlockScales?
     /// Scales that would have to lie outside the normal numbers of their type, and are the nearest one.
     public let clampedScales: Int
 
     public init(
         codes: Matrix<UInt8>, scales: Matrix<Float>, zeros: Matrix<UInt8>, group: Int, groupOfColumn: [Int32]?, loss: [Double], energy: [Double],
-        clampedScales: Int = 0, number: NumberType = .int, divisor: Float? = nil
+        clampedScales: Int = 0, number: NumberType = .int, divisor: Float? = nil, blocks: BlockScales? = nil
     ) {
+        self.blocks = blocks
         self.number = number
         self.divisor = divisor
         self.codes = codes
@@ -45,6 +48,7 @@ public struct QuantizedTile: @unchecked Sendable {
     public func dequantize(into weights: Matrix<Float>) {
         precondition(weights.rows == codes.rows && weights.columns == codes.columns, "\(codes.rows) x \(codes.columns) into another shape")
         let width = group == -1 ? max(codes.columns, 1) : group
+        if let blocks, let rules = number.blocks { return blocks.dequantize(codes, rules, into: weights) }
         if let rules = number.rules { return dequantize(rules.numbers, width, into: weights) }
         for row in 0..<codes.rows {
             let (code, scale, zero, target) = (codes.row(row), scales.row(row), zeros.row(row), weights.row(row))
@@ -85,7 +89,8 @@ extension QuantizedTile {
         divisor = grids.divisor
         self.codes = tile.original(codes)
         scales = tile.byRow(grids.scales) { $0 }
-        zeros = tile.byRow(grids.zeros) { UInt8($0) }
+        blocks = grids.blockScales(tile)
+        zeros = blocks == nil ? tile.byRow(grids.zeros) { UInt8($0) } : Matrix(uninitialized: tile.rows, 0)
         group = options.group
         if let permutation = tile.permutation, options.hasPermutedGroups {
             var groups = [Int32](repeating: 0, count: tile.columns)

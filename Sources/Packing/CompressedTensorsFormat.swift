@@ -19,6 +19,8 @@ public struct CompressedTensorsFormat: WeightFormat {
             return "groups of permuted columns need `weight_g_idx`, which clients no longer read; use `act_order: groups`, `static_groups: true`, "
                 + "`format: gptq_v2`, or `format: dense`"
         }
+        let number = linear.options.number
+        guard number.compressedTensorsStorage != nil else { return "compressed-tensors has none of `type: \(number.rawValue)`; use `format: gguf`" }
         return storage(linear).refusal(linear)
     }
 
@@ -31,7 +33,11 @@ public struct CompressedTensorsFormat: WeightFormat {
         try storage(linear).write(String(tensor.dropFirst(linear.name.count)), of: linear, tile: tile, to: sink)
     }
 
-    private func storage(_ linear: PackedLinear) -> any CompressedTensorsStorage { linear.options.number.compressedTensorsStorage }
+    private func storage(_ linear: PackedLinear) -> any CompressedTensorsStorage {
+        let number = linear.options.number
+        guard let storage = number.compressedTensorsStorage else { preconditionFailure("\(number) in a format that refuses it") }
+        return storage
+    }
 
     /// The linears of a scheme by their names, those of experts by one pattern: transformers takes for all experts the scheme of the target that is a
     /// pattern with "experts" in it, else that of the first. Where experts have several schemes no pattern tells them apart.
@@ -92,7 +98,7 @@ public struct CompressedTensorsFormat: WeightFormat {
         let activations: JSONValue
 
         init(_ options: QuantizationOptions) {
-            let storage = options.number.compressedTensorsStorage
+            guard let storage = options.number.compressedTensorsStorage else { preconditionFailure("\(options.number) in a format that refuses it") }
             (format, weights, activations) = (storage.format, storage.weights(options), storage.activations(options))
         }
 

@@ -24,6 +24,14 @@ extension EncodedTile {
     /// A tile of codes as the solver left it.
     public func decoded() -> QuantizedTile {
         let codes = Matrix<UInt8>(uninitialized: layout.rows, layout.columns)
+        let losses = losses()
+        let (loss, energy) = (Array(losses[..<layout.rows]), Array(losses[layout.rows...].prefix { !$0.isNaN }))
+        if let rules = layout.blocks {
+            let blocks = withCodeBytes { BlockCoding.decode($0, layout.options.number, rules, into: codes) }
+            return QuantizedTile(
+                codes: codes, scales: blocks.gridScales(rules), zeros: Matrix(uninitialized: layout.rows, 0), group: layout.options.group, groupOfColumn: nil,
+                loss: loss, energy: energy, clampedScales: clampedScales ?? 0, number: layout.options.number, blocks: blocks)
+        }
         let groups = withExtendedLifetime(bytes) {
             let words = pointer(layout.codes, UInt32.self)
             for row in 0..<layout.rows {
@@ -31,11 +39,9 @@ extension EncodedTile {
             }
             return Array(UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4))
         }
-        let losses = losses()
         return QuantizedTile(
             codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
-            groupOfColumn: groups.isEmpty ? nil : groups, loss: Array(losses[..<layout.rows]),
-            energy: Array(losses[layout.rows...].prefix { !$0.isNaN }), clampedScales: clampedScales ?? 0,
+            groupOfColumn: groups.isEmpty ? nil : groups, loss: loss, energy: energy, clampedScales: clampedScales ?? 0,
             number: layout.options.number, divisor: layout.options.hasDivisor ? divisor : nil)
     }
 }

@@ -3,21 +3,23 @@
 public import Compression
 
 extension NumberType {
-    var compressedTensorsStorage: any CompressedTensorsStorage {
+    /// nil of blocks, which GGUF alone has.
+    var compressedTensorsStorage: (any CompressedTensorsStorage)? {
         switch self {
         case .int: PackedIntegers()
         case .fp8, .int8, .mxfp8: EightBitNumbers(number: self)
         case .mxfp4, .nvfp4: FourBitNumbers(number: self)
+        case .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: nil
         }
     }
 
-    /// What compressed-tensors calls its format.
-    public var storedFormat: String { compressedTensorsStorage.format }
+    /// What compressed-tensors calls its format; nil where it has none.
+    public var storedFormat: String? { compressedTensorsStorage?.format }
 
     /// How clients compute with a result in compressed-tensors' format.
     public var arithmetic: String {
         switch self {
-        case .int, .mxfp4, .nvfp4: "weights times activations as they are"
+        case .int, .mxfp4, .nvfp4, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: "weights times activations as they are"
         case .fp8, .int8, .mxfp8: "weights times activations that clients round to \(rawValue) as they come"
         }
     }

@@ -43,12 +43,13 @@ public struct EncodedTile: Sendable {
 
     private func write(_ tile: QuantizedTile) {
         let options = layout.options
+        pointer(layout.clampedScales, Int.self).pointee = tile.clampedScales
+        if options.number.blocks != nil { return BlockCoding.encode(tile, into: bytes.base + layout.codes.lowerBound) }
         let words = pointer(layout.codes, UInt32.self)
         for row in 0..<layout.rows {
             BitStream.pack(tile.codes.row(row), count: layout.columns, bits: options.bits, into: words + row * layout.wordsPerRow)
         }
         copy(tile.scales, to: pointer(layout.scales, Float.self))
-        pointer(layout.clampedScales, Int.self).pointee = tile.clampedScales
         if let divisor = tile.divisor { pointer(layout.divisor, Float.self).pointee = divisor }
         if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
         if !layout.groupOfColumn.isEmpty {
@@ -71,7 +72,7 @@ public struct EncodedTile: Sendable {
         }
     }
 
-    /// Runs `body` on the packed codes.
+    /// Runs `body` on the packed codes, or on the blocks.
     func withCodeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         try bytes.columns(layout.codes).withBytes { try body(UnsafeRawBufferPointer($0)) }
     }

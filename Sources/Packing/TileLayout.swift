@@ -38,14 +38,19 @@ public struct TileLayout: Sendable, Equatable {
 
     /// 0 for values, as with all that codes alone have.
     public var groups: Int { holdsValues ? 0 : options.groupCount(columns: columns) }
-    /// 32-bit words of a row's codes.
-    public var wordsPerRow: Int { holdsValues ? 0 : BitStream.wordCount(columns, bits: options.bits) }
+    /// 32-bit words of a row's codes; 0 of blocks.
+    public var wordsPerRow: Int { holdsValues || blocks != nil ? 0 : BitStream.wordCount(columns, bits: options.bits) }
 
-    /// The parts, one after the other, each beginning at a multiple of 8 bytes.
-    public var codes: Range<Int> { 0..<rows * wordsPerRow * 4 }
+    /// The rules of blocks, which hold codes and scales together; nil for other types, and for values.
+    var blocks: BlockRules? { holdsValues ? nil : options.number.blocks }
+    /// Bytes of a row's blocks; 0 for other types.
+    public var blockBytesPerRow: Int { blocks?.rowBytes(columns: columns) ?? 0 }
+
+    /// The parts, one after the other, each beginning at a multiple of 8 bytes. Blocks are what GGUF has in its files, row after row.
+    public var codes: Range<Int> { 0..<rows * (blockBytesPerRow + wordsPerRow * 4) }
     /// [rows, columns] in their type; empty when the tile holds codes.
     public var values: Range<Int> { after(codes, valueType.map { rows * columns * ($0 == .f32 ? 4 : 2) } ?? 0) }
-    public var scales: Range<Int> { after(values, rows * groups * MemoryLayout<Float>.size) }
+    public var scales: Range<Int> { after(values, blocks == nil ? rows * groups * MemoryLayout<Float>.size : 0) }
     /// Empty when symmetric.
     public var zeros: Range<Int> { after(scales, holdsValues || options.symmetric ? 0 : rows * groups) }
     /// Empty unless groups are made of permuted columns.

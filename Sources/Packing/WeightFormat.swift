@@ -15,14 +15,19 @@ public struct PackedLinear: Sendable {
     /// True when the source stores [columns, rows] (GPT-2's Conv1D).
     public let isTransposed: Bool
     public let rows: Int
-    /// The first of its tiles; the others differ in their rows alone.
+    /// The first of its tiles; the others differ in their rows alone, and only the last has fewer.
     private let tile: TileLayout
     public let tileCount: Int
+    /// How rows are ordered in a GGUF file; nil: as they are.
+    public let pairing: RowPairing?
 
     /// - Parameters:
     ///   - tile: the layout of the first.
     ///   - tileCount: of all that have the rows.
-    public init(name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, rows: Int, tile: TileLayout, tileCount: Int) {
+    public init(
+        name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, rows: Int, tile: TileLayout, tileCount: Int,
+        pairing: RowPairing? = nil
+    ) {
         precondition(tileCount > 0, "\(name) has no tiles")
         self.name = name
         self.otherNames = otherNames
@@ -31,9 +36,14 @@ public struct PackedLinear: Sendable {
         self.rows = rows
         self.tile = tile
         self.tileCount = tileCount
+        self.pairing = pairing
     }
 
     public var columns: Int { tile.columns }
+    /// The rows of a tile.
+    public func rows(ofTile index: Int) -> Range<Int> { (index * tile.rows..<(index + 1) * tile.rows).clamped(to: 0..<rows) }
+    /// Bytes of a row of a type of blocks.
+    public var blockBytesPerRow: Int { tile.blockBytesPerRow }
     /// Whether it is stored as weights themselves (pruned, not quantized): without bits, groups or quantization options.
     public var holdsValues: Bool { tile.holdsValues }
     public var options: QuantizationOptions { tile.options }

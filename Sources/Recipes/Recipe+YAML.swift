@@ -60,7 +60,7 @@ extension Recipe {
         if let bits, case .size? = budget?.limit, format == .dense {
             throw bits.error("size", "`\(bits.path).size` has no meaning with `format: dense`, whose results have one size whatever their bits; give `average`")
         }
-        maxShardSize = try top.byteCount("max_shard_size") ?? 5_000_000_000
+        maxShardSize = try top.byteCount("max_shard_size") ?? Self.defaultShardSize
         memoryPerRank = try top.byteCount("memory_per_rank")
         weights = try top.choice("weights") ?? .mapped
         limits = try DeviationLimits(top)

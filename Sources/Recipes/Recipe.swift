@@ -26,6 +26,9 @@ public struct Recipe: Sendable, Equatable {
     public var format: OutputFormat
     /// Bytes of an output shard, a tensor larger than that excepted.
     public var maxShardSize: Int
+    /// Where nothing else is asked for.
+    public static let defaultShardSize = 5_000_000_000
+
     /// Bytes that a rank may hold; nil: no limit. Never changes the result.
     public var memoryPerRank: Int?
     /// How weights are read. Never changes the result.
@@ -72,17 +75,22 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     case marlin
     /// Dequantized weights.
     case dense
+    /// Blocks of llama.cpp.
+    case gguf
 
     /// The type in which the format stores scales; nil: the weight's own.
     public var scaleType: ScaleType? {
         switch self {
-        case .gptq, .gptqV2, .marlin: .f16
+        case .gptq, .gptqV2, .marlin, .gguf: .f16
         case .compressedTensors, .dense: nil
         }
     }
 
     /// Whether words of the format's tensors hold numbers of a row beside those of all others: a tensor is then whole before its first byte is written.
-    public var laysRowsBesideEachOther: Bool { scaleType == .f16 }
+    public var laysRowsBesideEachOther: Bool { [.gptq, .gptqV2, .marlin].contains(self) }
+
+    /// Whether what vLLM makes of several linears matters to the format: others hold plain weights, or are for other servers.
+    public var isServedByVLLM: Bool { self != .dense && self != .gguf }
 
     /// The least zero point that the format can hold.
     public var leastZero: Int { self == .gptq ? 1 : 0 }

@@ -79,6 +79,7 @@ struct TreatmentSettings {
     /// The whole treatment. What is left out becomes the best that goes with the rest: see `docs/recipes.md` for the measurements.
     func resolved() -> Result<Treatment, Contradiction> {
         if let rules = type?.rules { return resolved(rules) }
+        if let type, let blocks = type.blocks { return resolved(type, blocks) }
         if let strategy { return .failure(Contradiction("`strategy: \(strategy.rawValue)` goes with a `type` such as fp8; `group` says it for integers")) }
         return resolvedIntegers()
     }

@@ -12,6 +12,13 @@ public struct CheckpointIndex: Sendable, Equatable {
         public let metadata: [String: String]
         /// When the header was read; nil for a file that is planned.
         public let stamp: FileStamp?
+
+        public init(name: String, byteCount: Int, metadata: [String: String], stamp: FileStamp?) {
+            self.name = name
+            self.byteCount = byteCount
+            self.metadata = metadata
+            self.stamp = stamp
+        }
     }
 
     public struct Tensor: Sendable, Equatable {
@@ -20,6 +27,12 @@ public struct CheckpointIndex: Sendable, Equatable {
         public let description: TensorDescription
         /// Counted from the start of the file.
         public let bytes: Range<Int>
+
+        public init(file: Int, description: TensorDescription, bytes: Range<Int>) {
+            self.file = file
+            self.description = description
+            self.bytes = bytes
+        }
     }
 
     public let directory: String
@@ -73,7 +86,8 @@ public struct CheckpointIndex: Sendable, Equatable {
         self.remarks = remarks
     }
 
-    init(directory: String, files: [File], tensors: [String: Tensor], remarks: [String] = []) {
+    /// Of files in another format, whose heads somebody else has read.
+    public init(directory: String, files: [File], tensors: [String: Tensor], remarks: [String] = []) {
         self.directory = directory
         self.files = files
         self.tensors = tensors

@@ -36,4 +36,11 @@ public enum InputFile {
         let file = try DataFile(path: path, access: .pread)
         return try file.bytes(at: 0, count: min(file.byteCount, ForeignContent.needed))
     }
+
+    /// Some bytes of a regular file, as far as it has them.
+    /// - Throws: as `bytes(of:)`
+    public static func bytes(of path: String, _ range: Range<Int>) throws(SafetensorsError) -> [UInt8] {
+        let file = try DataFile(path: path, access: .pread), range = range.clamped(to: 0..<file.byteCount)
+        return try file.bytes(at: range.lowerBound, count: range.count)
+    }
 }

@@ -38,7 +38,13 @@ extension Plan {
                     usedPatterns.formUnion(ignoring)
                     let rule = try recipe.rules.indices.first { index throws in try linear.names.contains { try Self.takes(recipe, index, $0) } }
                     if let rule { usedRules.insert(rule) }
-                    let treatment = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
+                    let asked = ignoring.isEmpty ? rule.map { recipe.rules[$0].treatment } : nil
+                    let treatment: Treatment?
+                    do throws(UnfitColumns) {
+                        treatment = try asked?.fitting(columns: linear.columns)
+                    } catch {
+                        throw PlanError.unfitColumns(error.type.rawValue, columns: error.columns, linear: linear.name)
+                    }
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
                         throw PlanError.pattern("\(sparsity)", columns: linear.columns, linear: linear.name)
                     }
@@ -49,7 +55,8 @@ extension Plan {
                     linears.append(
                         LinearPlan(
                             linear: linear, treatment: treatment, content: try treatment.map(content),
-                            choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) }))
+                            choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) },
+                            replacedType: asked?.type == treatment?.type ? nil : asked?.type))
                 }
                 let tiles = StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: tilings.insert(tiles).memberAfterInsert))
@@ -86,7 +93,7 @@ extension Plan {
 
     /// Holds the parts of what clients make one linear of to one scheme where that has a type: their arithmetic depends on it.
     private func checkFusedNumbers() throws {
-        guard recipe.format != .dense else { return }
+        guard recipe.format.isServedByVLLM else { return }
         for stage in blocks.lazy.flatMap(\.stages) {
             for parts in stage.mixedParts where parts.contains(where: { $0.treatment?.type != nil }) {
                 guard let other = parts.first(where: { $0.scheme != parts[0].scheme }) else { continue }

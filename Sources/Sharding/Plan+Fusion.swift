@@ -13,7 +13,7 @@ extension Plan {
 
     /// What vLLM could not load since linears that it makes one of have different schemes: sentences, linears of a kind together. transformers loads them.
     public var fusionProblems: [String] {
-        guard recipe.format != .dense else { return [] }
+        guard recipe.format.isServedByVLLM else { return [] }
         var found: [String: (first: String, count: Int)] = [:]
         for stage in blocks.lazy.flatMap(\.stages) {
             for members in stage.mixedParts {

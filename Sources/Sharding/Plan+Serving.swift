@@ -8,7 +8,7 @@ extension Plan {
     /// What vLLM could not load since the rows of a linear are not whole blocks of scales (its check of `output_partition_size`): a sentence. transformers loads them.
     public var blockProblems: [String] {
         let uneven = compressedLinears.filter { $0.options?.strategy == .block && $0.linear.rows % scaleBlock != 0 }
-        guard recipe.format != .dense, let first = uneven.first?.linear else { return [] }
+        guard recipe.format.isServedByVLLM, let first = uneven.first?.linear else { return [] }
         let others = uneven.count > 1 ? " and \(uneven.count - 1) more" : ""
         return [
             "\(first.name)\(others) have \(first.rows) rows, no multiple of \(scaleBlock), so that vLLM does not load them in blocks: a rule with `strategy: channel` for these would"

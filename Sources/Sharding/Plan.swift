@@ -76,6 +76,8 @@ public struct LinearPlan: Sendable {
     public let content: TileContent?
     /// Treatments among which a budget is still to choose, those that take the least room first; `treatment` is the probed one meanwhile.
     public let choices: [LinearChoice]
+    /// The type that the recipe asks for, where another takes its place since its blocks do not divide the columns.
+    public var replacedType: NumberType? = nil
 
     /// How it is quantized; nil when it is not.
     public var options: QuantizationOptions? {

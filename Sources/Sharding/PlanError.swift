@@ -9,6 +9,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case unmatchable(key: String, line: Int?, PatternError)
     case nothingToDo
     case pattern(String, columns: Int, linear: String)
+    case unfitColumns(String, columns: Int, linear: String)
     case tooLarge(String)
     case mixedExperts(String, String)
     case mixedParts(String, String)
@@ -28,6 +29,8 @@ public enum PlanError: Error, CustomStringConvertible {
         case .pattern(let pattern, let columns, let linear):
             "`sparsity: \(pattern)` needs a number of columns that \(pattern.split(separator: ":").last ?? "") divides, but \(linear) has \(columns); "
                 + "give it a rule of its own, or another pattern"
+        case .unfitColumns(let type, let columns, let linear):
+            "`type: \(type)` needs a number of columns that 32 divides, but \(linear) has \(columns): name it under `ignore`"
         case .tooLarge(let what): "\(what): there is no such run; look for a mistaken number"
         case .mixedExperts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "

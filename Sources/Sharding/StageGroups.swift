@@ -86,7 +86,8 @@ extension StagePlan {
             let row: Int
             switch linear.content {
             case .codes(let options)?:
-                row = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * (options.symmetric ? 4 : 5) + 16
+                let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * (options.symmetric ? 4 : 5)
+                row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + 16
             case .values(let type)?: row = columns * (type == .f32 ? 4 : 2) + 16
             case nil: row = 0
             }

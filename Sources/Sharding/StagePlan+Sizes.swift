@@ -33,7 +33,8 @@ extension StagePlan {
         let extra = 40 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
         switch linear.content {
         case .codes(let options)?:
-            let row = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5 + 16
+            let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5
+            let row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + 16
             return tile.rows.count * row + extra
         case .values(let type)?: return tile.rows.count * (columns * (type == .f32 ? 4 : 2) + 16) + extra
         case nil: return 0

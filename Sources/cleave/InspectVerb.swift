@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Foundation
+import GGUF
 import MessagePassing
 import Pipeline
 import Recipes
@@ -12,9 +13,9 @@ struct InspectVerb: Verb {
     static let ranks = VerbRanks.first
 
     static let configuration = CommandConfiguration(
-        commandName: "inspect", abstract: "Show what a safetensors file or a model directory holds; refuses damaged headers.")
+        commandName: "inspect", abstract: "Show what a safetensors or GGUF file, or a model directory, holds; refuses damaged headers.")
 
-    @Argument(help: "A .safetensors file or a model directory.", completion: .file())
+    @Argument(help: "A .safetensors or .gguf file, or a model directory.", completion: .file())
     var path: String
 
     @Flag(help: "List every compressed linear and every tensor.")
@@ -58,7 +59,17 @@ struct InspectVerb: Verb {
         var unreadable: String?
         let files: Int
         var methods: [String: Int] = [:]
-        if isDirectory.boolValue {
+        if isDirectory.boolValue || GGUFFile.isOne(path), let found = try ggufFiles(isDirectory: isDirectory.boolValue) {
+            list = found.flatMap { file in
+                file.tensors.map { Tensor(name: $0.tensor.name, type: $0.tensor.type.name, shape: $0.tensor.shape, file: file.path) }
+            }
+            list.sort { $0.name < $1.name }
+            for treatment in isDirectory.boolValue ? try treatments(path)?.values.map(\.summary) ?? [] : [] { methods[treatment, default: 0] += 1 }
+            return Output(
+                files: found.count, bytes: found.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.bytes.count } },
+                parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: list.reduce(into: [:]) { $0[$1.type, default: 0] += 1 }, format: "gguf",
+                linears: [], unreadable: nil, methods: methods, tensors: list)
+        } else if isDirectory.boolValue {
             let index = try CheckpointIndex(directory: path)
             for remark in index.remarks { Console.error("note: \(remark)\n") }
             list = index.tensors.map { name, tensor in
@@ -85,6 +96,15 @@ struct InspectVerb: Verb {
             files: files, bytes: bytes, parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: types,
             format: linears.first?.format ?? (unreadable == nil ? "dense" : "unknown"), linears: linears, unreadable: unreadable, methods: methods,
             tensors: list)
+    }
+
+    /// The file, or those of a directory that has no others; nil where there are none.
+    private func ggufFiles(isDirectory: Bool) throws -> [GGUFFile]? {
+        guard isDirectory else { return [try GGUFFile(path: path)] }
+        let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted()
+        let own = names.filter { $0.hasSuffix(".gguf") }
+        guard !own.isEmpty, !names.contains(where: { $0.hasSuffix(".safetensors") }) else { return nil }
+        return try own.map { try GGUFFile(path: path + "/" + $0) }
     }
 
     private func describe(_ output: Output) -> String {

@@ -2,9 +2,10 @@
 #pragma once
 
 /// Integers of up to 8 bits with a zero point, and floating-point numbers of 8 bits (E4M3 without infinities) and of 4 (E2M1).
-enum { cleave_integers, cleave_e4m3, cleave_e2m1 };
+/// Of blocks, a number is scale * code - offset, where the offset stands in the place of a zero point.
+enum { cleave_integers, cleave_e4m3, cleave_e2m1, cleave_blocks };
 
 typedef struct {
     int type;
-    float max_code;  // of integers
+    float max_code;  // of integers and blocks
 } cleave_numbers;

@@ -1,6 +1,7 @@
 // What comes after the files of tensors: companions, index, manifest, and config.json last.
 
 internal import Foundation
+internal import GGUF
 internal import JSON
 internal import MessagePassing
 internal import Packing
@@ -58,8 +59,8 @@ struct CheckpointCompletion {
         try write(InputFile.bytes(of: source.path + "/" + name), name)
     }
 
-    /// A single file of the usual name needs no index.
-    private var isSharded: Bool { content.files.map(\.name) != [ShardIndex.singleFileName] }
+    /// A single file of the usual name needs no index, and files of GGUF have none.
+    private var isSharded: Bool { content.gguf == nil && content.files.map(\.name) != [ShardIndex.singleFileName] }
 
     /// - Returns: nil where no index is needed.
     private func writeIndex() throws -> Manifest.File? {
@@ -90,7 +91,10 @@ struct CheckpointCompletion {
     private var tensors: [String: Manifest.Tensor] {
         var tensors: [String: Manifest.Tensor] = [:]
         for file in content.files {
-            for tensor in file.tensors { tensors[tensor.name] = Manifest.Tensor(type: tensor.type.rawValue, shape: tensor.shape, file: file.name) }
+            for tensor in file.tensors {
+                let blocks = content.gguf?.tensors[tensor.name]
+                tensors[tensor.name] = Manifest.Tensor(type: blocks?.type.name ?? tensor.type.rawValue, shape: blocks?.shape ?? tensor.shape, file: file.name)
+            }
         }
         return tensors
     }

@@ -28,26 +28,31 @@ extension CheckpointContent {
     private func write(
         _ file: File, to directory: String, from source: CheckpointParameters, tile: (_ linear: Int, _ tile: Int) throws -> EncodedTile
     ) throws -> Manifest.File {
-        let writer = try SafetensorsWriter(path: directory + "/" + file.name, tensors: file.tensors, metadata: file.metadata)
+        let writer = try writer(of: file, in: directory, source: source.tensors.index.directory)
         do {
-            for entry in writer.entries {
-                switch origins[entry.name] {
+            for tensor in writer.descriptions {
+                let sink: TensorSink = { try writer.append($0, to: tensor.name) }
+                switch origins[tensor.name] {
                 case .linear(let index):
-                    try format.write(entry.name, of: linears[index], tile: { try tile(index, $0) }) { try writer.append($0, to: entry.name) }
+                    try format.write(tensor.name, of: linears[index], tile: { try tile(index, $0) }, to: sink)
                 case .source(let name):
-                    try source.checkpoint.copy(name, to: writer, as: entry.description)
+                    try source.checkpoint.copy(name, bytes: [0..<tensor.byteCount], append: sink)
                 case .parts(let name, let kept):
-                    let size = entry.description.byteCount / max(kept.count, 1)
-                    try source.checkpoint.copy(name, bytes: kept.map { $0 * size..<($0 + 1) * size }, to: writer, as: entry.description)
+                    let size = tensor.byteCount / max(kept.count, 1)
+                    try source.checkpoint.copy(name, bytes: kept.map { $0 * size..<($0 + 1) * size }, append: sink)
                 case .numbers(let name):
                     let shape = try source.tensors.matrixShape(name)
-                    try write(entry, shape.rows, shape.columns, to: writer) { try source.tensors.read(name, rows: $0, from: source.checkpoint, into: $1) }
+                    try write(tensor, shape.rows, shape.columns, to: sink) { try source.tensors.read(name, rows: $0, from: source.checkpoint, into: $1) }
                 case .weight(let linear):
-                    try write(entry, linear.rows, linear.columns, to: writer) { try source.rows(of: linear, $0, into: $1) }
+                    try write(tensor, linear.rows, linear.columns, to: sink) { try source.rows(of: linear, $0, into: $1) }
                 case .bias(let linear):
-                    try write(entry, 1, linear.rows, to: writer) { try source.bias(of: linear, into: $1) }
+                    try write(tensor, 1, linear.rows, to: sink) { try source.bias(of: linear, into: $1) }
+                case .rows(let rows):
+                    try rows.write(as: tensor.type, from: source, to: sink)
+                case .constant(let numbers):
+                    try writeNumbers(Matrix(numbers, 1, numbers.count), as: tensor.type, to: sink)
                 case nil:
-                    throw PipelineError(.internalError, "tensor \(entry.name) has no origin")
+                    throw PipelineError(.internalError, "tensor \(tensor.name) has no origin")
                 }
             }
             return Manifest.File(file.name, try writer.finish())
@@ -57,18 +62,25 @@ extension CheckpointContent {
         }
     }
 
+    /// - Parameter source: the directory of the model, whose tokenizer a GGUF file carries.
+    private func writer(of file: File, in directory: String, source: String) throws -> any TensorWriter {
+        let path = directory + "/" + file.name
+        guard let gguf else { return try SafetensorsWriter(path: path, tensors: file.tensors, metadata: file.metadata) }
+        return try GGUFTensorWriter(path: path, gguf.header(of: file.name, among: files, source: source), descriptions: file.tensors)
+    }
+
     /// Writes a tensor row by row as fp32 has it, rounded to the type that it has in the file.
     private func write(
-        _ entry: TensorEntry, _ rows: Int, _ columns: Int, to writer: SafetensorsWriter, read: (Range<Int>, Matrix<Float>) throws -> Void
+        _ tensor: TensorDescription, _ rows: Int, _ columns: Int, to sink: TensorSink, read: (Range<Int>, Matrix<Float>) throws -> Void
     ) throws {
         let rowsAtOnce = max(1, Self.numbersAtOnce / max(columns, 1))
         for start in stride(from: 0, to: rows, by: rowsAtOnce) {
             let some = start..<min(start + rowsAtOnce, rows)
             let numbers = Matrix<Float>(uninitialized: some.count, columns)
             try read(some, numbers)
-            try writeNumbers(numbers, as: entry.description.type) { try writer.append($0, to: entry.name) }
+            try writeNumbers(numbers, as: tensor.type, to: sink)
         }
     }
 
-    private static let numbersAtOnce = 4 << 20
+    static let numbersAtOnce = 4 << 20
 }

@@ -1,5 +1,6 @@
 // What a checkpoint that is to be written consists of: its files, their tensors, and where the bytes of each come from.
 
+internal import Compression
 internal import Packing
 internal import Safetensors
 internal import Transformers
@@ -16,8 +17,23 @@ enum TensorOrigin: Sendable {
     /// Rare, so its linear is kept apart: there is an origin for every tensor.
     indirect case weight(of: Linear)
     indirect case bias(of: Linear)
+    /// Rows of a tensor in an order of their own, rounded to the output's type or to blocks. Rare likewise, as are the numbers that follow from config.json.
+    indirect case rows(OrderedRows)
+    indirect case constant([Float])
     /// Made from the tiles of a compressed linear (an index into `CheckpointContent.linears`).
     case linear(Int)
+}
+
+/// How the rows of a tensor of the source go to a file.
+struct OrderedRows: Sendable {
+    /// What the checkpoint calls it.
+    let tensor: String
+    let rows: Int
+    let columns: Int
+    /// nil: in their own order.
+    let pairing: RowPairing?
+    /// Of blocks, to which they are rounded to nearest; nil: numbers of the output's type.
+    let blocks: NumberType?
 }
 
 /// The content of a checkpoint, known before any of it is written.
@@ -35,6 +51,8 @@ struct CheckpointContent: Sendable {
     let ignored: [String]
     let files: [File]
     let origins: [String: TensorOrigin]
+    /// What files of GGUF say of the model and of the types of tensors; nil: files are of safetensors.
+    var gguf: GGUFContent?
 
     /// Bytes of all tensors.
     var byteCount: Int { files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } } }

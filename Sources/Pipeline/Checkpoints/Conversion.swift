@@ -48,7 +48,7 @@ public struct Conversion {
         self.format = format
         self.world = world
         work = WorkDirectory(output: output)
-        guard model.tensors.packed != nil || !model.tensors.scaled.isEmpty || rotation != nil else {
+        guard model.tensors.packed != nil || !model.tensors.scaled.isEmpty || model.tensors.index.isGGUF || rotation != nil else {
             throw AgreedFailure(rank: 0, exitCode: 65, description: "\(directory) is dense; `cleave compress` makes a compressed checkpoint of it")
         }
         plan = try world.agreed { () throws in try ConversionPlan(model, to: format) }

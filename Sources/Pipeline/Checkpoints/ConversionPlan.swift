@@ -32,6 +32,15 @@ struct ConversionPlan: Sendable {
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
     init(_ model: Model, to format: OutputFormat) throws {
         let source = model.tensors, index = source.index, directory = index.directory, names = model.architecture.names
+        if format == .gguf {
+            throw PipelineError(
+                .badInput,
+                "codes of other formats are none of GGUF's blocks: compress \(directory) with a recipe that says `format: gguf`, and a `type` such as q4_k")
+        }
+        if format != .dense, index.isGGUF {
+            throw PipelineError(
+                .badInput, "\(directory) has blocks of GGUF, which \(format.rawValue) cannot hold as they are; `--format dense` writes plain weights")
+        }
         if format != .dense, let first = source.scaled.map(\.tensor).min() {
             throw PipelineError(
                 .badInput,
@@ -79,9 +88,11 @@ struct ConversionPlan: Sendable {
             format: format.weightFormat, linears: linears.map(\.target),
             ignored: plain.flatMap { [$0] + names.otherNames(of: $0) } + (source.isPacked(head.linear.weight) ? [] : head.modules)
                 + source.unreadModules(model.architecture),
-            files: index.files.enumerated().compactMap { place, file in
-                tensors[place].map { CheckpointContent.File(name: file.name, metadata: file.metadata, tensors: $0) }
-            },
+            files: index.isGGUF
+                ? result.files(maxBytes: Recipe.defaultShardSize)
+                : index.files.enumerated().compactMap { place, file in
+                    tensors[place].map { CheckpointContent.File(name: file.name, metadata: file.metadata, tensors: $0) }
+                },
             origins: result.origins)
     }
 }

@@ -25,6 +25,7 @@ struct OutputPlan: Sendable {
         let count = plan.compressedLinears.count
         linears.reserveCapacity(count)
         firstTiles.reserveCapacity(count)
+        let gguf = try plan.recipe.format == .gguf ? GGUFModel(plan.architecture) : nil
         for (blockIndex, block) in plan.blocks.enumerated() {
             for (stageIndex, stage) in block.stages.enumerated() {
                 for (index, linear) in stage.linears.enumerated() {
@@ -39,7 +40,7 @@ struct OutputPlan: Sendable {
                         // The result has the family's names, which every client knows; each slice of a tensor is a weight of its own there.
                         name: own.name, otherNames: plan.architecture.names.otherNames(of: own.name), sourceType: found.type.ofWeights,
                         isTransposed: own.layout == .columnsByRows && own.slice == nil, rows: own.rows, tile: stage.layout(of: tiles.lowerBound),
-                        tileCount: tiles.count)
+                        tileCount: tiles.count, pairing: gguf?.pairing(of: own.name))
                     if let refusal = format.refusal(packed) {
                         throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
                     }
@@ -48,6 +49,12 @@ struct OutputPlan: Sendable {
                     firstTiles.append(TileKey(block: blockIndex, stage: stageIndex, tile: tiles.lowerBound))
                 }
             }
+        }
+        self.firstTiles = firstTiles
+        sourceBitsPerWeight = 8 * source.bytesPerWeight(plan)
+        if let gguf {
+            content = try CheckpointContent(gguf: gguf, linears, placeOfLinear, of: plan, source: source)
+            return
         }
         var result = OutputTensors(directory: directory)
         let names = plan.architecture.names
@@ -73,11 +80,9 @@ struct OutputPlan: Sendable {
                     TensorDescription(name: names.familyName(name), type: tensor.description.type, shape: tensor.description.shape), tensor.origin(name))
             }
         }
-        self.firstTiles = firstTiles
-        sourceBitsPerWeight = 8 * source.bytesPerWeight(plan)
         content = CheckpointContent(
             format: format, linears: linears, ignored: Self.plainLinears(plan) + source.unreadModules(plan.architecture),
-            files: Self.cut(result.tensors, maxBytes: plan.recipe.maxShardSize), origins: result.origins)
+            files: result.files(maxBytes: plan.recipe.maxShardSize), origins: result.origins)
     }
 
     /// A tile of a compressed linear, by the indices of both.
@@ -90,24 +95,6 @@ struct OutputPlan: Sendable {
     private static func plainLinears(_ plan: Plan) -> [String] {
         let kept = plan.blocks.flatMap { $0.stages.flatMap { $0.linears.filter { $0.options == nil }.map(\.linear.name) } }
         return (kept + plan.architecture.plainModules).flatMap { [$0] + plan.architecture.names.otherNames(of: $0) }
-    }
-
-    /// Consecutive tensors up to a file's size; a larger tensor has a file of its own.
-    private static func cut(_ tensors: [TensorDescription], maxBytes: Int) -> [CheckpointContent.File] {
-        var groups: [[TensorDescription]] = [[]]
-        var bytes = 0
-        for tensor in tensors {
-            if bytes > 0, bytes + tensor.byteCount > maxBytes {
-                groups.append([])
-                bytes = 0
-            }
-            groups[groups.count - 1].append(tensor)
-            bytes += tensor.byteCount
-        }
-        return groups.enumerated().map {
-            let name = groups.count > 1 ? ShardIndex.shardName($0 + 1, of: groups.count) : ShardIndex.singleFileName
-            return CheckpointContent.File(name: name, metadata: ["format": "pt"], tensors: $1)
-        }
     }
 
     /// Bytes of everything that stands for the weights of compressed linears.
@@ -135,6 +122,7 @@ extension OutputFormat {
         case .gptqV2: GPTQFormat(zeroPoints: .plain)
         case .marlin: MarlinFormat()
         case .dense: DenseFormat()
+        case .gguf: GGUFFormat()
         }
     }
 }

@@ -20,6 +20,25 @@ struct OutputTensors {
         }
         tensors.append(tensor)
     }
+
+    /// Consecutive tensors up to a file's size; a larger tensor has a file of its own.
+    ///
+    /// - Parameter name: of a file, by its place and how many there are.
+    func files(
+        maxBytes: Int, name: (_ index: Int, _ count: Int) -> String = { $1 > 1 ? ShardIndex.shardName($0 + 1, of: $1) : ShardIndex.singleFileName }
+    ) -> [CheckpointContent.File] {
+        var groups: [[TensorDescription]] = [[]]
+        var bytes = 0
+        for tensor in tensors {
+            if bytes > 0, bytes + tensor.byteCount > maxBytes {
+                groups.append([])
+                bytes = 0
+            }
+            groups[groups.count - 1].append(tensor)
+            bytes += tensor.byteCount
+        }
+        return groups.enumerated().map { CheckpointContent.File(name: name($0, groups.count), metadata: ["format": "pt"], tensors: $1) }
+    }
 }
 
 extension SourceTensors.Tensor {

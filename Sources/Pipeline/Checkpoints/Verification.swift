@@ -72,6 +72,7 @@ private func check(_ file: Manifest.File, in directory: String, _ numbers: Numbe
 }
 
 private func coverageProblems(_ manifest: Manifest, _ directory: String) throws -> [String] {
+    if manifest.isGGUF { return manifest.ggufProblems(directory) }
     let index: CheckpointIndex
     do {
         index = try CheckpointIndex(directory: directory)

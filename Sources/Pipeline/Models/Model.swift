@@ -46,7 +46,7 @@ public final class Model: Sendable {
             let (data, source) = (Data(configuration), path + "/config.json")
             // A kind of model that is refused is said before what its directory lacks.
             _ = try Architecture(configuration: data, source: source)
-            let index = try CheckpointIndex(directory: path)
+            let index = try CheckpointIndex(gguf: path) ?? CheckpointIndex(directory: path)
             let plain = try Architecture(configuration: data, source: source, tensors: Set(index.tensors.keys))
             let isUntied = try plain.hasOwnHead(index)
             let architecture = isUntied ? plain.untied() : plain
@@ -81,6 +81,9 @@ public final class Model: Sendable {
     private static func tensors(_ index: CheckpointIndex, _ architecture: Architecture, _ configuration: [UInt8]) throws -> SourceTensors {
         let configuration = try JSONValue(configuration: configuration, of: index.directory)
         let readers = try WeightReaders(configuration: configuration, source: index.directory)
+        if index.isGGUF {
+            return try SourceTensors(gguf: index, architecture, type: WeightReaders.numberType(configuration)?.elementType ?? .bf16)
+        }
         return try SourceTensors(
             index, architecture, configuration: configuration, readers, readers?.codes.map { PackedCheckpoint(reader: $0, architecture) })
     }

@@ -62,6 +62,21 @@ extension SourceTensors {
                     throw PipelineError(.badInput, "\(index.directory): \(error)")
                 }
             }
+        case .rows(let stored) where self[name]?.description.shape.count == 1:
+            // Elements of a bias are rows too.
+            let all = Matrix<Float>(uninitialized: 1, shape.columns)
+            try readPlain(name, 0..<1, 0..<shape.columns, of: shape.columns, from: checkpoint, into: all)
+            let places = stored.pairing?.places(columns) ?? Array(columns)
+            for (index, place) in places.enumerated() { destination[0, index] = all[0, place] }
+        case .rows(let stored):
+            let starts = Array(stride(from: 0, to: rows.count, by: Self.rowsAtOnce))
+            _ = try parallelMap(starts.count) { part in
+                let own = starts[part]..<min(starts[part] + Self.rowsAtOnce, rows.count)
+                try stored.read(
+                    name, rows: rows.lowerBound + own.lowerBound..<rows.lowerBound + own.upperBound, columns: columns, of: shape.columns, from: checkpoint,
+                    into: destination.rows(own)
+                ) { try readPlain(name, $0, 0..<shape.columns, of: shape.columns, from: checkpoint, into: $1) }
+            }
         case nil: preconditionFailure("\(name) has a shape and is not there")
         }
     }

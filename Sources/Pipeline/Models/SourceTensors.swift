@@ -18,6 +18,8 @@ struct SourceTensors: Sendable {
             case packed
             /// Kept apart, since most checkpoints have tens of thousands of plain tensors.
             indirect case scaled(ScaledWeight)
+            /// Rows of a GGUF file.
+            indirect case rows(StoredRows)
         }
 
         enum Numbers: Sendable {
@@ -42,7 +44,7 @@ struct SourceTensors: Sendable {
         var isInOrderOfRows: Bool {
             switch storage {
             case .plain: true
-            case .packed: false
+            case .packed, .rows: false
             case .scaled(let weight): !weight.isTransposed
             }
         }
@@ -114,6 +116,30 @@ struct SourceTensors: Sendable {
             }
         }
         self.tensors = tensors
+    }
+
+    /// Of a checkpoint of GGUF files: blocks, and rows in llama.cpp's order, as the dense model has them.
+    ///
+    /// - Parameter type: that a result has for what are blocks here.
+    init(gguf index: CheckpointIndex, _ architecture: Architecture, type: ElementType) throws {
+        self.init(plain: index)
+        let model = try GGUFModel(architecture)
+        let shapes = Dictionary(architecture.expectedTensors().map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        for (name, tensor) in tensors {
+            let module = name[..<(name.lastIndex(of: ".") ?? name.endIndex)]
+            let stored = StoredRows(blocks: index.blocks(name), pairing: model.pairing(of: String(module)))
+            guard stored.blocks != nil || stored.pairing != nil else { continue }
+            var description = tensor.description
+            if let blocks = stored.blocks?.blocks, let rowBytes = description.shape.last {
+                let own = description.shape.dropLast() + [rowBytes / blocks.byteCount * blocks.columns]
+                description = try TensorDescription(name: name, type: type, shape: Array(own))
+            }
+            // Rows that are no whole heads would be read beyond the tensor's end.
+            if let shape = shapes[name], shape != description.shape {
+                throw PipelineError(.badInput, "\(index.directory): tensor \(name) has shape \(description.shape), config.json says \(shape)")
+            }
+            tensors[name] = Tensor(description: description, storage: .rows(stored), parts: [name])
+        }
     }
 
     /// Other tensors that are made from the same files.

@@ -61,7 +61,7 @@ public final class Job {
             var plan = try world.agreed { () throws in try model.plan(chosen) }
             let tokens = try world.fromCoordinator(exitCode: exitCode) { () throws -> TokenSequences? in
                 // What the format cannot carry is said before the work, not after it.
-                for some in plan.uniformChoices { _ = try OutputPlan(some, source: model.tensors) }
+                for some in plan.uniformChoices { _ = try OutputPlan(some, source: model.tensors).content.gguf?.model.tokenizer(in: chosen.model) }
                 return try chosen.calibration.map {
                     try TokenSequences.load(
                         $0, tokenizer: chosen.model + "/tokenizer.json", vocabularySize: model.architecture.vocabularySize)

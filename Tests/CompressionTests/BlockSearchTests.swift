@@ -1,0 +1,85 @@
+// Scales of blocks, and the column loop on them, against definitions in double precision.
+
+import Compression
+import LinearAlgebra
+import SeededNumbers
+import Testing
+
+@Suite struct BlockSearchTests {
+    static let types = NumberType.allCases.filter { $0.blocks != nil }
+
+    private func squaredError(_ tile: QuantizedTile, _ weights: Matrix<Float>, _ importance: [Double]? = nil) -> Double {
+        let result = Matrix<Float>(uninitialized: weights.rows, weights.columns)
+        tile.dequantize(into: result)
+        var sum = 0.0
+        for row in 0..<weights.rows {
+            for column in 0..<weights.columns {
+                let error = Double(result[row, column]) - Double(weights[row, column])
+                sum += error * error * (importance?[column] ?? 1)
+            }
+        }
+        return sum
+    }
+
+    /// Every code is the nearest of its grid, and no searched grid is worse than that of the whole range.
+    @Test(arguments: types) func codesAreNearest(number: NumberType) throws {
+        let layer = Layer(rows: 37, columns: 512, seed: 5), rules = try #require(number.blocks)
+        let plain = try roundToNearest(weights: layer.weights, options: QuantizationOptions(number))
+        let searched = try roundToNearest(weights: layer.weights, options: QuantizationOptions(number, grid: .mse))
+        for tile in [plain, searched] {
+            let blocks = try #require(tile.blocks)
+            for row in 0..<37 {
+                for column in 0..<512 {
+                    let (scale, offset) = blocks.grid(row, column / rules.groupColumns, rules), weight = Double(layer.weights[row, column])
+                    let errors = (0...rules.maxCode).map { abs(Double(scale) * Double($0) - Double(offset) - weight) }
+                    let own = errors[Int(tile.codes[row, column])]
+                    #expect(own <= (errors.min() ?? 0) * (1 + 1e-5) + 1e-7, "row \(row), column \(column)")
+                }
+            }
+        }
+        #expect(squaredError(searched, layer.weights) <= squaredError(plain, layer.weights) * (number == .q8_0 ? 1.000001 : 0.97))
+    }
+
+    /// GPTQ on a block's grid: codes by the column loop's definition in double precision, where no tie of fp32 decides.
+    @Test(arguments: types) func columnLoopFollowsItsDefinition(number: NumberType) throws {
+        let layer = Layer(rows: 8, columns: 512, seed: 7)
+        let made = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: false)
+        let options = QuantizationOptions(number, grid: .hessian, staticGroups: true)
+        let tile = try gptq(weights: layer.weights, factor: made, options: options), rules = try #require(number.blocks), blocks = try #require(tile.blocks)
+        let r = made.r
+        var different = 0
+        for row in 0..<8 {
+            var errors = [Double](repeating: 0, count: 512)
+            for column in 0..<512 {
+                let pushed = (0..<column).reduce(0.0) { $0 + errors[$1] * Double(r[$1, column]) }
+                let weight = Double(layer.weights[row, column]), v = weight + pushed / Double(r[column, column])
+                let (scale, offset) = blocks.grid(row, column / rules.groupColumns, rules)
+                let code = scale == 0 ? 0 : min(max(((v + Double(offset)) / Double(scale)).rounded(.toNearestOrEven), 0), Double(rules.maxCode))
+                if code != Double(tile.codes[row, column]) { different += 1 }
+                // Goes on from what the tile has, so that one tie is one difference.
+                errors[column] = weight - (Double(scale) * Double(tile.codes[row, column]) - Double(offset))
+            }
+        }
+        #expect(different <= 4, "\(different) codes")
+    }
+
+    /// The order of columns moves whole blocks, and what is lost is less than by rounding.
+    @Test(arguments: types) func losesLessThanRounding(number: NumberType) throws {
+        let layer = Layer(rows: 40, columns: 512, seed: 11)
+        for (actOrder, wholeGroups, staticGroups) in [(false, false, false), (true, true, false), (true, false, true)] {
+            let options = QuantizationOptions(number, grid: .hessian, actOrder: actOrder, wholeGroups: wholeGroups, staticGroups: staticGroups)
+            let made = try factor(hessian: layer.hessian, dampingFraction: 0.01, actOrder: actOrder, wholeGroups: options.widthOfWholeGroups)
+            let solved = try gptq(weights: layer.weights, factor: made, options: options)
+            let rounded = try roundToNearest(weights: layer.weights, options: QuantizationOptions(number, grid: .mse, actOrder: actOrder), factor: made)
+            #expect(solved.loss.reduce(0, +) < rounded.loss.reduce(0, +), "\(options)")
+        }
+    }
+
+    @Test func zerosStayZeros() throws {
+        for number in Self.types {
+            let weights = Matrix<Float>(repeating: 0, 3, 256), result = Matrix<Float>(repeating: 1, 3, 256)
+            try roundToNearest(weights: weights, options: QuantizationOptions(number, grid: .mse)).dequantize(into: result)
+            #expect(result.elements().allSatisfy { $0 == 0 }, "\(number)")
+        }
+    }
+}

@@ -1,0 +1,73 @@
+// Files' heads against one that gguf 0.17 from PyPI wrote, and against damage.
+
+import Foundation
+import GGUF
+import Testing
+
+@Suite struct HeaderTests {
+    private static let metadata = [
+        GGUFEntry("general.architecture", .string("llama")), GGUFEntry("llama.block_count", .uint32(1)),
+        GGUFEntry("llama.attention.layer_norm_rms_epsilon", .float32(1e-5)), GGUFEntry("tokenizer.ggml.add_bos_token", .bool(true)),
+        GGUFEntry("tokenizer.ggml.tokens", .strings(["a", "bc"])),
+    ]
+
+    private static func header() throws -> GGUFHeader {
+        GGUFHeader(
+            metadata: metadata,
+            tensors: [
+                try GGUFTensor(name: "output_norm.weight", type: .f32, shape: [3]), try GGUFTensor(name: "blk.0.attn_q.weight", type: .q8_0, shape: [2, 32]),
+            ])
+    }
+
+    /// Sizes and places are those of gguf's own file of the same content, whose data begins at 384.
+    @Test func placesAreThoseOfGGUFPy() throws {
+        let header = try Self.header()
+        #expect(header.bytes.count == 384 && header.offsets == [384, 416] && header.fileByteCount == 512)
+        let start = "4747554603000000020000000000000005000000000000001400000000000000"
+        #expect(header.bytes.prefix(32).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() == start)
+    }
+
+    @Test func headsComeBack() throws {
+        let header = try Self.header()
+        var reader = GGUFReader(header.bytes, byteCount: header.fileByteCount)
+        let (metadata, tensors) = try reader.read()
+        #expect(metadata == Self.metadata)
+        #expect(tensors.map(\.tensor) == header.tensors && tensors.map(\.bytes) == [384..<396, 416..<484])
+    }
+
+    /// Wherever a head is cut or a byte is changed, there is an error or a head, and never more than the file has.
+    @Test func damageIsFound() throws {
+        let header = try Self.header()
+        for length in 0..<384 - 32 {
+            var reader = GGUFReader(Array(header.bytes.prefix(length)), byteCount: 512)
+            #expect(throws: GGUFFault.self) { try reader.read() }
+        }
+        for place in header.bytes.indices {
+            for value: UInt8 in [0, 1, 0x7f, 0xff] {
+                var bytes = header.bytes
+                bytes[place] = value
+                var reader = GGUFReader(bytes, byteCount: 512)
+                if let (_, tensors) = try? reader.read() { #expect(tensors.allSatisfy { $0.bytes.upperBound <= 512 }) }
+            }
+        }
+        var short = GGUFReader(header.bytes, byteCount: 480)
+        #expect(throws: GGUFFault.self) { try short.read() }
+    }
+
+    @Test func namesGoBothWays() throws {
+        let names = [
+            "model.embed_tokens.weight": "token_embd.weight", "lm_head.weight": "output.weight", "model.norm.weight": "output_norm.weight",
+            "model.layers.12.self_attn.k_proj.bias": "blk.12.attn_k.bias", "model.layers.0.post_attention_layernorm.weight": "blk.0.ffn_norm.weight",
+        ]
+        for (transformers, gguf) in names {
+            #expect(GGUFNames.name(of: transformers) == gguf && GGUFNames.transformersName(of: gguf) == transformers)
+        }
+        for other in ["model.layers.x.mlp.up_proj.weight", "model.layers.1.mlp.gate.weight", "weight", ""] { #expect(GGUFNames.name(of: other) == nil) }
+        #expect(GGUFNames.transformersName(of: GGUFNames.frequencyFactors) == nil)
+    }
+
+    @Test func rowsAreWholeBlocks() {
+        #expect(throws: GGUFError.self) { try GGUFTensor(name: "x", type: .q4_k, shape: [2, 288]) }
+        #expect(throws: GGUFError.self) { try GGUFTensor(name: "x", type: .f32, shape: [Int.max / 2, 8]) }
+    }
+}

@@ -18,10 +18,11 @@ struct Cleave: ParsableCommand {
             Exit codes: 0 done, 64 usage, 65 bad input data, 66 missing input, 70 internal error, 71 the system refused (memory, MPI), \
             73 cannot write, 74 I/O error, 75 stopped in good order (run again to resume), 78 a launcher that does not speak to this MPI library.
             """,
-        version: cleaveVersion,
+        // Asking the libraries takes a moment, which only those wait for who ask.
+        version: CommandLine.arguments.contains("--version") ? versionText() : cleaveVersion,
         subcommands: [
             InitVerb.self, PlanVerb.self, CompressVerb.self, MergeVerb.self, StatusVerb.self, ReportVerb.self, VerifyVerb.self, ConvertVerb.self,
-            EvalVerb.self, InspectVerb.self, TokenizeVerb.self, BenchVerb.self,
+            EvalVerb.self, InspectVerb.self, TokenizeVerb.self, BenchVerb.self, ManualVerb.self,
         ])
 
     static func main() {

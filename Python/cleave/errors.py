@@ -1,7 +1,7 @@
 """The program's errors by their exit code, which are those of sysexits.h."""
 from __future__ import annotations
 
-import re
+import json
 
 
 class CleaveError(Exception):
@@ -62,8 +62,13 @@ _KINDS: dict[int, type[CleaveError]] = {
 }
 
 
-def error_of(exit_code: int, errors: str) -> CleaveError:
-    """The error that an exit code and standard error stand for."""
-    said = [match.group(1) for match in re.finditer(r"^(?:cleave|Error): (.*)$", errors, re.MULTILINE)]
-    message = said[-1] if said else errors.strip() or f"ended with exit code {exit_code} and no message"
+def error_of(exit_code: int, output: str, errors: str) -> CleaveError:
+    """The error that an exit code stands for, with the message that ``--json`` put on standard output, or else what standard error says."""
+    message = None
+    for line in output.splitlines():
+        try:
+            message = json.loads(line)["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            continue
+    message = message or errors.strip() or f"ended with exit code {exit_code} and no message"
     return _KINDS.get(exit_code, CleaveError)(exit_code, message, errors)

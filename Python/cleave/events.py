@@ -40,7 +40,7 @@ def bar() -> tuple[Callable[[Event], None], Callable[[], None]]:
     Raises:
         ImportError: tqdm is not there.
     """
-    from tqdm.auto import tqdm
+    from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
 
     tiles = tqdm(unit="tile", desc="starting", dynamic_ncols=True)
 

@@ -50,12 +50,12 @@ def command(arguments: list[str], ranks: int | None, hostfile: str | os.PathLike
 
 
 def output_of(arguments: list[str]) -> str:
-    """What a verb that needs no ranks prints on standard output.
+    """What a verb that needs no ranks, told to speak JSON, prints on standard output.
 
     Raises:
         CleaveError: the program ended otherwise than well.
     """
     done = subprocess.run([binary(), *arguments], capture_output=True, text=True, env=environment())
     if done.returncode != 0:
-        raise error_of(done.returncode, done.stderr)
+        raise error_of(done.returncode, done.stdout, done.stderr)
     return done.stdout

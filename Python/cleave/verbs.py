@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Union
+from typing import IO, Any, Union
 
 from .errors import UsageError, error_of
 from .events import Event, EventFile, bar
@@ -60,7 +60,9 @@ def plan(
     """
     with tempfile.TemporaryDirectory(prefix="cleave-") as folder:
         numbers = ["--ranks", ",".join(map(str, ranks))] if ranks else []
-        return json.loads(output_of(["plan", *_arguments(_recipe(recipe, folder), model, output, settings), *numbers, *options, "--json"]))
+        value: dict[str, Any] = json.loads(
+            output_of(["plan", *_arguments(_recipe(recipe, folder), model, output, settings), *numbers, *options, "--json"]))
+        return value
 
 
 def compress(
@@ -89,14 +91,16 @@ def compress(
     """
     if ranks is not None and ranks < 1:
         raise UsageError(64, f"ranks must be at least 1, found {ranks}")
-    show, close = (progress if callable(progress) else lambda _: None), lambda: None
+    show: Callable[[Event], None] = progress if callable(progress) else lambda _: None
+    close: Callable[[], None] = lambda: None
     if progress is True:
         show, close = bar()
     target = pathlib.Path(output)
     try:
         # Rank 0 may be on another host: the recipe lies beside the output, which all hosts see, and so do the events.
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".cleave-", dir=target.parent) as folder, tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryDirectory(prefix=".cleave-", dir=target.parent) as folder, tempfile.TemporaryFile() as printed, \
+                tempfile.TemporaryFile() as said:
             arguments = ["compress", *_arguments(_recipe(recipe, folder), model, output, settings), *options, "--json"]
             if threads is not None:
                 arguments += ["--threads", str(threads)]
@@ -104,7 +108,7 @@ def compress(
             for _ in events.new():  # of earlier attempts
                 pass
             line = command(arguments, ranks, hostfile, launcher, list(launcher_options))
-            process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=said, env=environment())
+            process = subprocess.Popen(line, stdout=printed, stderr=said, env=environment())
             try:
                 _follow(process, events, show)
             except BaseException:
@@ -112,13 +116,16 @@ def compress(
                 process.send_signal(signal.SIGTERM)
                 process.wait()
                 raise
-            said.seek(0)
-            errors = said.read().decode(errors="replace")
-        if process.returncode != 0:
-            raise error_of(process.returncode, errors)
+            if process.returncode != 0:
+                raise error_of(process.returncode, *map(_text, (printed, said)))
         return load_report(target)
     finally:
         close()
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _follow(process: subprocess.Popen[bytes], events: EventFile, show: Callable[[Event], None]) -> None:

@@ -12,6 +12,9 @@ struct ChunkValues {
     private var dictionary: ByteArrays?
     private var read = 0
 
+    /// Of a page: far more than writers put there, and few enough to be held.
+    private static let mostValues = 1 << 26
+
     /// Values of the page, nulls among them.
     private(set) var count = 0
     /// Of each value: its place among those that are there; nil: it is none.
@@ -67,7 +70,9 @@ struct ChunkValues {
                 }
                 dictionary = texts
             case .data, .dataV2:
-                guard header.values <= chunk.values - read else { throw damage("it is to have \(header.values) values, more than the column has left") }
+                guard header.values <= min(chunk.values - read, Self.mostValues) else {
+                    throw damage("it is to have \(header.values) values, and the column has \(chunk.values - read) left")
+                }
                 try take(content(stored, header), header)
                 read += header.values
                 return true

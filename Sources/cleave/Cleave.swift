@@ -38,8 +38,10 @@ struct Cleave: ParsableCommand {
             // Every rank parses the same arguments; one prints. The others leave without a complaint, for which Open MPI 5 would end the one that prints.
             guard Launcher.current.rank == 0 else { quit(0) }
             let text = fullMessage(for: error) + "\n"
-            exitCode(for: error) == .success ? Console.output(text) : Console.error(text)
-            quit(exitCode(for: error).rawValue)
+            let code = exitCode(for: error).rawValue
+            if code == EX_OK { Console.output(text) } else { Console.error(text) }
+            if code != EX_OK, CommandLine.arguments.contains("--json") { Console.output(errorValue(message(for: error), exitCode: code)) }
+            quit(code)
         }
     }
 
@@ -51,7 +53,9 @@ struct Cleave: ParsableCommand {
             world = found
         } catch {
             // Processes that are strangers to each other would all say the same. A rank that PMIx alone names may be the only one that knows.
-            if Launcher.current.rank == 0 || Launcher.current.source == "PMIX_RANK" { Console.error("cleave: \(error)\n") }
+            if Launcher.current.rank == 0 || Launcher.current.source == "PMIX_RANK" {
+                say(error: "\(error)", exitCode: error.exitCode, json: verb.common.json)
+            }
             quit(error.exitCode)
         }
         MemoryPool.whenRefused { reason in
@@ -72,12 +76,13 @@ struct Cleave: ParsableCommand {
             try verb.run(world)
             Session.finish()
         } catch let failure as AgreedFailure {
-            if world.isCoordinator { Console.error("cleave: \(failure)\n") }
+            if world.isCoordinator { say(error: "\(failure)", exitCode: failure.exitCode, json: verb.common.json) }
             Session.finish()
             quit(failure.exitCode)
         } catch {
-            Console.error("cleave: \(place(of: world))\(error)\n")
-            end(world, Pipeline.exitCode(for: error))
+            let code = Pipeline.exitCode(for: error)
+            say(error: "\(place(of: world))\(error)", exitCode: code, json: verb.common.json)
+            end(world, code)
         }
     }
 

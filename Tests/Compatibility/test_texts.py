@@ -57,7 +57,7 @@ def options(seed):
         write_page_checksum=generator.random() < 0.3, store_schema=generator.random() < 0.5)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_tables(seed, tokenizer, tmp_path):
     texts = documents(seed)
     generator = random.Random(seed)

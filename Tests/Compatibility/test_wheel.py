@@ -39,7 +39,7 @@ def python(dist):
     base = getattr(sys, "_base_executable", sys.executable)
     run(base, "-m", "venv", "--without-pip", dist / "venv")
     wheel, = dist.glob("*.whl")
-    assert wheel.name.endswith(f"-{os.uname().machine}.whl") and "-py3-none-manylinux_2_" in wheel.name
+    assert wheel.name.endswith(f"_{os.uname().machine}.whl") and "-py3-none-manylinux_2_" in wheel.name
     run("python3", "-m", "pip", "--python", dist / "venv/bin/python", "install", "--quiet", "--no-deps", "--no-index", wheel)
     return dist / "venv/bin/python"
 

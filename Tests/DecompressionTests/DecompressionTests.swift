@@ -35,6 +35,8 @@ import Testing
                 defer { ZSTD_freeCCtx(context) }
                 ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, self == .zstd3 ? 3 : 22)
                 ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, windowLog)
+                // As the program zstd does.
+                ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1)
                 var target = [UInt8](repeating: 0, count: ZSTD_compressBound(bytes.count))
                 let count = ZSTD_compress2(context, &target, target.count, bytes, bytes.count)
                 #expect(ZSTD_isError(count) == 0)
@@ -69,7 +71,7 @@ import Testing
         try write(compressor(Self.content, in: folder), "b")
         for piece in [4096, 1 << 20] { #expect(try read("b", piece: piece) == Self.content) }
         try write(compressor(Array(Self.content.prefix(3000)), in: folder), "b")
-        #expect(try read("b", piece: 1) == Self.content.prefix(3000))
+        #expect(try read("b", piece: 1) == Array(Self.content.prefix(3000)))
     }
 
     /// As `cat a.gz b.gz`, pigz and parallel writers leave them.

@@ -81,13 +81,13 @@ import Testing
     func aChangedByteEndsInTextsOrInAnError(name: String) throws {
         let bytes = try InputFile.bytes(of: Self.fixtures + name + ".parquet")
         var errors = 0
-        for index in stride(from: 4, to: bytes.count - 8, by: 7) {
+        for index in stride(from: 4, to: bytes.count - 8, by: 41) {
             var changed = bytes
-            changed[index] ^= UInt8(1 << (index / 7 % 8))
+            changed[index] ^= UInt8(1 << (index / 41 % 8))
             guard let found = try Self.damaged(changed) else { continue }
             errors += 1
             #expect(found.contains(".parquet: "), "\(found)")
         }
-        #expect(errors > 20)
+        #expect(errors > 10)
     }
 }

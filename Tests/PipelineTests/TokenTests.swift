@@ -261,7 +261,7 @@ extension PipelineTests {
                 ("model", "", "This is a directory"), ("model/model.safetensors", "", "expected one tensor"),
             ]
             for (name, settings, part) in cases {
-                let vocabulary = part.contains("of 20") ? 20 : 50
+                let vocabulary = part.contains("of 20") ? 20 : name.hasSuffix(".jsonl") ? 4096 : 50
                 let found = message { _ = try load(folder.path + "/" + name, settings, vocabulary: vocabulary) }
                 #expect(found?.contains(part) == true, "\(found ?? "no error")")
             }

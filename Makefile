@@ -19,10 +19,13 @@ RANKS = 1 2 3 4
 SECONDS ?= 5
 # Which of the end-to-end tests.
 FILTER ?= EndToEndTests
+# For install: where, and a folder to put that in.
+PREFIX ?= /usr/local
+DESTDIR ?=
 # For test-platform: a release of Debian or Ubuntu.
 RELEASE ?= trixie
 
-.PHONY: setup libraries build test test-unit test-mpi test-end-to-end test-platform test-compat fuzz lint clean
+.PHONY: setup libraries build install dist test test-unit test-mpi test-end-to-end test-platform test-compat fuzz lint clean
 
 setup:
 	@MPI=$(MPI) Cluster/setup.sh --install $(FOLDER)
@@ -32,6 +35,14 @@ libraries:
 
 build: libraries
 	swift build $(OPTIONS) --product cleave
+
+install: build
+	Cluster/install.sh $(BUILD)/cleave $(DESTDIR)$(PREFIX)
+
+# With Swift's libraries inside, in a build folder of its own.
+dist: libraries
+	swift build -c release --scratch-path .build-dist $$(cat $(FOLDER)/libraries/flags) --product cleave --static-swift-stdlib
+	Cluster/dist.sh .build-dist/release/cleave
 
 test: setup
 	@$(MAKE) test-unit test-mpi test-end-to-end

@@ -51,6 +51,9 @@ let package = Package(
         .systemLibrary(name: "COneDNN", providers: [.apt(["libdnnl-dev"])]),
         .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CSnappy", pkgConfig: "snappy", providers: [.apt(["libsnappy-dev"])]),
         .systemLibrary(name: "CMalloc"),
         .systemLibrary(name: "CAffinity"),
         .systemLibrary(name: "CSharedMemory"),
@@ -64,6 +67,8 @@ let package = Package(
         room("Safetensors", ["CXXHash", "JSON"]),
         room("GGUF", ["JSON", "Safetensors"]),
         room("RegularExpressions", ["COniguruma"]),
+        room("Decompression", ["CSnappy", "CZlib", "CZstd", "Safetensors"]),
+        room("Parquet", ["Decompression", "Safetensors"]),
         room("Reporting"),
         room("Pages", ["Reporting", .product(name: "Mustache", package: "swift-mustache")], embedded: "Templates"),
 
@@ -79,15 +84,15 @@ let package = Package(
         room(
             "Pipeline",
             [
-                "Compression", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Tokenizers",
-                "Transformers",
+                "Compression", "Decompression", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Parquet", "Recipes", "Reporting", "Safetensors",
+                "Sharding", "Tokenizers", "Transformers",
             ]),
         room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Safetensors", "Sharding", "Transformers"]),
         .executableTarget(
             name: "cleave",
             dependencies: [
-                "Compression", "GGUF", "LinearAlgebra", "Measurement", "MessagePassing", "Pages", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding",
-                "Tokenizers", "Transformers",
+                "Compression", "Decompression", "GGUF", "LinearAlgebra", "Measurement", "MessagePassing", "Pages", "Pipeline", "Recipes", "RegularExpressions",
+                "Reporting", "Safetensors", "Sharding", "Tokenizers", "Transformers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
@@ -101,6 +106,8 @@ let package = Package(
         tests("SafetensorsTests", ["Safetensors"]),
         tests("GGUFTests", ["GGUF", "JSON"]),
         tests("RegularExpressionsTests", ["RegularExpressions"]),
+        tests("DecompressionTests", ["CZstd", "Decompression", "Safetensors"]),
+        tests("ParquetTests", ["Parquet", "Safetensors"], fixtures: true),
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
         tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
         tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),

@@ -9,17 +9,25 @@ declare -A library_title=(
     [COpenBLAS]="OpenBLAS, built for several threads (cblas.h, libopenblas), and libgomp"
     [COneDNN]="oneDNN 2 or 3 (oneapi/dnnl/dnnl.h, libdnnl)"
     [CXXHash]="xxHash 0.8 or later (xxhash.h, libxxhash)"
-    [COniguruma]="Oniguruma (oniguruma.h, libonig)")
+    [COniguruma]="Oniguruma (oniguruma.h, libonig)"
+    [CZlib]="zlib (zlib.h, libz)"
+    [CZstd]="Zstandard (zstd.h, libzstd)"
+    [CSnappy]="Snappy (snappy-c.h, libsnappy)")
 declare -A library_call=(
     [CMPI]="MPI_Get_version(&(int){0}, &(int){0})"
     [COpenBLAS]="(openblas_get_parallel() == 0) + 0 * (omp_get_num_procs() + (dpotrf_ == 0) + (cblas_sgemm == 0))"
     [COneDNN]="!dnnl_version()"
     [CXXHash]="XXH_versionNumber() < 800"
-    [COniguruma]="!onig_version()")
-declare -A library_pc=([CMPI]=ompi-c [COpenBLAS]=openblas [CXXHash]=libxxhash [COniguruma]=oniguruma)
-declare -A library_links=([CMPI]="-lmpi" [COpenBLAS]="-lopenblas;-lopenblaso;-lopenblasp" [COneDNN]="-ldnnl" [CXXHash]="-lxxhash" [COniguruma]="-lonig")
+    [COniguruma]="!onig_version()"
+    [CZlib]="!zlibVersion()"
+    [CZstd]="!ZSTD_versionNumber()"
+    [CSnappy]="!snappy_max_compressed_length(1)")
+declare -A library_pc=([CMPI]=ompi-c [COpenBLAS]=openblas [CXXHash]=libxxhash [COniguruma]=oniguruma [CZlib]=zlib [CZstd]=libzstd [CSnappy]=snappy)
+declare -A library_links=([CMPI]="-lmpi" [COpenBLAS]="-lopenblas;-lopenblaso;-lopenblasp" [COneDNN]="-ldnnl" [CXXHash]="-lxxhash" [COniguruma]="-lonig"
+    [CZlib]="-lz" [CZstd]="-lzstd" [CSnappy]="-lsnappy")
 declare -A library_packages=(
-    [CMPI]="libopenmpi-dev openmpi-bin" [COpenBLAS]="libopenblas-openmp-dev" [COneDNN]="libdnnl-dev" [CXXHash]="libxxhash-dev" [COniguruma]="libonig-dev")
+    [CMPI]="libopenmpi-dev openmpi-bin" [COpenBLAS]="libopenblas-openmp-dev" [COneDNN]="libdnnl-dev" [CXXHash]="libxxhash-dev" [COniguruma]="libonig-dev"
+    [CZlib]="zlib1g-dev" [CZstd]="libzstd-dev" [CSnappy]="libsnappy-dev")
 if [ "${MPI:-openmpi}" = mpich ]; then
     library_title[CMPI]="MPICH (mpi.h, libmpich)" library_pc[CMPI]=mpich library_links[CMPI]="-lmpich;-lmpi" library_packages[CMPI]="libmpich-dev mpich"
 fi

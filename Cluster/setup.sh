@@ -32,7 +32,7 @@ fi
 . Cluster/libraries.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-doors=(CMPI COpenBLAS COneDNN CXXHash COniguruma)
+doors=(CMPI COpenBLAS COneDNN CXXHash COniguruma CZlib CZstd CSnappy)
 
 # Sets `missing` (what to tell the user) and `packages` (what to install).
 look() {

@@ -81,6 +81,15 @@ public enum Session {
     /// The MPI library that this program was built with: "Open MPI" or "MPICH".
     private static var libraryName: String { String(cString: CMPI_library()) }
 
+    /// The MPI library that was loaded, by its own account: "Open MPI v4.1.4". Needs no session.
+    public static var library: String {
+        var (buffer, length) = ([CChar](repeating: 0, count: Int(MPI_MAX_LIBRARY_VERSION_STRING)), Int32(0))
+        guard MPI_Get_library_version(&buffer, &length) == MPI_SUCCESS else { return libraryName }
+        let text = String(decoding: buffer.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        // What follows a comma or the first line is of its packaging.
+        return text.prefix { $0 != "," && $0 != "\n" }.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+    }
+
     /// This machine's name.
     public static var hostName: String {
         var buffer = [CChar](repeating: 0, count: 256)

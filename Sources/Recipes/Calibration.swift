@@ -2,13 +2,13 @@
 
 /// The calibration text and how it is cut.
 public struct Calibration: Sendable, Equatable {
-    /// Text, JSON lines or a JSON array (field `text`), or ids: .npy or safetensors (one tensor), int32 or int64, 1-D.
-    public var source: String
+    /// At least one.
+    public var sources: [CalibrationSource]
     /// Number of sequences.
     public var sequences: Int
     /// Tokens of a sequence.
     public var length: Int
-    /// Sequences to pass over first, when ids are taken in order.
+    /// Sequences of each source to pass over first, when ids are taken in order.
     public var skip: Int
     /// nil: `random` for a text, `consecutive` for ids.
     public var sampling: Sampling?
@@ -20,8 +20,10 @@ public struct Calibration: Sendable, Equatable {
 
     public var tokens: Int { sequences * length }
 
-    package init(source: String, sequences: Int, length: Int, skip: Int, sampling: Sampling?, seed: UInt64, specialTokens: Bool = false, batch: Int?) {
-        self.source = source
+    package init(
+        sources: [CalibrationSource], sequences: Int, length: Int, skip: Int, sampling: Sampling?, seed: UInt64, specialTokens: Bool = false, batch: Int?
+    ) {
+        self.sources = sources
         self.sequences = sequences
         self.length = length
         self.skip = skip
@@ -46,7 +48,7 @@ extension Calibration {
     public static let most = 1 << 24
 
     init(_ mapping: YAMLMapping) throws(RecipeError) {
-        source = try mapping.required("source")
+        sources = try CalibrationSource.list(mapping, "source")
         sequences = try mapping.integer("sequences", in: 1...Self.most) ?? 128
         length = try mapping.integer("length", in: 2...Self.most) ?? 2048
         skip = try mapping.integer("skip", in: 0...Self.most) ?? 0
@@ -54,6 +56,12 @@ extension Calibration {
         seed = UInt64(try mapping.integer("seed", in: 0...Int.max) ?? 0)
         specialTokens = try mapping.boolean("special_tokens") ?? false
         batch = try mapping.integer("batch", in: 1...Self.most)
+        if let index = sequencesOfSources.firstIndex(of: 0) {
+            throw mapping.error(
+                "source",
+                "\(sources[index].path) gets none of the \(sequences) sequences by its weight \(sources[index].weight); leave it out, or raise its weight or "
+                    + "`calibration.sequences`")
+        }
         guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
     }
 }

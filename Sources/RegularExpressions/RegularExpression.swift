@@ -14,6 +14,9 @@ package final class RegularExpression: @unchecked Sendable {
         }
     }
 
+    /// The version of Oniguruma that was loaded.
+    package static var library: String { onig_version().map { String(cString: $0) } ?? "?" }
+
     private static let initialization = COniguruma_initialize()
     private let compiled: OnigRegex
 

@@ -94,15 +94,18 @@ public struct AttemptReport: Codable, Sendable, Equatable {
     public var threads: Int
     /// nil where none was planned, as for a merge.
     public var memory: MemoryReport?
+    /// Of the whole run; nil in logs of earlier versions.
+    public var tiles: Int?
 
     public var ranks: Int { hosts.values.reduce(0, +) }
 
-    public init(cleave: String, model: String, planHash: String, hosts: [String: Int], threads: Int, memory: MemoryReport?) {
+    public init(cleave: String, model: String, planHash: String, hosts: [String: Int], threads: Int, memory: MemoryReport?, tiles: Int? = nil) {
         self.cleave = cleave
         self.model = model
         self.planHash = planHash
         self.hosts = hosts
         self.threads = threads
         self.memory = memory
+        self.tiles = tiles
     }
 }

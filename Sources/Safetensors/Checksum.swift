@@ -55,6 +55,12 @@ public struct Checksum: ~Copyable {
         try of(DataFile(path: path, access: .pread), bytes: bytes, examine).digest
     }
 
+    /// The version of xxHash that was loaded: "0.8.1".
+    public static let library: String = {
+        let version = XXH_versionNumber()
+        return "\(version / 10_000).\(version / 100 % 100).\(version % 100)"
+    }()
+
     /// Bytes of the pieces in which files are read.
     public static let pieceBytes = 8 << 20
 

@@ -12,8 +12,8 @@ public enum Access: String, Sendable, Codable {
 }
 
 /// An open regular file; closed and unmapped when released.
-final class DataFile: Sendable {
-    let path: String
+package final class DataFile: Sendable {
+    package let path: String
     /// As it was when it was opened.
     let stamp: FileStamp
     private let descriptor: CInt
@@ -26,7 +26,7 @@ final class DataFile: Sendable {
     }
 
     /// - Throws: `.missing`, `.notPermitted`, `.notReadable`; `.malformed` if the path is not a regular file.
-    init(path: String, access: Access) throws(SafetensorsError) {
+    package init(path: String, access: Access) throws(SafetensorsError) {
         // A named pipe that nobody writes to would otherwise keep the call for ever; on regular files the flag does nothing.
         let descriptor = retryingOnInterrupt { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
         guard descriptor >= 0 else { throw SystemFailure.reading(path, "open", errno) }
@@ -42,7 +42,7 @@ final class DataFile: Sendable {
         self.descriptor = descriptor
     }
 
-    var byteCount: Int { stamp.byteCount }
+    package var byteCount: Int { stamp.byteCount }
 
     deinit {
         if let mapping { munmap(mapping.base, mapping.bytes.count) }
@@ -78,7 +78,7 @@ final class DataFile: Sendable {
     }
 
     /// Positioned reads whatever the access, so that a header of a file that shrinks gives an error and not a signal.
-    func readFromDisk(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
+    package func readFromDisk(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(SafetensorsError) {
         var done = 0
         while done < buffer.count {
             let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
@@ -94,7 +94,7 @@ final class DataFile: Sendable {
     }
 
     /// A new array of `count` bytes from `offset` on, by positioned reads.
-    func bytes(at offset: Int, count: Int) throws(SafetensorsError) -> [UInt8] {
+    package func bytes(at offset: Int, count: Int) throws(SafetensorsError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var failure: SafetensorsError?
         bytes.withUnsafeMutableBytes { buffer in

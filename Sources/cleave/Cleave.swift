@@ -18,10 +18,11 @@ struct Cleave: ParsableCommand {
             Exit codes: 0 done, 64 usage, 65 bad input data, 66 missing input, 70 internal error, 71 the system refused (memory, MPI), \
             73 cannot write, 74 I/O error, 75 stopped in good order (run again to resume), 78 a launcher that does not speak to this MPI library.
             """,
-        version: cleaveVersion,
+        // Asking the libraries takes a moment, which only those wait for who ask.
+        version: CommandLine.arguments.contains("--version") ? versionText() : cleaveVersion,
         subcommands: [
             InitVerb.self, PlanVerb.self, CompressVerb.self, MergeVerb.self, StatusVerb.self, ReportVerb.self, VerifyVerb.self, ConvertVerb.self,
-            PruneExpertsVerb.self, EvalVerb.self, InspectVerb.self, TokenizeVerb.self, BenchVerb.self,
+            PruneExpertsVerb.self, EvalVerb.self, InspectVerb.self, TokenizeVerb.self, BenchVerb.self, ManualVerb.self,
         ])
 
     static func main() {
@@ -37,8 +38,10 @@ struct Cleave: ParsableCommand {
             // Every rank parses the same arguments; one prints. The others leave without a complaint, for which Open MPI 5 would end the one that prints.
             guard Launcher.current.rank == 0 else { quit(0) }
             let text = fullMessage(for: error) + "\n"
-            exitCode(for: error) == .success ? Console.output(text) : Console.error(text)
-            quit(exitCode(for: error).rawValue)
+            let code = exitCode(for: error).rawValue
+            if code == EX_OK { Console.output(text) } else { Console.error(text) }
+            if code != EX_OK, CommandLine.arguments.contains("--json") { Console.output(errorValue(message(for: error), exitCode: code)) }
+            quit(code)
         }
     }
 
@@ -50,7 +53,9 @@ struct Cleave: ParsableCommand {
             world = found
         } catch {
             // Processes that are strangers to each other would all say the same. A rank that PMIx alone names may be the only one that knows.
-            if Launcher.current.rank == 0 || Launcher.current.source == "PMIX_RANK" { Console.error("cleave: \(error)\n") }
+            if Launcher.current.rank == 0 || Launcher.current.source == "PMIX_RANK" {
+                say(error: "\(error)", exitCode: error.exitCode, json: verb.common.json)
+            }
             quit(error.exitCode)
         }
         MemoryPool.whenRefused { reason in
@@ -71,12 +76,13 @@ struct Cleave: ParsableCommand {
             try verb.run(world)
             Session.finish()
         } catch let failure as AgreedFailure {
-            if world.isCoordinator { Console.error("cleave: \(failure)\n") }
+            if world.isCoordinator { say(error: "\(failure)", exitCode: failure.exitCode, json: verb.common.json) }
             Session.finish()
             quit(failure.exitCode)
         } catch {
-            Console.error("cleave: \(place(of: world))\(error)\n")
-            end(world, Pipeline.exitCode(for: error))
+            let code = Pipeline.exitCode(for: error)
+            say(error: "\(place(of: world))\(error)", exitCode: code, json: verb.common.json)
+            end(world, code)
         }
     }
 

@@ -36,6 +36,12 @@ struct CompressVerb: Verb {
         completion: .file())
     var events: String?
 
+    @Flag(
+        help: ArgumentHelp(
+            "Write OUTPUT/cleave/trace.json: what every rank did when, by one clock, for Perfetto (ui.perfetto.dev). Ranks' own files lie in OUTPUT/cleave/trace."
+        ))
+    var trace = false
+
     @Flag(help: "Stop when all tiles are committed; `cleave merge` then assembles the checkpoint.")
     var noMerge = false
 
@@ -75,7 +81,7 @@ struct CompressVerb: Verb {
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
         try withPage(of: job.work, world) {
             try job.logged(memory: memory.report, threads: threads(world), events: events) {
-                try compress(job, memory: memory, measuring: measuring?.memory, windows, stop, start, world)
+                try job.traced(trace) { try compress(job, memory: memory, measuring: measuring?.memory, windows, stop, start, world) }
             }
         }
     }

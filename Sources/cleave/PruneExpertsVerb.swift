@@ -56,7 +56,7 @@ struct PruneExpertsVerb: Verb {
     func run(_ world: Communicator) throws {
         // As in an evaluation: about what the sequences of a rank and a stage take.
         MemoryPool.keepMatrices(upTo: 1 << 30)
-        let text = Calibration(source: data, sequences: sequences, length: length, skip: 0, sampling: nil, seed: seed, batch: nil)
+        let text = Calibration(sources: [CalibrationSource(path: data)], sequences: sequences, length: length, skip: 0, sampling: nil, seed: seed, batch: nil)
         let pruning = try ExpertPruning(directory, keeping: keep, by: text, compute: compute, output: output, reading: weights.reading, world: world)
         if world.isCoordinator { for remark in pruning.remarks { Console.error("note: \(remark)\n") } }
         let report = try pruning.run(clock: PhaseClock()) { block, count in

@@ -15,11 +15,16 @@ struct TokenizeVerb: Verb {
     @Argument(help: "A tokenizer.json, or a model directory that holds one.", completion: .file())
     var tokenizer: String
 
-    @Argument(help: "Text (UTF-8), or documents as JSON lines or a JSON array, with a field `text` each.", completion: .file())
+    @Argument(
+        help: "Text (UTF-8), or documents with a field `text` each: JSON lines, a JSON array, a Parquet table; also compressed (.gz, .zst).",
+        completion: .file())
     var text: String
 
     @Option(help: "The .npy file to write.", completion: .file())
     var output: String
+
+    @Option(help: "The field of documents, or the column of a table, that holds the text (default: text).")
+    var field: String?
 
     @Flag(help: "Add the tokens that the tokenizer's post-processor puts around each document.")
     var specialTokens = false
@@ -31,7 +36,7 @@ struct TokenizeVerb: Verb {
             for input in [text, tokenizer] where OutputPlace.isSame(output, input) {
                 throw PipelineError(.cannotWrite, "--output \(output) would replace \(input), which is read; give another file")
             }
-            let ids = try tokenIDs(ofText: text, tokenizer: tokenizer, addSpecialTokens: specialTokens)
+            let ids = try tokenIDs(ofText: text, field: field, tokenizer: tokenizer, addSpecialTokens: specialTokens)
             try NumpyArray.write(ids, to: output)
             return ids.count
         }

@@ -18,7 +18,7 @@ import Testing
         var testDescription: String { arguments.joined(separator: " ") }
     }
 
-    @Test(arguments: [
+    static let failures = [
         Failure(arguments: ["compress"], exitCode: 64, message: "Missing expected argument"),
         Failure(arguments: ["compress", "Configs/demo.yaml", "--bits", "3"], exitCode: 64, message: "Unknown option"),
         Failure(arguments: ["compress", "no-such.yaml"], exitCode: 66, message: "cannot read the recipe no-such.yaml"),
@@ -61,12 +61,78 @@ import Testing
         Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "Demo/wikillama/new/out"], exitCode: 73, message: "lies inside the model's"),
         Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "Demo"], exitCode: 73, message: "holds the model"),
         Failure(arguments: ["plan", "Configs/demo.yaml", "--output", "README.md"], exitCode: 73, message: "is a file"),
-    ])
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.source=README"], exitCode: 66, message: "README: The file does not exist"),
+        Failure(arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.source=[]"], exitCode: 65, message: "`calibration.source` is an empty list"),
+        Failure(
+            arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.source={path: Demo/calibration.txt, field: body}"], exitCode: 65,
+            message: "Demo/calibration.txt is a plain text, which has no field `body`"),
+        Failure(
+            arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.source={path: Tests/ParquetTests/Fixtures/plain.parquet, field: id}"], exitCode: 65,
+            message: "column `id` of this table holds no texts; `text`, `other` do: name one as `field`"),
+        Failure(
+            arguments: ["plan", "Configs/demo.yaml", "--set", "calibration.source=Tests/ParquetTests/Fixtures/plain.parquet"], exitCode: 65,
+            message: "row 49 of column `text` is null, not a text; leave such rows out"),
+        Failure(
+            arguments: ["tokenize", "Demo/wikillama", "Demo/calibration.txt", "--output", "Demo/wikillama/tokenizer.json"], exitCode: 73,
+            message: "would replace"),
+        Failure(arguments: ["status"], exitCode: 64, message: "Missing expected argument"),
+        Failure(arguments: ["compres"], exitCode: 64, message: "compres"),
+    ]
+
+    @Test(arguments: failures)
     func errorsAreSaidOnce(_ failure: Failure) throws {
         let run = try CleaveProcess.run(failure.arguments, ranks: 2)
         #expect(run.exitCode == failure.exitCode)
         #expect(run.errors.components(separatedBy: failure.message).count == 2, "\(run.errors)")
         #expect(run.output.isEmpty)
+    }
+
+    /// The same for programs: one value on standard output, which says the kind, the exit code and the message.
+    @Test func errorsHaveCodes() throws {
+        let codes: [Int32: String] = [64: "usage", 65: "bad_input", 66: "missing_input", 73: "cannot_write"]
+        #expect(Self.failures.count >= 40)
+        for failure in Self.failures {
+            let run = try CleaveProcess.run(failure.arguments + ["--json"])
+            let value = try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: [String: Any]], "\(failure): \(run.output)")
+            let error = try #require(value["error"])
+            #expect(error["code"] as? String == codes[failure.exitCode] && error["exitCode"] as? Int == Int(failure.exitCode), "\(failure): \(error)")
+            #expect((error["message"] as? String)?.contains(failure.message) == true, "\(failure): \(error)")
+        }
+    }
+
+    /// The libraries that were loaded, and the processor's features, stand behind the version.
+    @Test func theVersionNamesLibraries() throws {
+        let run = try CleaveProcess.run(["--version"], ranks: 2)
+        #expect(run.exitCode == 0)
+        let lines = run.output.split(separator: "\n").map(String.init)
+        #expect(lines[0].wholeMatch(of: /cleave \d+\.\d+\.\d+/) != nil)
+        #expect(
+            lines.dropFirst().map { String($0.prefix { $0 != " " }) } == [
+                "MPI", "OpenBLAS", "oneDNN", "xxHash", "Oniguruma", "zlib", "zstd", "processor", "features",
+            ])
+        for line in lines.dropFirst().prefix(7) { #expect(line.contains(/\d+\.\d+/), "\(line)") }
+    }
+
+    /// The manual page says what `--help` says: every verb, and every option of it.
+    @Test func theManualPageHasEveryOption() throws {
+        let page = try CleaveProcess.run(["manual"]).output.replacing("\\-", with: "-")
+        let verbs = try CleaveProcess.run(["--help"]).output.matches(of: /\n  ([a-z]+) {2,}/).map { String($0.output.1) }
+        #expect(verbs.count >= 12)
+        for verb in verbs {
+            let section = try #require(page.components(separatedBy: ".SS \"cleave \(verb)\"").dropFirst().first?.components(separatedBy: ".SS").first)
+            let options = Set(try CleaveProcess.run([verb, "--help"]).output.matches(of: /\n  (--[a-z-]+)/).map { String($0.output.1) })
+            for option in options.subtracting(["--version", "--help"]) { #expect(section.contains("\\fB\(option)\\fR"), "\(verb) \(option)") }
+        }
+        // Nothing in the text is taken for a macro.
+        let macros = Set([".TH", ".nh", ".ad", ".SH", ".SS", ".B", ".BR", ".I", ".br", ".TP", ".PP"])
+        #expect(page.split(separator: "\n").filter { $0.hasPrefix(".") }.allSatisfy { macros.contains(String($0.prefix { $0 != " " })) })
+    }
+
+    @Test(arguments: ["bash", "zsh", "fish"])
+    func completionsNameVerbsAndOptions(shell: String) throws {
+        let run = try CleaveProcess.run(["--generate-completion-script", shell])
+        #expect(run.exitCode == 0)
+        for word in ["compress", "status", "max-hours", "trace"] { #expect(run.output.contains(word)) }
     }
 
     @Test func planChangesNothing() throws {

@@ -113,6 +113,64 @@ extension PipelineTests {
             #expect(try tokenIDs(ofText: folder.path + "/" + name, tokenizer: tokenizer, addSpecialTokens: false) == all)
         }
 
+        /// Compressed, a file is what it is uncompressed, whatever its name says of that; in several members too.
+        @Test func compressedTextsGiveTheSameIds() throws {
+            try folder.write("{\"text\": \"One sentence of text. \"}\n", "a.jsonl")
+            try folder.write("{\"text\": \"Another one.\"}\n", "b.jsonl")
+            try folder.write("Just a text.\n", "c.txt")
+            try shell("cat a.jsonl b.jsonl > all.jsonl; (gzip -c a.jsonl; gzip -c b.jsonl) > all.jsonl.gz; cp all.jsonl.gz packed; gzip -c c.txt > c.txt.gz")
+            func ids(_ name: String) throws -> [Int32] { try tokenIDs(ofText: folder.path + "/" + name, tokenizer: tokenizer, addSpecialTokens: false) }
+            for name in ["all.jsonl.gz", "packed"] { #expect(try ids(name) == ids("all.jsonl")) }
+            #expect(try ids("c.txt.gz") == ids("c.txt"))
+            try folder.write("{\"text\": \"a\"}\n{\"txt\": 1}\n", "bad.jsonl")
+            try shell("gzip -f bad.jsonl; head -c 40 all.jsonl.gz > cut.gz; tar -czf some.tar.gz c.txt")
+            #expect(message { _ = try ids("bad.jsonl.gz") }?.contains("bad.jsonl.gz:2: this record has no field `text`") == true)
+            #expect(message { _ = try ids("cut.gz") }?.contains("it was cut off") == true)
+            #expect(message { _ = try ids("some.tar.gz") }?.contains("is named .tar") == true)
+        }
+
+        private func shell(_ command: String) throws {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/bin/sh")
+            process.arguments = ["-c", command]
+            process.currentDirectoryURL = URL(fileURLWithPath: folder.path)
+            try process.run()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0, "\(command)")
+        }
+
+        /// Each source gives its share, from places of its own; any beginning of the whole has about the same shares.
+        @Test func sourcesHaveTheirShares() throws {
+            for (name, start) in [("a.npy", 0), ("b.npy", 10_000)] {
+                _ = try NumpyArray.write((0..<4000).map { Int32(start + $0) }, to: folder.path + "/" + name)
+            }
+            func load(_ a: String, _ b: String, _ settings: String) throws -> [[Int32]] {
+                let source = "[{path: '\(folder.path)/a.npy'\(a)}, {path: '\(folder.path)/b.npy'\(b)}]"
+                let recipe = try Recipe(yaml: "model: a\noutput: b\ncalibration: {source: \(source), length: 10, \(settings)}", file: "r")
+                return try TokenSequences.load(try #require(recipe.calibration), tokenizer: tokenizer, vocabularySize: 20_000).sequences
+            }
+            let found = try load(", weight: 3", "", "sequences: 12, sampling: random, seed: 5")
+            let ofSecond = found.map { $0[0] >= 10_000 }
+            #expect(ofSecond.count { $0 } == 3)
+            for end in stride(from: 4, through: 12, by: 4) { #expect(ofSecond.prefix(end).count { $0 } == end / 4) }
+            #expect(try load(", weight: 3", "", "sequences: 12, sampling: random, seed: 5") == found)
+            // The sources draw at places of their own, and the first as it would alone.
+            let alone = try self.load(folder.path + "/a.npy", ", sequences: 9, length: 10, sampling: random, seed: 5", vocabulary: 20_000)
+            #expect(found.filter { $0[0] < 10_000 } == alone)
+            let even = try load("", "", "sequences: 6, sampling: random, seed: 5")
+            #expect(Set(even.map { $0[0] % 10_000 }).count == 6)
+            #expect(try load("", "", "sequences: 3, sampling: consecutive, skip: 2").map { $0[0] } == [20, 10_020, 30])
+        }
+
+        /// Ids that do not rest in memory come back from disk.
+        @Test func manyTokensRestOnDisk() throws {
+            var store = TokenStore()
+            let all = (0..<10_000).map { Int32($0) }
+            for start in stride(from: 0, to: all.count, by: 70) { try store.append(Array(all[start..<min(start + 70, all.count)]), most: 999) }
+            #expect(store.count == all.count)
+            for range in [0..<10_000, 0..<1, 500..<2000, 9000..<10_000, 9950..<9999, 10_000..<10_000] { #expect(try store[range] == Array(all[range])) }
+        }
+
         /// Texts that begin as JSON does and go on otherwise are plain texts, with all that is in them.
         @Test(arguments: ["{braces} are text here.\nSo is this.", "[1] A footnote, and more.", "{\n  \"cut\": \"of", "\u{feff}A mark comes first."])
         func otherBeginningsArePlain(text: String) throws {
@@ -126,9 +184,11 @@ extension PipelineTests {
 
         /// Each is refused by name, with file and line where it has lines.
         @Test(arguments: [
-            ("c4.csv", "text\nOne.", "is named .csv, and Cleave reads no tables"), ("a.tsv", "a\tb", "reads no tables"),
-            ("a.gz", "plain", "is named .gz; unpack it"),
-            ("a.txt.zst", "plain", "is named .zst"), ("a.pt", "x", "is no text that Cleave reads"),
+            ("c4.csv", "text\nOne.", "is named .csv, and of tables Cleave reads Parquet alone"), ("a.tsv", "a\tb", "reads Parquet alone"),
+            ("a.gz", "plain", "is named .gz, and its content is not compressed by gzip"), ("a.txt.xz", "plain", "is named .xz; unpack it"),
+            ("a.txt.zst", "plain", "is named .zst, and its content is not compressed by zstd"), ("a.pt", "x", "is no text that Cleave reads"),
+            ("a.parquet", "plain", "not a whole Parquet file"),
+            ("chat.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n", "a chat in `messages`; a chat becomes text by the chat template"),
             ("a.jsonl", "{\"text\": \"a\"}\n\n\n\n{\"content\": \"b\"}\n", "a.jsonl:5: this record has no field `text`; it has `content`"),
             ("b.jsonl", "{\"text\": \"a\"}\nplain\n", "b.jsonl:2: this line is not JSON: expected a value, found 'p'"),
             ("c.jsonl", "{\"text\": \"\\ud83d\"}\n", "c.jsonl:1: this line is not JSON: an unpaired surrogate"),
@@ -148,8 +208,8 @@ extension PipelineTests {
 
         @Test(
             arguments: [
-                ("d.jsonl", [0x1f, 0x8b, 8, 0], "compressed by gzip"), ("d.txt", [0x28, 0xb5, 0x2f, 0xfd, 0], "compressed by zstd"),
-                ("e", Array("PAR1x".utf8), "Parquet"),
+                ("d.jsonl", [0x1f, 0x8b, 8, 0], "it was cut off"), ("d.txt", [0x28, 0xb5, 0x2f, 0xfd, 0], "it was cut off"),
+                ("d.xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], "compressed by xz"), ("e", Array("PAR1x".utf8), "not a whole Parquet file"),
                 ("u.txt", [0xff, 0xfe, 0x61, 0], "UTF-16"), ("v.txt", [0x61, 0, 0x62, 0, 0x63, 0, 0x64, 0], "UTF-16"),
                 (
                     "w.jsonl", Array("{\"text\": \"a\"}\n{\"text\": \"".utf8) + [0xe9] + Array("\"}\n".utf8),
@@ -201,7 +261,7 @@ extension PipelineTests {
                 ("model", "", "This is a directory"), ("model/model.safetensors", "", "expected one tensor"),
             ]
             for (name, settings, part) in cases {
-                let vocabulary = part.contains("of 20") ? 20 : 50
+                let vocabulary = part.contains("of 20") ? 20 : name.hasSuffix(".jsonl") ? 4096 : 50
                 let found = message { _ = try load(folder.path + "/" + name, settings, vocabulary: vocabulary) }
                 #expect(found?.contains(part) == true, "\(found ?? "no error")")
             }

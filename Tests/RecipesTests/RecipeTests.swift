@@ -28,7 +28,9 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     @Test func defaults() throws {
         let recipe = try recipe()
         #expect((recipe.model, recipe.output) == ("in", "out"))
-        #expect(recipe.calibration == Calibration(source: "a.txt", sequences: 128, length: 2048, skip: 0, sampling: nil, seed: 0, batch: nil))
+        #expect(
+            recipe.calibration
+                == Calibration(sources: [CalibrationSource(path: "a.txt")], sequences: 128, length: 2048, skip: 0, sampling: nil, seed: 0, batch: nil))
         #expect(recipe.evaluation == nil && recipe.propagation == .stage && recipe.compute == .bf16 && recipe.ignore.isEmpty)
         #expect(recipe.format == .compressedTensors && recipe.maxShardSize == 5_000_000_000 && recipe.limits == DeviationLimits())
         #expect(recipe.memoryPerRank == nil && recipe.weights == .mapped)
@@ -88,7 +90,9 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
                 experts: {calibrate: all, starved: rtn, minimum_tokens: 12}
                 """, file: "r.yaml")
         #expect((recipe.model, recipe.output) == ("models/a", "out/a"))
-        #expect(recipe.calibration == Calibration(source: "ids.npy", sequences: 16, length: 512, skip: 4, sampling: .consecutive, seed: 7, batch: 2))
+        #expect(
+            recipe.calibration
+                == Calibration(sources: [CalibrationSource(path: "ids.npy")], sequences: 16, length: 512, skip: 4, sampling: .consecutive, seed: 7, batch: 2))
         #expect(recipe.calibration?.tokens == 8192)
         #expect(recipe.evaluation == Evaluation(source: "b.txt", length: 256, sequences: 3, compute: .bf16))
         #expect(recipe.propagation == .block && recipe.compute == .f32 && recipe.format == .dense)
@@ -186,6 +190,28 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
     func nullIsAsIfTheKeyWereMissing(null: String) throws {
         let recipe = try recipe("evaluation: \(null)\npropagation: \(null)\nmax_shard_size: \(null)\nrules: \(null)\n")
         #expect(recipe.evaluation == nil && recipe.propagation == .stage && recipe.maxShardSize == 5_000_000_000 && recipe.rules.count == 1)
+    }
+
+    @Test func sourcesAndTheirShares() throws {
+        func calibration(_ source: String, _ settings: String = "") throws -> Calibration {
+            try #require(try Recipe(yaml: "model: a\noutput: b\ncalibration: {source: \(source)\(settings)}", file: "r").calibration)
+        }
+        #expect(try calibration("{path: a.parquet, field: content}").sources == [CalibrationSource(path: "a.parquet", field: "content")])
+        let several = try calibration("[a.txt, {path: b.txt, weight: 2.5}, {path: c.npy, weight: 0.5}]", ", sequences: 10")
+        #expect(several.sources.map(\.path) == ["a.txt", "b.txt", "c.npy"])
+        #expect(several.sequencesOfSources == [3, 6, 1])
+        #expect(several.sourceText == "a.txt (3), b.txt (6), c.npy (1)")
+        // Equal remainders: the earlier source gets the sequence that is left.
+        #expect(try calibration("[a, b, c]", ", sequences: 4").sequencesOfSources == [2, 1, 1])
+        func message(_ source: String, _ settings: String = "") -> String {
+            do { return "\(try calibration(source, settings))" } catch { return "\(error)" }
+        }
+        #expect(message("[]").contains("`calibration.source` is an empty list"))
+        #expect(message("{file: a}").contains("unknown key `calibration.source.file`"))
+        #expect(message("[a, {field: b}]").contains("key `calibration.source.1.path` is missing"))
+        #expect(message("[a, {path: b, weight: 0}]").contains("`calibration.source.1.weight` must be a number from"))
+        #expect(message("[[a]]").contains("`calibration.source.0` must be a path, or a mapping with `path`"))
+        #expect(message("[a, {path: b, weight: 0.001}]").contains("b gets none of the 128 sequences by its weight 0.001"))
     }
 
     @Test func roundingToNearestNeedsNoCalibration() throws {

@@ -25,7 +25,7 @@ private let head = "model: a\noutput: b\n"  // two lines
             ("calibration:\n  source: a\n  skip: 9223372036854775807", 5, ["`calibration.skip`"]),
             ("calibration:\n  source: a\n  seed: -1", 5, ["`calibration.seed`", "at least 0"]),
             ("calibration:\n  source: a\n  skip: 3\n  sampling: random", 5, ["`skip` has no meaning"]),
-            ("calibration:\n  source: [a]", 4, ["`calibration.source` must be a text", "a list"]),
+            ("calibration:\n  source: [[a]]", 4, ["`calibration.source.0` must be a path", "a mapping with `path`"]),
             ("calibration:\n  source: a\n  sampling: sorted", 5, ["one of consecutive, random", "found `sorted`"]),
             ("compress:\n  bits: 5", 4, ["`compress.bits` must be one of 2, 3, 4, 8", "found `5`"]),
             ("compress:\n  bits: four", 4, ["found `four`"]),

@@ -1,69 +1,70 @@
 // A file of text: plain, or documents as JSON. The content decides which, and a name that promises JSON is held to it.
 
-internal import Foundation
 internal import JSON
+internal import Parquet
 internal import Safetensors
 
-/// The documents of a text file.
+/// The documents of a text file, which may be compressed by gzip or zstd.
 ///
 /// A file is JSON when its name says so (.json, .jsonl, .ndjson), when its first line is a JSON object, or when all of it is one JSON value that
-/// begins with a brace or bracket; otherwise it is one plain text. Tables, archives and compressed files are refused by name and by content.
+/// begins with a brace or bracket; a table when its name or its content says Parquet; otherwise it is one plain text. Other tables, archives and
+/// other compressed files are refused by name and by content.
+///
+/// Of lines and tables, one document is in memory at a time; of the other forms, which have one document or are one JSON value, all of it.
 struct TextSource {
-    private enum Form { case plain, lines, whole }
+    private enum Form {
+        case plain, lines, whole
+        case table(TableTexts)
+    }
 
     private let path: String
-    private let data: Data
-    /// Where the text begins: after a byte order mark.
-    private let start: Int
+    private let bytes: TextBytes
     private let form: Form
+    private let record: TextRecord
 
     private static let jsonNames: Set = ["json", "jsonl", "ndjson", "jsonlines"]
 
-    /// - Throws: for what is no regular file, is empty, or is no text, saying what it is.
-    init(path: String) throws {
+    /// - Parameter field: of records, or the column of a table, that holds the text; nil: `text`.
+    /// - Throws: for what is no regular file, is empty, is no text, or has no such column, saying what it is; for a field of a plain text.
+    init(path: String, field: String? = nil) throws {
         self.path = path
-        let first = try InputFile.start(of: path)
-        try Self.refuseOthers(path, first)
-        data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
-        start = first.starts(with: InputFile.utf8Mark) ? InputFile.utf8Mark.count : 0
-        let name = (path as NSString).pathExtension.lowercased()
-        form = try Self.form(data[(data.startIndex + start)...], isNamedJSON: Self.jsonNames.contains(name), isNamedLines: name != "json", path)
+        record = TextRecord(field: field ?? TextRecord.defaultField)
+        bytes = try TextBytes(path: path)
+        let first = try bytes.start(), name = bytes.contentExtension
+        if first.starts(with: ParquetFile.magic) || ["parquet", "pq"].contains(name) {
+            guard bytes.form == nil else {
+                throw PipelineError(
+                    .badInput,
+                    "\(path) is a Parquet table compressed as a whole, which cannot be read in parts; unpack it "
+                        + "(its pages are compressed already)")
+            }
+            form = .table(try TableTexts(path: path, column: record.field))
+            return
+        }
+        try Self.refuseOthers(path, first, name: name)
+        form = try Self.form(bytes, isNamedJSON: Self.jsonNames.contains(name), isNamedLines: name != "json")
+        if case .plain = form, let field {
+            throw PipelineError(.badInput, "\(path) is a plain text, which has no field `\(field)`; leave `field` out, or give JSON lines or a Parquet table")
+        }
     }
 
     // MARK: - What it is
 
-    private static func form(_ text: Data, isNamedJSON: Bool, isNamedLines: Bool, _ path: String) throws -> Form {
-        guard let first = text.firstIndex(where: { !isBlank($0) }) else { return isNamedJSON ? .lines : .plain }
-        let opensObject = text[first] == UInt8(ascii: "{"), opensArray = text[first] == UInt8(ascii: "[")
+    private static func form(_ bytes: TextBytes, isNamedJSON: Bool, isNamedLines: Bool) throws -> Form {
+        let lines = try bytes.lines()
+        var line: [UInt8]?
+        repeat { line = try lines.next() } while line?.allSatisfy(isBlank) == true
+        guard let line, let first = line.first(where: { !isBlank($0) }) else { return isNamedJSON ? .lines : .plain }
+        let opensObject = first == UInt8(ascii: "{"), opensArray = first == UInt8(ascii: "[")
         if isNamedJSON, isNamedLines, !opensArray { return .lines }
-        if opensObject, isValue(text[first...].prefix { $0 != newline }) { return .lines }
+        if opensObject, isValue(line) { return .lines }
         if isNamedJSON { return .whole }
-        return (opensObject || opensArray) && isValue(text) ? .whole : .plain
+        return try (opensObject || opensArray) && isValue(bytes.whole()) ? .whole : .plain
     }
 
-    private static func isValue(_ text: Data) -> Bool {
-        var scanner = JSONScanner([UInt8](text))
+    private static func isValue(_ text: [UInt8]) -> Bool {
+        var scanner = JSONScanner(text)
         return (try? scanner.value(allowsEqualKeys: true)) != nil && (try? scanner.end()) != nil
-    }
-
-    private static func refuseOthers(_ path: String, _ first: [UInt8]) throws {
-        if let found = ForeignContent.description(first), found.kind != .webPage { throw PipelineError(.badInput, "\(path): \(found.text)") }
-        // Every other byte of Latin letters in UTF-16 is zero.
-        let zeros = first.enumerated().filter { $0.element == 0 }.map { $0.offset % 2 }
-        let alternates = first.count >= 8 && zeros.count == first.count / 2 && Set(zeros).count == 1
-        if first.starts(with: [0xff, 0xfe]) || first.starts(with: [0xfe, 0xff]) || alternates {
-            throw PipelineError(.badInput, "\(path) is not UTF-8, but looks like UTF-16; `iconv -f UTF-16 -t UTF-8` turns that into UTF-8")
-        }
-        let name = (path as NSString).pathExtension.lowercased()
-        switch name {
-        case "csv", "tsv", "parquet", "pq", "arrow", "feather", "avro", "orc", "xls", "xlsx":
-            throw PipelineError(.badInput, "\(path) is named .\(name), and Cleave reads no tables; \(ForeignContent.tableRemedy)")
-        case "gz", "tgz", "zst", "zstd", "xz", "bz2", "lz4", "zip", "7z", "tar":
-            throw PipelineError(.badInput, "\(path) is named .\(name); unpack it, or rename it if it is plain text")
-        case "pt", "pth", "bin", "pkl", "npz", "h5", "hdf5", "gguf", "pdf", "docx":
-            throw PipelineError(.badInput, "\(path) is named .\(name), which is no text that Cleave reads; give text, JSON lines, or ids (.npy, .safetensors)")
-        default: break
-        }
     }
 
     // MARK: - Its documents
@@ -71,12 +72,13 @@ struct TextSource {
     /// Calls `body` with one document after the other, until it returns false.
     /// - Throws: naming the line of what cannot be read; what `body` throws.
     func forEachDocument(_ body: (String) throws -> Bool) throws {
-        let text = data[(data.startIndex + start)...]
         switch form {
-        case .plain: _ = try body(try string(text, line: 1))
-        case .lines: try forEachLine(text, body)
+        case .plain: _ = try body(try string(try bytes.whole(), line: 1))
+        case .lines: try forEachLine(body)
+        case .table(let table): try table.forEachDocument(body)
         case .whole:
-            var scanner = JSONScanner([UInt8](text))
+            let text = try bytes.whole()
+            var scanner = JSONScanner(text)
             do {
                 if scanner.peek() == UInt8(ascii: "[") {
                     try forEachElement(&scanner, body)
@@ -84,19 +86,20 @@ struct TextSource {
                     _ = try body(try document(&scanner, line: 1))
                 }
             } catch let error as JSONError {
-                throw failure(error.line(in: [UInt8](text)), "this is not JSON: \(error.reason)")
+                throw failure(error.line(in: text), "this is not JSON: \(error.reason)")
             }
         }
     }
 
-    private func forEachLine(_ text: Data, _ body: (String) throws -> Bool) throws {
+    private func forEachLine(_ body: (String) throws -> Bool) throws {
+        let lines = try bytes.lines()
         var number = 0
-        for line in text.split(separator: Self.newline, omittingEmptySubsequences: false) {
+        while let line = try lines.next() {
             number += 1
             guard !line.allSatisfy(Self.isBlank) else { continue }
             // Says of bytes that are no UTF-8 where they are; JSON's own error would not.
             _ = try string(line, line: number)
-            var scanner = JSONScanner([UInt8](line))
+            var scanner = JSONScanner(line)
             let document: String
             do {
                 document = try self.document(&scanner, line: number)
@@ -114,7 +117,7 @@ struct TextSource {
         var refusal: PipelineError?
         try scanner.array { (scanner) throws(JSONError) in
             number += 1
-            switch Self.text(of: try scanner.value(allowsEqualKeys: true)) {
+            switch record.text(of: try scanner.value(allowsEqualKeys: true)) {
             case .success(let text): documents.append(text)
             case .failure(let problem): if refusal == nil { refusal = PipelineError(.badInput, "\(path): element \(number) \(problem.reason)") }
             }
@@ -125,44 +128,25 @@ struct TextSource {
     }
 
     private func document(_ scanner: inout JSONScanner, line: Int) throws -> String {
-        switch Self.text(of: try scanner.value(allowsEqualKeys: true)) {
+        switch record.text(of: try scanner.value(allowsEqualKeys: true)) {
         case .success(let text): return text
         case .failure(let problem): throw failure(line, "this record \(problem.reason)")
         }
     }
 
-    private struct Problem: Error { let reason: String }
-
-    /// The text of a record: its field `text`, or the record itself where it is a string.
-    private static func text(of record: JSONValue) -> Result<String, Problem> {
-        if let text = record.string { return .success(text) }
-        guard let fields = record.object else { return .failure(Problem(reason: "is \(record.kind), not an object with a field `text`")) }
-        let found = fields.filter { $0.key == "text" }
-        guard let field = found.first, found.count == 1 else {
-            let names = fields.prefix(8).map { "`\($0.key)`" }.joined(separator: ", ")
-            let remedy = fields.first { $0.value.string != nil }.map { "; `jq -c '{text: .\($0.key)}' FILE` makes one of `\($0.key)`" } ?? ""
-            let others = found.count > 1 ? "" : fields.isEmpty ? "; it is empty" : "; it has \(names)\(fields.count > 8 ? " and more" : "")"
-            return .failure(Problem(reason: "has \(found.isEmpty ? "no field" : "more than one field") `text`\(others)\(found.isEmpty ? remedy : "")"))
-        }
-        guard let text = field.value.string else { return .failure(Problem(reason: "has in its field `text` \(field.value.kind), not a string")) }
-        return .success(text)
-    }
-
     // MARK: - Bytes
-
-    private static let newline = UInt8(ascii: "\n")
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
 
     /// - Parameter line: of the first byte.
-    private func string(_ bytes: Data, line: Int) throws -> String {
+    private func string(_ bytes: [UInt8], line: Int) throws -> String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         let valid = bytes.withUnsafeBytes { Self.validPrefix($0) }
         let before = bytes.prefix(valid)
-        let column = valid - (before.lastIndex(of: Self.newline).map { $0 - bytes.startIndex + 1 } ?? 0) + 1
-        let byte = bytes[bytes.startIndex + valid]
+        let column = valid - (before.lastIndex(of: TextBytes.newline).map { $0 + 1 } ?? 0) + 1
+        let byte = bytes[valid]
         throw failure(
-            line + before.count { $0 == Self.newline },
+            line + before.count { $0 == TextBytes.newline },
             "byte \(column) of this line (0x\(String(byte, radix: 16))) is not UTF-8; `iconv -f LATIN1 -t UTF-8` turns Latin-1 into UTF-8")
     }
 

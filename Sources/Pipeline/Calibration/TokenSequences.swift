@@ -23,37 +23,53 @@ public struct TokenSequences: Codable, Sendable, Equatable {
 }
 
 extension TokenSequences {
-    /// Loads, cuts and samples the sequences of a calibration.
+    /// Loads, cuts and samples the sequences of a calibration. Those of several sources alternate, so that each beginning has about the shares of the whole.
     ///
     /// - Parameters:
     ///   - tokenizer: path of the model's tokenizer.json, used for texts.
     ///   - vocabularySize: ids must lie below it.
     public static func load(_ calibration: Calibration, tokenizer: String, vocabularySize: Int) throws -> TokenSequences {
-        let source = try TokenSource(path: calibration.source)
+        let counts = calibration.sequencesOfSources
+        // (place among all as a share of the source's own sequences, the sequence), source by source.
+        var placed: [(place: Double, sequence: [Int32])] = []
+        for (index, (source, count)) in zip(calibration.sources, counts).enumerated() {
+            // The first source's own seed is the calibration's; others draw elsewhere.
+            let seed = calibration.seed &+ UInt64(index) &* 0x9e37_79b9_7f4a_7c15
+            let sequences = try load(source, count: count, seed: seed, calibration, tokenizer: tokenizer, vocabularySize: vocabularySize)
+            placed += sequences.enumerated().map { ((Double($0.offset) + 0.5) / Double(count), $0.element) }
+        }
+        // Sorting keeps the order of equal ones: that of the sources.
+        return TokenSequences(placed.sorted { $0.place < $1.place }.map(\.sequence))
+    }
+
+    private static func load(
+        _ file: CalibrationSource, count: Int, seed: UInt64, _ calibration: Calibration, tokenizer: String, vocabularySize: Int
+    ) throws -> [[Int32]] {
+        let source = try TokenSource(path: file.path, field: file.field)
         let sampling = calibration.sampling ?? (source.isText ? .random : .consecutive)
         // Random sampling looks at everything; consecutive sequences need only the beginning.
-        let needed = sampling == .consecutive ? (calibration.skip + calibration.sequences) * calibration.length : Int.max
+        let needed = sampling == .consecutive ? (calibration.skip + count) * calibration.length : Int.max
         if calibration.specialTokens, !source.isText {
             throw PipelineError(
                 .badInput,
-                "`calibration.special_tokens` is of documents of text, and \(calibration.source) holds ids: make them with these tokens, or leave the key out")
+                "`calibration.special_tokens` is of documents of text, and \(file.path) holds ids: make them with these tokens, or leave the key out")
         }
         let ids = try source.ids(
             tokenizer: tokenizer, addSpecialTokens: calibration.specialTokens, atLeast: needed, vocabularySize: vocabularySize)
         let available = ids.count / calibration.length
-        let wanted = calibration.sequences + (sampling == .consecutive ? calibration.skip : 0)
+        let wanted = count + (sampling == .consecutive ? calibration.skip : 0)
         guard available >= wanted else {
             throw PipelineError(
                 .badInput,
-                "\(calibration.source) has \(ids.count) tokens, enough for \(available) sequences of \(calibration.length); \(wanted) are asked for "
+                "\(file.path) has \(ids.count) tokens, enough for \(available) sequences of \(calibration.length); \(wanted) are asked for "
                     + "(mend `calibration.sequences`, `length` or `skip`, or give a longer source)")
         }
         let chosen =
             switch sampling {
-            case .consecutive: Array(calibration.skip..<calibration.skip + calibration.sequences)
-            case .random: sample(calibration.sequences, of: available, seed: calibration.seed)
+            case .consecutive: Array(calibration.skip..<calibration.skip + count)
+            case .random: sample(count, of: available, seed: seed)
             }
-        return TokenSequences(chosen.map { Array(ids[$0 * calibration.length..<($0 + 1) * calibration.length]) })
+        return try chosen.map { try ids[$0 * calibration.length..<($0 + 1) * calibration.length] }
     }
 
     /// The non-overlapping windows of an evaluation, from the start; the tokens after the last whole window are left out.
@@ -65,7 +81,7 @@ extension TokenSequences {
             throw PipelineError(
                 .badInput, "\(path) has \(ids.count) tokens, enough for \(available) windows of \(length); \(count ?? 1) are asked for")
         }
-        return TokenSequences((0..<(count ?? available)).map { Array(ids[$0 * length..<($0 + 1) * length]) })
+        return TokenSequences(try (0..<(count ?? available)).map { try ids[$0 * length..<($0 + 1) * length] })
     }
 
     /// `count` different numbers below `total`, drawn with a seed, in the order drawn.

@@ -18,21 +18,23 @@ struct TokenSource {
     var isText: Bool { if case .text = content { true } else { false } }
 
     /// Looks at the file's name and first bytes.
-    /// - Throws: for everything that is no regular file of text or ids, saying what it is.
-    init(path: String) throws {
+    /// - Parameter field: as of `TextSource`.
+    /// - Throws: for everything that is no regular file of text or ids, saying what it is; for a field of ids.
+    init(path: String, field: String? = nil) throws {
         self.path = path
         let start = try InputFile.start(of: path)
         guard !start.isEmpty else { throw PipelineError(.badInput, "\(path) is empty") }
         if start.starts(with: [0x93] + Array("NUMPY".utf8)) {
             content = .numpy
-            return
+        } else {
+            content =
+                switch fileExtension(path) {
+                case "npy": .numpy
+                case "safetensors": .safetensors
+                default: .text(try TextSource(path: path, field: field))
+                }
         }
-        content =
-            switch (path as NSString).pathExtension.lowercased() {
-            case "npy": .numpy
-            case "safetensors": .safetensors
-            default: .text(try TextSource(path: path))
-            }
+        if let field, !isText { throw PipelineError(.badInput, "\(path) holds ids, which have no field `\(field)`; leave `field` out") }
     }
 
     /// The ids of the file, or at least the first `atLeast` of them.
@@ -40,32 +42,39 @@ struct TokenSource {
     /// - Parameters:
     ///   - tokenizer: path of a tokenizer.json, read for texts alone.
     ///   - addSpecialTokens: puts around each document of a text what the tokenizer's post-processor has for it.
-    func ids(tokenizer: String, addSpecialTokens: Bool = false, atLeast: Int, vocabularySize: Int) throws -> [Int32] {
-        let ids: [Int32]
+    func ids(tokenizer: String, addSpecialTokens: Bool = false, atLeast: Int, vocabularySize: Int) throws -> TokenStore {
         switch content {
-        case .text(let text): ids = try encode(text, readTokenizer(tokenizer), addSpecialTokens: addSpecialTokens, atLeast: atLeast)
-        case .numpy: ids = try narrowed(NumpyArray(path: path).values)
-        case .safetensors: ids = try narrowed(integers())
+        case .text(let text):
+            return try encode(text, readTokenizer(tokenizer), addSpecialTokens: addSpecialTokens, atLeast: atLeast, vocabularySize: vocabularySize)
+        case .numpy: return TokenStore(try checked(narrowed(NumpyArray(path: path).values), from: 0, vocabularySize))
+        case .safetensors: return TokenStore(try checked(narrowed(integers()), from: 0, vocabularySize))
         }
+    }
+
+    /// - Parameter start: the place of the first id among all.
+    private func checked(_ ids: [Int32], from start: Int, _ vocabularySize: Int) throws -> [Int32] {
         if let position = ids.firstIndex(where: { $0 < 0 || $0 >= vocabularySize }) {
             throw PipelineError(
                 .badInput,
-                "\(path): id \(ids[position]) at position \(position) is outside the model's vocabulary of \(vocabularySize); "
+                "\(path): id \(ids[position]) at position \(start + position) is outside the model's vocabulary of \(vocabularySize); "
                     + "the ids were made with another tokenizer")
         }
         return ids
     }
 
-    private func encode(_ text: TextSource, _ tokenizer: Tokenizer, addSpecialTokens: Bool, atLeast: Int) throws -> [Int32] {
+    private func encode(
+        _ text: TextSource, _ tokenizer: Tokenizer, addSpecialTokens: Bool, atLeast: Int, vocabularySize: Int
+    ) throws -> TokenStore {
         if addSpecialTokens, try tokenizer.encode("", addSpecialTokens: true).isEmpty {
             throw PipelineError(.badInput, "the model's tokenizer.json puts no special tokens around a text; leave `special_tokens` out")
         }
-        var ids: [Int32] = []
+        var ids = TokenStore()
         try text.forEachDocument { document in
-            ids += try tokenizer.encode(document, addSpecialTokens: addSpecialTokens)
+            let own = try tokenizer.encode(document, addSpecialTokens: addSpecialTokens)
+            try ids.append(checked(own, from: ids.count, vocabularySize))
             return ids.count < atLeast
         }
-        guard !ids.isEmpty else { throw PipelineError(.badInput, "\(path) holds no text") }
+        guard ids.count > 0 else { throw PipelineError(.badInput, "\(path) holds no text") }
         return ids
     }
 
@@ -121,12 +130,13 @@ func readTokenizer(_ path: String) throws -> Tokenizer {
 /// The ids of a file of text as the tokenizer of a model, or of a tokenizer.json, gives them.
 ///
 /// - Parameters:
+///   - field: of documents, or the column of a table, that holds the text; nil: `text`.
 ///   - tokenizer: a tokenizer.json, or a model directory that holds one.
 ///   - addSpecialTokens: puts around each document what the tokenizer's post-processor has for it.
-public func tokenIDs(ofText path: String, tokenizer: String, addSpecialTokens: Bool) throws -> [Int32] {
+public func tokenIDs(ofText path: String, field: String? = nil, tokenizer: String, addSpecialTokens: Bool) throws -> [Int32] {
     var isDirectory: ObjCBool = false
     let isModel = FileManager.default.fileExists(atPath: tokenizer, isDirectory: &isDirectory) && isDirectory.boolValue
-    let text = try TextSource(path: path)
+    let text = try TextSource(path: path, field: field)
     let tokenizer = try readTokenizer(isModel ? tokenizer + "/tokenizer.json" : tokenizer)
     var ids: [Int32] = []
     try text.forEachDocument { document in

@@ -18,6 +18,10 @@ public struct WorkDirectory: Sendable {
     public var page: String { path + "/report.html" }
     /// What happens in the run, event by event.
     public var log: String { path + "/events.jsonl" }
+    /// What all ranks did when, and the directory of their own files.
+    public var trace: String { path + "/trace.json" }
+    var traces: String { path + "/trace" }
+    func trace(of rank: Int) -> String { "\(traces)/rank-\(rank).json" }
     /// Evaluations of the result that were made after the run.
     public var evaluations: String { path + "/evaluations.jsonl" }
     /// A file here asks a run to stop in good order.

@@ -27,6 +27,7 @@ extension CompressionRun {
         let plan = plan.blocks[block]
         let places = mixture.firstStage..<plan.stages.count
         guard isWork(after: block, mixture.firstStage - 1) else { return try readExperts(mixture, block: block) }
+        clock.enter(block: block, stage: "experts")
         progress?.begin(block: block, stage: "experts")
         let run = MixtureRun(
             plan: self.plan, block: block, pass: try batches.pass(mixture, plan.block, world: world),

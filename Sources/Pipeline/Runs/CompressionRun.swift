@@ -117,6 +117,7 @@ final class CompressionRun {
         var solved: [SolvedStage] = []
         let mixture = block.block.mixture
         for (stageIndex, stage) in block.stages.prefix(block.block.denseStages.count).enumerated() {
+            clock.enter(block: index, stage: stage.stage.name)
             progress?.begin(block: index, stage: stage.stage.name)
             let result = try solveStage(stage, block: index, index: stageIndex)
             solved.append(result)

@@ -3,6 +3,7 @@
 internal import MessagePassing
 internal import Recipes
 public import Reporting
+internal import Sharding
 
 extension Job {
     /// Works on the job's directory, which has been entered, while the log says how that goes. Collective.
@@ -19,7 +20,8 @@ extension Job {
             let hosts = names.reduce(into: [:]) { $0[$1, default: 0] += 1 }
             log?.write(.runBegin) {
                 $0.attempt = AttemptReport(
-                    cleave: cleaveVersion, model: recipe.model, planHash: planHash, hosts: hosts, threads: threads, memory: memory)
+                    cleave: cleaveVersion, model: recipe.model, planHash: planHash, hosts: hosts, threads: threads, memory: memory,
+                    tiles: plan.tileCount)
             }
         }
         defer { log = nil }
@@ -37,8 +39,9 @@ extension Job {
         }
     }
 
-    /// Says that a part of the run begins; the coordinator's log alone has it.
+    /// Says that a part of the run begins; of logs the coordinator's alone has it.
     public func begins(_ part: RunEvent.Part) {
+        clock.leave()
         log?.write(.phaseBegin) { $0.phase = part }
     }
 

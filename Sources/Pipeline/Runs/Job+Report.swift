@@ -24,7 +24,7 @@ extension Job {
             calibration: tokens.flatMap { tokens in
                 recipe.calibration.map {
                     CalibrationReport(
-                        source: $0.source, sequences: $0.sequences, length: $0.length, seed: $0.seed, idsHash: tokens.hash,
+                        source: $0.sourceText, sequences: $0.sequences, length: $0.length, seed: $0.seed, idsHash: tokens.hash,
                         distinctTokens: tokens.distinctCount)
                 }
             }, tiles: outcome.tiles, wallSeconds: wallSeconds)

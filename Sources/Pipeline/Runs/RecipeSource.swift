@@ -79,7 +79,9 @@ public struct RecipeSource: Codable, Sendable {
         var recipe = try Recipe(yaml: yaml, file: file, overrides: overrides, model: model, output: output)
         recipe.model = resolved(recipe.model)
         recipe.output = resolved(recipe.output)
-        if let source = recipe.calibration?.source { recipe.calibration?.source = resolved(source) }
+        for index in recipe.calibration?.sources.indices ?? 0..<0 {
+            if let path = recipe.calibration?.sources[index].path { recipe.calibration?.sources[index].path = resolved(path) }
+        }
         if let source = recipe.evaluation?.source { recipe.evaluation?.source = resolved(source) }
         if let losses = recipe.budget?.losses { recipe.budget?.losses = resolved(losses) }
         return recipe

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""How good a run's estimate of its time left was: reads OUTPUT/cleave/events.jsonl of runs that have ended, and compares what `cleave` showed with what came.
+
+    eta.py OUTPUT...
+
+Of each run's last attempt: the error of the estimate at each tenth of the work, as a share of the time that was then left until the last tile, and the
+largest from the first tenth to the last but one. Within the last tenth shares of nearly nothing say little.
+"""
+import datetime
+import json
+import pathlib
+import sys
+
+
+def seconds(event):
+    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+
+
+def moments(path):
+    """(share of tiles done, seconds since the start, estimate of seconds left) at the end of each block, and the seconds of all."""
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    begin = max(index for index, event in enumerate(events) if event["event"] == "phase_begin" and event["phase"] == "compress")
+    events = events[begin:]
+    start = seconds(events[0])
+    stages = [event for event in events if event["event"] == "stage_end"]
+    total = sum(event["solved"] + event["reused"] for event in stages)
+    end = next((seconds(event) for event in events if event["event"] == "phase_begin" and event["phase"] == "merge"), seconds(events[-1]))
+    done = reused = 0
+    found = []
+    for event in events:
+        if event["event"] == "stage_end":
+            done, reused = done + event["solved"] + event["reused"], reused + event["reused"]
+        if event["event"] == "block_end" and done > reused:
+            elapsed = seconds(event) - start
+            found.append((done / total, elapsed, (total - done) * elapsed / (done - reused)))
+    return found, end - start
+
+
+for output in sys.argv[1:]:
+    found, whole = moments(pathlib.Path(output) / "cleave/events.jsonl")
+    errors = [(share, (left - (whole - elapsed)) / (whole - elapsed)) for share, elapsed, left in found if 0.1 <= share <= 0.9]
+    print(f"{output}: {whole:.1f} s, " + ", ".join(f"{share:.0%} {error:+.0%}" for share, error in errors[:: max(1, len(errors) // 9)]))
+    print(f"  largest error from the first tenth on: {max((abs(error) for _, error in errors), default=0):.1%}")

@@ -1,0 +1,3 @@
+// Zstandard, of which only decompression is used.
+#pragma once
+#include <zstd.h>

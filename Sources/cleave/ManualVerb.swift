@@ -1,0 +1,19 @@
+// cleave manual: the manual page, made of what `--help` is made of.
+
+import ArgumentParser
+import Foundation
+import MessagePassing
+import Pipeline
+import Reporting
+
+struct ManualVerb: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "manual", abstract: "Print the manual page, for `cleave manual > cleave.1`, of which `make install` makes use.", shouldDisplay: false)
+
+    func run() throws {
+        // Any number of ranks prints it once.
+        guard Launcher.current.rank == 0 else { return }
+        let tool = try JSONDecoder().decode(ManualPage.Tool.self, from: Data(Cleave._dumpHelp().utf8))
+        Console.output(ManualPage(tool.command, version: cleaveVersion).text)
+    }
+}

@@ -4,17 +4,11 @@ public import Safetensors
 
 /// The metadata of a GGUF file, and where its tensors lie.
 public struct GGUFFile: Sendable {
-    public struct Tensor: Sendable {
-        public let tensor: GGUFTensor
-        /// Of the file.
-        public let bytes: Range<Int>
-    }
-
     public let path: String
     public let byteCount: Int
     /// In the order of the file.
     public let metadata: [GGUFEntry]
-    public let tensors: [Tensor]
+    public let tensors: [PlacedTensor]
 
     /// How much of a file is read for its head: vocabularies are the largest part of it.
     private static let firstBytes = 1 << 20, mostBytes = 1 << 30
@@ -45,18 +39,4 @@ public struct GGUFFile: Sendable {
     }
 
     public subscript(key: String) -> GGUFValue? { metadata.first { $0.key == key }?.value }
-}
-
-/// What is wrong with a head.
-package enum GGUFFault: Error, CustomStringConvertible {
-    /// It goes on beyond the bytes that were read.
-    case tooShort
-    case broken(String)
-
-    package var description: String {
-        switch self {
-        case .tooShort: "The head of the file goes on beyond its end: it was cut off. Fetch it again."
-        case .broken(let rule): rule
-        }
-    }
 }

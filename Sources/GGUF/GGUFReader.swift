@@ -12,7 +12,7 @@ package struct GGUFReader {
         fileByteCount = byteCount
     }
 
-    package mutating func read() throws(GGUFFault) -> (metadata: [GGUFEntry], tensors: [GGUFFile.Tensor]) {
+    package mutating func read() throws(GGUFFault) -> (metadata: [GGUFEntry], tensors: [PlacedTensor]) {
         guard bytes.starts(with: GGUFHeader.magic) else { throw .broken("The file does not begin with \"GGUF\": it is of another format.") }
         place = 4
         let version: UInt32 = try number()
@@ -42,14 +42,14 @@ package struct GGUFReader {
         case _?: throw .broken("`general.alignment` is no multiple of 8 of type uint32.")
         }
         let start = (place + alignment - 1) / alignment * alignment
-        var tensors: [GGUFFile.Tensor] = []
+        var tensors: [PlacedTensor] = []
         for (tensor, offset) in found {
             let (first, overflow) = start.addingReportingOverflow(offset)
             guard !overflow, offset % alignment == 0, first <= fileByteCount, tensor.byteCount <= fileByteCount - first else {
                 throw .broken(
                     "Tensor \"\(tensor.name)\" of \(tensor.byteCount) bytes at \(offset) of the data lies beyond the file's \(fileByteCount) bytes: cut off?")
             }
-            tensors.append(GGUFFile.Tensor(tensor: tensor, bytes: first..<first + tensor.byteCount))
+            tensors.append(PlacedTensor(tensor: tensor, bytes: first..<first + tensor.byteCount))
         }
         return (metadata, tensors)
     }

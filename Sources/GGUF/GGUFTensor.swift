@@ -33,6 +33,13 @@ public struct GGUFTensor: Sendable, Equatable {
     public var rowBytes: Int { shape[shape.count - 1] / type.block.elements * type.block.bytes }
 }
 
+/// A tensor and where its data lies.
+public struct PlacedTensor: Sendable {
+    public let tensor: GGUFTensor
+    /// Of the file.
+    public let bytes: Range<Int>
+}
+
 /// What a GGUF file cannot hold, or breaks of the format's rules.
 public struct GGUFError: Error, CustomStringConvertible, Equatable {
     public let description: String

@@ -73,7 +73,7 @@ public struct EncodedTile: Sendable {
     }
 
     /// Runs `body` on the packed codes, or on the blocks.
-    func withCodeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    public func withCodeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         try bytes.columns(layout.codes).withBytes { try body(UnsafeRawBufferPointer($0)) }
     }
 

@@ -59,8 +59,11 @@ struct MemoryModel {
         let stages = groups.map(\.stage)
         let tile = stages.map { $0.tileRows * $0.columns }.max() ?? 0
         let transposed = stages.map(\.transposedWeights).max() ?? 0
-        return base + (16 << 20) + max(8 * tile, 10 * transposed) + wholeTensor
+        return base + (16 << 20) + max(8 * tile, 10 * transposed) + wholeTensor + vocabulary
     }
+
+    /// The tokenizer that a GGUF file carries, parsed and as metadata: less than 500 bytes a token with its merges.
+    private var vocabulary: Int { plan.recipe.format == .gguf ? 1024 * plan.architecture.vocabularySize : 0 }
 
     /// The largest tensor of a format that lays codes, scales or zero points of all rows beside each other; 0 for other formats.
     private var wholeTensor: Int {

@@ -1,6 +1,8 @@
 // Scales of blocks, and the column loop on them, against definitions in double precision.
 
+import CKernels
 import Compression
+import Foundation
 import LinearAlgebra
 import SeededNumbers
 import Testing
@@ -72,6 +74,35 @@ import Testing
             let solved = try gptq(weights: layer.weights, factor: made, options: options)
             let rounded = try roundToNearest(weights: layer.weights, options: QuantizationOptions(number, grid: .mse, actOrder: actOrder), factor: made)
             #expect(solved.loss.reduce(0, +) < rounded.loss.reduce(0, +), "\(options)")
+        }
+    }
+
+    /// The kernels against their definitions in double precision: errors, and the least squares of scale and offset over the codes of a first guess.
+    @Test(arguments: [cleave_offset_free, cleave_offset_positive, cleave_offset_of_zero]) func kernelsFollowTheirDefinitions(rule: cleave_offset_rule) {
+        let (columns, lanes, maxCode) = (16, 32, 15.0), layer = Layer(rows: 16, columns: 32, seed: 3)
+        let importance = (0..<columns).map { Float(1 + $0 % 5) }, zero = 8.0
+        let scales = Matrix<Float>(repeating: 0.15, 1, lanes)
+        let offsets = Matrix<Float>(repeating: rule == cleave_offset_of_zero ? 1.2 : 0.9, 1, lanes), errors = Matrix<Double>(repeating: 0, 1, lanes)
+        let (firstScale, firstOffset) = (Double(scales[0, 0]), Double(offsets[0, 0]))
+        cleave_block_error(layer.weights.base, columns, lanes, importance, Float(maxCode), scales.base, offsets.base, errors.base)
+        cleave_fit_block(layer.weights.base, columns, lanes, importance, Float(maxCode), rule, Float(zero), scales.base, offsets.base)
+        for lane in 0..<lanes {
+            let x = (0..<columns).map { Double(layer.weights[$0, lane]) }, u = importance.map { Double($0) }
+            let q = x.map { min(max((($0 + firstOffset) / firstScale).rounded(.toNearestOrEven), 0), maxCode) }
+            func sum(_ term: (Int) -> Double) -> Double { (0..<columns).reduce(0) { $0 + u[$1] * term($1) } }
+            func error(_ scale: Double, _ offset: Double) -> Double { sum { pow(scale * q[$0] - offset - x[$0], 2) } }
+            #expect(abs(errors[0, lane] / error(firstScale, firstOffset) - 1) < 1e-5)
+            let found = error(Double(scales[0, lane]), Double(offsets[0, lane]))
+            #expect(found <= error(firstScale, firstOffset) * (1 + 1e-6))
+            // No neighbour is better under the rule.
+            for step in [-1e-3, 1e-3] {
+                let scale = Double(scales[0, lane]) + step
+                #expect(error(scale, rule == cleave_offset_of_zero ? scale * zero : Double(offsets[0, lane])) >= found * (1 - 1e-6))
+                let offset = Double(offsets[0, lane]) + step
+                if rule == cleave_offset_free || rule == cleave_offset_positive && offset >= 0 {
+                    #expect(error(Double(scales[0, lane]), offset) >= found * (1 - 1e-6))
+                }
+            }
         }
     }
 

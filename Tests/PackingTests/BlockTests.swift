@@ -33,7 +33,11 @@ import Testing
     ]
 
     /// Rows of 32 weights, of which gguf makes the blocks above; the second row has the same numbers times 0.4375.
-    private let sample = Matrix((0..<2).flatMap { row in (0..<32).map { Float((7 * $0 + 3) % 32 - 16) / 8 * (row == 0 ? 1 : 0.4375) } }, 2, 32)
+    private let sample: Matrix<Float> = {
+        let row: [Float] = (0..<32).map { (column: Int) -> Float in Float((7 * column + 3) % 32 - 16) / 8 }
+        let smaller: [Float] = row.map { $0 * 0.4375 }
+        return Matrix(row + smaller, 2, 32)
+    }()
 
     private func tile(_ number: NumberType, _ hex: String, columns: Int) -> EncodedTile {
         var bytes: [UInt8] = []
@@ -49,7 +53,10 @@ import Testing
     }
 
     private func hex(_ tile: EncodedTile, rows: Int = 1) -> String {
-        tile.withBlocks { $0.prefix($0.count / tile.layout.rows * rows).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined() }
+        tile.withCodeBytes { (bytes: UnsafeRawBufferPointer) -> String in
+            let some = bytes.prefix(bytes.count / tile.layout.rows * rows)
+            return some.map { (byte: UInt8) -> String in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }.joined()
+        }
     }
 
     @Test(arguments: decoded) func decodesWhatGGUFDecodes(number: NumberType, first: [Float], sum: Double) throws {
@@ -57,9 +64,11 @@ import Testing
         let weights = Matrix<Float>(uninitialized: 1, 256)
         tile.dequantize(into: weights)
         #expect(Array(weights.elements().prefix(first.count)) == first)
-        #expect(weights.elements().reduce(0.0) { $0 + Double($1) } == sum)
-        let bits = tile.layout.options.bits
-        #expect(tile.decoded().codes.elements() == (0..<256).map { UInt8((5 * $0 + $0 / 32) % (1 << bits)) })
+        let all: Double = weights.elements().reduce(0.0) { (sum: Double, weight: Float) -> Double in sum + Double(weight) }
+        #expect(all == sum)
+        let codes = 1 << tile.layout.options.bits
+        let expected: [UInt8] = (0..<256).map { (column: Int) -> UInt8 in UInt8((5 * column + column / 32) % codes) }
+        #expect(tile.decoded().codes.elements() == expected)
         // The same bytes come of what was decoded.
         #expect(hex(EncodedTile(tile.decoded(), options: tile.layout.options)) == Self.blocks[number.rawValue])
     }
@@ -79,12 +88,19 @@ import Testing
         let (ours, other) = (Matrix<Float>(uninitialized: 2, 32), Matrix<Float>(uninitialized: 1, 32))
         found.dequantize(into: ours)
         theirs.dequantize(into: other)
-        for column in 0..<32 { #expect((ours[0, column] - sample[0, column]).magnitude == (other[0, column] - sample[0, column]).magnitude) }
+        for column in 0..<32 {
+            let (own, their) = (ours[0, column] - sample[0, column], other[0, column] - sample[0, column])
+            #expect(own.magnitude == their.magnitude)
+        }
     }
 
     /// What was solved comes back as it was, of every type, with rows that are no multiple of the kernels' lanes.
     @Test(arguments: NumberType.allCases.filter { $0.blocks != nil }) func comesBack(number: NumberType) throws {
-        let weights = Matrix((0..<5 * 512).map { Float(($0 * 7919 + 13) % 1009 - 504) / 700 * Float(1 + $0 / 512) }, 5, 512)
+        let numbers: [Float] = (0..<5 * 512).map { (place: Int) -> Float in
+            let number = Float((place * 7919 + 13) % 1009 - 504) / 700
+            return number * Float(1 + place / 512)
+        }
+        let weights = Matrix(numbers, 5, 512)
         for grid: Grid in [.minmax, .mse] {
             let options = QuantizationOptions(number, grid: grid), solved = try roundToNearest(weights: weights, options: options)
             let tile = EncodedTile(solved, options: options)

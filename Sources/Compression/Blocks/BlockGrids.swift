@@ -14,25 +14,6 @@ struct BlockGrids {
     private let offsetLevels: Matrix<Float>
     private let search: BlockSearch
 
-    /// The parts of one block.
-    struct Block {
-        /// A and B: [groups of a block, lanes]
-        let scales: Matrix<Float>
-        let offsets: Matrix<Float>
-        /// [1, lanes]
-        let blockScales: Matrix<Float>
-        let blockOffsets: Matrix<Float>
-        /// [groups of a block, lanes]
-        let levels: Matrix<Float>
-        let offsetLevels: Matrix<Float>
-
-        /// Makes A and B of a group of a row anew from what stores them.
-        func update(_ group: Int, _ row: Int, _ rules: BlockRules) {
-            scales[group, row] = blockScales.base[row] * levels[group, row]
-            offsets[group, row] = rules.zero.map { scales[group, row] * Float($0) } ?? blockOffsets.base[row] * offsetLevels[group, row]
-        }
-    }
-
     init(_ rules: BlockRules, _ grid: Grid, columns: Int, lanes: Int) {
         precondition(columns % rules.columns == 0, "\(columns) columns are no whole blocks of \(rules.columns)")
         self.rules = rules
@@ -58,7 +39,7 @@ struct BlockGrids {
         let own = block * rules.groups..<(block + 1) * rules.groups
         search.find(
             values, groups: groups.map { Int($0) - own.lowerBound }, weights: weights,
-            into: Block(
+            into: BlockParts(
                 scales: scales.rows(own), offsets: offsets.rows(own), blockScales: blockScales.rows(block..<block + 1),
                 blockOffsets: blockOffsets.rows(block..<block + 1), levels: levels.rows(own), offsetLevels: offsetLevels.rows(own)))
     }

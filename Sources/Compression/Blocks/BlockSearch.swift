@@ -48,7 +48,7 @@ final class BlockSearch {
     ///   - groups: of each of its columns.
     ///   - weights: how much each column's error counts; nil: all the same.
     ///   - found: where the block's own numbers go, [1, rows], and those of its groups, [groups, rows].
-    func find(_ block: Matrix<Float>, groups: [Int], weights: [Float]?, into found: BlockGrids.Block) {
+    func find(_ block: Matrix<Float>, groups: [Int], weights: [Float]?, into found: BlockParts) {
         let columns = (0..<rules.groups).map { group in groups.indices.filter { groups[$0] == group } }
         for group in 0..<rules.groups {
             gather(block, columns[group])
@@ -129,7 +129,7 @@ final class BlockSearch {
     // MARK: - What stores a block
 
     /// Rounds a block's numbers to what stores them, and its groups' to levels of these.
-    private func store(_ found: BlockGrids.Block) {
+    private func store(_ found: BlockParts) {
         let mostOfLevels: (first: Float, least: Float, most: Float)
         switch rules.levels {
         case .none: mostOfLevels = (1, 1, 1)
@@ -163,7 +163,7 @@ final class BlockSearch {
     }
 
     /// Gives a group's rows the best of the levels next to theirs.
-    private func refine(_ group: Int, _ weights: [Float], _ found: BlockGrids.Block) {
+    private func refine(_ group: Int, _ weights: [Float], _ found: BlockParts) {
         let (levels, offsetLevels) = (found.levels.rows(group..<group + 1).copy(), found.offsetLevels.rows(group..<group + 1).copy())
         let (bestLevels, bestOffsetLevels) = (levels.copy(), offsetLevels.copy())
         let (least, most): (Float, Float)

@@ -66,7 +66,11 @@ extension CheckpointContent {
     private func writer(of file: File, in directory: String, source: String) throws -> any TensorWriter {
         let path = directory + "/" + file.name
         guard let gguf else { return try SafetensorsWriter(path: path, tensors: file.tensors, metadata: file.metadata) }
-        return try GGUFTensorWriter(path: path, gguf.header(of: file.name, among: files, source: source), descriptions: file.tensors)
+        guard let index = files.firstIndex(where: { $0.name == file.name }) else {
+            throw PipelineError(.internalError, "\(file.name) is no file of the result")
+        }
+        let header = try gguf.header(of: index, among: files.count, names: file.tensors.map(\.name), source: source)
+        return try GGUFTensorWriter(path: path, header, descriptions: file.tensors)
     }
 
     /// Writes a tensor row by row as fp32 has it, rounded to the type that it has in the file.
@@ -82,5 +86,6 @@ extension CheckpointContent {
         }
     }
 
+    /// In fp32, while they are rounded to the type of the file.
     static let numbersAtOnce = 4 << 20
 }

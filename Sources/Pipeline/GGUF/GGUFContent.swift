@@ -18,23 +18,24 @@ struct GGUFContent: Sendable {
 
     /// The head of a file. The first one has all metadata, and each of several says its place.
     ///
-    /// - Parameter source: the directory of the model.
-    func header(of name: String, among files: [CheckpointContent.File], source: String) throws -> GGUFHeader {
-        guard let index = files.firstIndex(where: { $0.name == name }) else { throw PipelineError(.internalError, "\(name) is none of the result's files") }
+    /// - Parameters:
+    ///   - index: its place among `count` files.
+    ///   - names: of its tensors.
+    ///   - source: the directory of the model.
+    func header(of index: Int, among count: Int, names: [String], source: String) throws -> GGUFHeader {
         var metadata: [GGUFEntry] = []
         if index == 0 {
             let title = source.split(separator: "/").last { $0 != "." && $0 != ".." }.map(String.init) ?? "model"
             metadata += model.metadata(title: title, type: type) + (try model.tokenizer(in: source))
         }
-        if files.count > 1 {
-            let tensorCount = files.reduce(0) { $0 + $1.tensors.count }
+        if count > 1 {
             metadata += [
-                GGUFEntry("split.no", .uint16(UInt16(clamping: index))), GGUFEntry("split.count", .uint16(UInt16(clamping: files.count))),
-                GGUFEntry("split.tensors.count", .int32(Int32(clamping: tensorCount))),
+                GGUFEntry("split.no", .uint16(UInt16(clamping: index))), GGUFEntry("split.count", .uint16(UInt16(clamping: count))),
+                GGUFEntry("split.tensors.count", .int32(Int32(clamping: tensors.count))),
             ]
         }
-        let own = try files[index].tensors.map { tensor in
-            guard let own = tensors[tensor.name] else { throw PipelineError(.internalError, "tensor \(tensor.name) has no type") }
+        let own = try names.map { name in
+            guard let own = tensors[name] else { throw PipelineError(.internalError, "tensor \(name) has no type") }
             return own
         }
         return GGUFHeader(metadata: metadata, tensors: own)

@@ -8,11 +8,13 @@ internal import Safetensors
 extension OrderedRows {
     /// Rows that are rounded by one thread at once.
     private static let rowsOfThread = 64
+    /// Numbers that are held at once: they lie twice beside each other where rows move, and rounding takes as much again.
+    private static let numbersAtOnce = CheckpointContent.numbersAtOnce / 4
 
     /// Writes all rows, some at a time.
     func write(as type: ElementType, from source: CheckpointParameters, to sink: TensorSink) throws {
         // A row moves no farther than within its head, so whole heads are taken at once.
-        let unit = pairing?.headRows ?? 1, most = max(CheckpointContent.numbersAtOnce / max(columns, 1) / unit, 1) * unit
+        let unit = pairing?.headRows ?? 1, most = max(Self.numbersAtOnce / max(columns, 1) / unit, 1) * unit
         for start in stride(from: 0, to: rows, by: most) {
             let some = start..<min(start + most, rows), read = Matrix<Float>(uninitialized: some.count, columns)
             if try source.tensors.matrixShape(tensor).rows == rows {
@@ -31,7 +33,7 @@ extension OrderedRows {
             let tiles = try parallelMap(parts.count) { part in
                 EncodedTile(try roundToNearest(weights: ordered.rows(parts[part]), options: options), options: options)
             }
-            for tile in tiles { try tile.withBlocks(sink) }
+            for tile in tiles { try tile.withCodeBytes(sink) }
         }
     }
 

@@ -1,7 +1,7 @@
 // FP8: E4M3 with a scale for each row, block or tensor, in the weights' type.
 
 internal import CKernels
-public import LinearAlgebra
+internal import LinearAlgebra
 
 /// Source: compressed-tensors, `float-quantized`.
 struct Float8Rules: NumberRules {

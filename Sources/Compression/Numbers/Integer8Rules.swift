@@ -1,7 +1,7 @@
 // INT8: integers from -128 to 127 with a scale for each row, in the weights' type.
 
 internal import CKernels
-public import LinearAlgebra
+internal import LinearAlgebra
 
 /// Codes are counted from 128, as those of all integer grids. Source: compressed-tensors, `int-quantized`.
 struct Integer8Rules: NumberRules {

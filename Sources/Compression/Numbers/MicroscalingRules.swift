@@ -1,7 +1,7 @@
 // MXFP8 and MXFP4: numbers in groups of 32 whose scales are powers of two.
 
 internal import CKernels
-public import LinearAlgebra
+internal import LinearAlgebra
 
 /// Sources: the OCP specification of microscaling formats; compressed-tensors, `mxfp4-pack-quantized` and `mxfp8-quantized`, for how the exponent is chosen.
 struct MicroscalingRules: NumberRules {

@@ -1,7 +1,7 @@
 // NVFP4: E2M1 in groups of 16 whose scales are E4M3, over one number of the whole weight.
 
 internal import CKernels
-public import LinearAlgebra
+internal import LinearAlgebra
 
 /// w = number * (scale / divisor). Source: compressed-tensors, `nvfp4-pack-quantized`; `quantization/utils/helpers.py`, `generate_gparam`, for the divisor.
 struct NVFP4Rules: NumberRules {

@@ -62,7 +62,7 @@ public final class Model: Sendable {
             let rotated = try rotation.map { try RotatedArchitecture(architecture, $0) }
             let kept = try rotated.map(tensors.rotated) ?? (keepsPredictors ? tensors : tensors.withoutPredictors(architecture.names))
             remarks =
-                try classRemarks + index.remarks + architecture.remarks(on: kept, isUntied: isUntied)
+                classRemarks + index.remarks + architecture.remarks(on: kept, isUntied: isUntied)
                 + (rotated?.remarks(tensors) ?? [])
             return Metadata(configuration: configuration, index: index, isUntied: isUntied)
         }

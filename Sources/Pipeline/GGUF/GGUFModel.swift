@@ -22,7 +22,7 @@ struct GGUFModel: Sendable {
             let known = Self.names.keys.sorted().joined(separator: ", ")
             throw PipelineError(
                 .badInput,
-                "`format: gguf` takes models of the types \(known), and this one is \(architecture.family): `format: compressed-tensors` takes it")
+                "`format: gguf` takes models of the types \(known), and this one is \(architecture.family); give another `format`")
         }
         let attentions = architecture.blocks.compactMap { block in block.stages.lazy.compactMap { $0.effect as? Attention }.first }
         guard let attention = attentions.first, attentions.count == architecture.blockCount, attentions.allSatisfy({ $0.hasShape(of: attention) }),

@@ -1,4 +1,4 @@
-// Blocks of GGUF, byte by byte: those of ggml's layout, made and decoded by gguf 0.17 from PyPI.
+// Blocks of GGUF, byte by byte: those of ggml's layout, made and decoded by gguf 0.19 from PyPI.
 
 import Compression
 import LinearAlgebra

@@ -54,7 +54,8 @@ extension PipelineTests {
 
         /// A directory whose weights have another name or form.
         @Test(arguments: [
-            ("pytorch_model.bin", "but pytorch_model.bin, weights in a format that Cleave does not read. Convert them"), ("model.gguf", "weights of llama.cpp"),
+            ("pytorch_model.bin", "but pytorch_model.bin, weights in a format that Cleave does not read. Convert them"),
+            ("model.gguf", "does not begin with \"GGUF\""),
             ("gptq_model-4bit-128g.safetensors", "but gptq_model-4bit-128g.safetensors, a name under which clients do not look for weights. Rename it"),
             ("adapter_model.safetensors", "an adapter (LoRA). Merge it"), ("notes.txt", "has neither model.safetensors nor model.safetensors.index.json."),
         ])

@@ -97,7 +97,7 @@ private let head = "model: a\noutput: b\n"  // two lines
             ("memory_per_rank: all", 3, ["`memory_per_rank` must be a size such as 5GB", "found `all`"]),
             ("weights: mmap", 3, ["`weights` must be one of mapped, pread, broadcast", "found `mmap`"]),
             ("max_shard_size: 5XB", 3, ["found `5XB`"]),
-            ("format: gguf", 3, ["one of compressed-tensors, gptq, gptq_v2, marlin, dense"]),
+            ("format: exl2", 3, ["one of compressed-tensors, gptq, gptq_v2, marlin, dense"]),
             ("ignore: lm_head", 3, ["`ignore` must be a list of texts"]),
             ("ignore:\n  - 're:('", 4, ["`re:(` is not a valid pattern"]),
             ("evaluation: {source: a, length: 1}", 3, ["`evaluation.length`"]),

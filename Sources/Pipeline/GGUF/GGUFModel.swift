@@ -21,8 +21,7 @@ struct GGUFModel: Sendable {
         guard let name = Self.names[architecture.family] else {
             let known = Self.names.keys.sorted().joined(separator: ", ")
             throw PipelineError(
-                .badInput,
-                "`format: gguf` takes models of the types \(known), and this one is \(architecture.family): `format: compressed-tensors` takes it")
+                .badInput, "GGUF is written and read for models of the types \(known), and this one is \(architecture.family); use another format")
         }
         let attentions = architecture.blocks.compactMap { block in block.stages.lazy.compactMap { $0.effect as? Attention }.first }
         guard let attention = attentions.first, attentions.count == architecture.blockCount, attentions.allSatisfy({ $0.hasShape(of: attention) }),
@@ -44,7 +43,7 @@ struct GGUFModel: Sendable {
     }
 
     private static func refusal(_ what: String) -> PipelineError {
-        PipelineError(.badInput, "`format: gguf` cannot carry \(what): `format: compressed-tensors` does")
+        PipelineError(.badInput, "GGUF is not written or read here for models with \(what); use another format, such as compressed-tensors")
     }
 
     /// The order of a linear's rows: llama.cpp rotates neighbours in models of its architecture `llama`, and halves in others.

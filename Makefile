@@ -39,10 +39,8 @@ build: libraries
 install: build
 	Cluster/install.sh $(BUILD)/cleave $(DESTDIR)$(PREFIX)
 
-# With Swift's libraries inside, in a build folder of its own.
-dist: libraries
-	swift build -c release --scratch-path .build-dist $$(cat $(FOLDER)/libraries/flags) --product cleave --static-swift-stdlib
-	Cluster/dist.sh .build-dist/release/cleave
+dist: build
+	Cluster/dist.sh $(BUILD)/cleave
 
 test: setup
 	@$(MAKE) test-unit test-mpi test-end-to-end

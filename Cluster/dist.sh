@@ -3,7 +3,7 @@
 #
 #     dist.sh [BINARY [FOLDER]]
 #
-# BINARY (default .build-dist/release/cleave, which `make dist` builds) goes with every library that it loads, but for those that every distribution has and
+# BINARY (default .build/release/cleave, which `make build` builds) goes with every library that it loads, Swift's too, but for those that every distribution has and
 # for MPI, which belongs to the machine that it runs on. FOLDER (default out/dist) gets cleave-VERSION-linux-ARCHITECTURE.tar.gz and the wheel.
 # Needs patchelf, and for the wheel a python3 with pip. Environment:
 #   PIP_OPTIONS   for pip's wheel, such as --no-build-isolation where setuptools is there and PyPI is not
@@ -16,8 +16,8 @@ fail() {
     exit 69
 }
 
-binary=${1:-.build-dist/release/cleave} folder=${2:-out/dist}
-[ -x "$binary" ] || fail "$binary is missing; \`make dist\` builds it"
+binary=${1:-.build/release/cleave} folder=${2:-out/dist}
+[ -x "$binary" ] || fail "$binary is missing; \`make build\` builds it"
 for tool in patchelf ldd readelf; do
     command -v "$tool" >/dev/null || fail "$tool is missing (Debian: apt-get install patchelf libc-bin binutils)"
 done

@@ -35,13 +35,13 @@ struct ChunkValues {
         case 6: codec = .zstd
         default:
             let names = [3: "lzo", 4: "brotli", 5: "lz4", 7: "lz4_raw"]
-            throw ParquetFile.failure(
+            throw TableDamage.error(
                 file.path,
                 "Column \(name) is compressed by \(names[chunk.codec] ?? "codec \(chunk.codec)"), and snappy, gzip, zstd and none are read. "
                     + Self.rewriting)
         }
         guard chunk.offset + chunk.byteCount <= file.byteCount else {
-            throw ParquetFile.failure(
+            throw TableDamage.error(
                 file.path, "Column \(name) is to end at byte \(chunk.offset + chunk.byteCount), and the file has \(file.byteCount). Fetch it again.")
         }
     }
@@ -58,7 +58,7 @@ struct ChunkValues {
         while read < chunk.values {
             let (header, length) = try self.header()
             let stored = offset + length..<offset + length + header.storedBytes
-            guard stored.upperBound <= chunk.offset + chunk.byteCount, header.bytes <= ParquetFile.largest, header.storedBytes <= ParquetFile.largest else {
+            guard stored.upperBound <= chunk.offset + chunk.byteCount, header.bytes <= TableDamage.largest, header.storedBytes <= TableDamage.largest else {
                 throw damage("it is to have \(header.storedBytes) bytes, \(header.bytes) decompressed")
             }
             defer { offset = stored.upperBound }
@@ -149,7 +149,7 @@ struct ChunkValues {
         case 2, 8: indices = try self.indices(bytes[start...], count: present)
         default:
             let names = [5: "DELTA_BINARY_PACKED", 6: "DELTA_LENGTH_BYTE_ARRAY", 7: "DELTA_BYTE_ARRAY", 9: "BYTE_STREAM_SPLIT"]
-            throw ParquetFile.failure(
+            throw TableDamage.error(
                 file.path,
                 "Column \(name) is written in the encoding \(names[header.encoding] ?? "\(header.encoding)"), and PLAIN and dictionaries are read. "
                     + Self.rewriting)
@@ -168,7 +168,7 @@ struct ChunkValues {
     // MARK: - Messages
 
     private func damage(_ reason: String) -> SafetensorsError {
-        ParquetFile.failure(file.path, "The page of column \(name) at byte \(offset) is damaged: \(reason). Fetch the file again.")
+        TableDamage.error(file.path, "The page of column \(name) at byte \(offset) is damaged: \(reason). Fetch the file again.")
     }
 
     /// What to do about tables that are written in another way.

@@ -12,8 +12,6 @@ package struct ParquetFile {
     /// What tables begin and end with.
     package static let magic = Array("PAR1".utf8)
     private static let encryptedMagic = Array("PARE".utf8)
-    /// Of a footer, and of a page decompressed.
-    static let largest = 1 << 30
 
     /// - Throws: `.missing`, `.notPermitted`, `.notReadable`; `.malformed` for what is no table.
     package init(path: String) throws(SafetensorsError) {
@@ -21,19 +19,19 @@ package struct ParquetFile {
         file = try DataFile(path: path, access: .pread)
         let tail = try file.bytes(at: max(0, file.byteCount - 8), count: min(8, file.byteCount))
         guard tail.suffix(4) != Self.encryptedMagic[...] else {
-            throw Self.failure(path, "The table is encrypted. Write it without encryption.")
+            throw TableDamage.error(path, "The table is encrypted. Write it without encryption.")
         }
         guard tail.count == 8, tail.suffix(4) == Self.magic[...], file.byteCount >= 12 else {
-            throw Self.failure(path, "This is not a whole Parquet file: it does not end with PAR1, as it would behind its footer. Fetch it again.")
+            throw TableDamage.error(path, "This is not a whole Parquet file: it does not end with PAR1, as it would behind its footer. Fetch it again.")
         }
         let count = tail.prefix(4).enumerated().reduce(0) { $0 | Int($1.element) << ($1.offset * 8) }
-        guard count <= min(file.byteCount - 12, Self.largest) else {
-            throw Self.failure(
+        guard count <= min(file.byteCount - 12, TableDamage.largest) else {
+            throw TableDamage.error(
                 path, "The footer is damaged: it is to have \(count) bytes, and the file has \(file.byteCount). Fetch it again.")
         }
         var reader = ThriftReader(try file.bytes(at: file.byteCount - 8 - count, count: count))
         guard let footer = (try? reader.structure()).flatMap(ParquetFooter.init) else {
-            throw Self.failure(path, "The footer is damaged: its \(count) bytes do not describe a table. Fetch it again.")
+            throw TableDamage.error(path, "The footer is damaged: its \(count) bytes do not describe a table. Fetch it again.")
         }
         self.footer = footer
     }
@@ -65,6 +63,4 @@ package struct ParquetFile {
             }
         }
     }
-
-    static func failure(_ path: String, _ reason: String) -> SafetensorsError { SafetensorsError(.malformed, path: path, reason) }
 }

@@ -65,3 +65,21 @@ extension Calibration {
         guard sampling != .random || skip == 0 else { throw mapping.error("skip", "`skip` has no meaning with `sampling: random`") }
     }
 }
+
+extension Calibration {
+    /// How many sequences each source gives: its share by weight, the largest remainders rounded up, the earlier of equal ones first.
+    public var sequencesOfSources: [Int] {
+        let total = sources.reduce(0) { $0 + $1.weight }
+        let shares = sources.map { Double(sequences) * $0.weight / total }
+        var counts = shares.map { Int($0) }
+        let byRemainder = shares.indices.sorted { (shares[$0] - Double(counts[$0]), -$0) > (shares[$1] - Double(counts[$1]), -$1) }
+        for index in byRemainder.prefix(max(0, sequences - counts.reduce(0, +))) { counts[index] += 1 }
+        return counts
+    }
+
+    /// Its files for a report, each with its number of sequences where they are several.
+    public var sourceText: String {
+        guard sources.count > 1 else { return sources.first?.path ?? "" }
+        return zip(sources, sequencesOfSources).map { "\($0.path) (\($1))" }.joined(separator: ", ")
+    }
+}

@@ -30,6 +30,8 @@ struct Cleave: ParsableCommand {
             var command = try parseAsRoot()
             if let verb = command as? any Verb {
                 runInsideMPI(verb)
+            } else if let manual = command as? ManualVerb {
+                try manual.run(description: _dumpHelp())
             } else {
                 // Help and version are commands too; they throw what is to be printed.
                 try command.run()

@@ -10,10 +10,12 @@ struct ManualVerb: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "manual", abstract: "Print the manual page, for `cleave manual > cleave.1`, of which `make install` makes use.", shouldDisplay: false)
 
-    func run() throws {
-        // Any number of ranks prints it once.
+    /// Prints the page; any number of ranks prints it once.
+    ///
+    /// - Parameter description: of the command and all its verbs, as swift-argument-parser writes it (`_dumpHelp`).
+    func run(description: String) throws {
         guard Launcher.current.rank == 0 else { return }
-        let tool = try JSONDecoder().decode(ManualPage.Tool.self, from: Data(Cleave._dumpHelp().utf8))
+        let tool = try JSONDecoder().decode(ManualPage.Tool.self, from: Data(description.utf8))
         Console.output(ManualPage(tool.command, version: cleaveVersion).text)
     }
 }

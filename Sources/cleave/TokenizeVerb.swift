@@ -33,7 +33,7 @@ struct TokenizeVerb: Verb {
 
     func run(_ world: Communicator) throws {
         let count = try world.fromCoordinator(exitCode: Pipeline.exitCode) { () throws -> Int in
-            for input in [text, tokenizer] where OutputPlace.isSame(output, input) {
+            for input in [text, tokenizer, tokenizer + "/tokenizer.json"] where OutputPlace.isSame(output, input) {
                 throw PipelineError(.cannotWrite, "--output \(output) would replace \(input), which is read; give another file")
             }
             let ids = try tokenIDs(ofText: text, field: field, tokenizer: tokenizer, addSpecialTokens: specialTokens)

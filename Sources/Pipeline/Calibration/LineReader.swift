@@ -35,9 +35,9 @@ final class LineReader {
             let rest = UnsafeMutableRawBufferPointer(rebasing: piece[pending])
             // Not empty, so that it has an address.
             let start = rest.baseAddress!
-            let end = memchr(start, Int32(TextBytes.newline), rest.count).map { $0 - start }
+            let end = memchr(start, Int32(TextLimits.newline), rest.count).map { $0 - start }
             line.append(contentsOf: rest[..<(end ?? rest.count)])
-            guard line.count <= TextBytes.largestText else { throw TextBytes.tooLong(path, "a line") }
+            guard line.count <= TextLimits.largest else { throw TextLimits.error(path, "a line") }
             pending = end.map { pending.lowerBound + $0 + 1..<pending.upperBound } ?? 0..<0
             if end != nil { return withoutMark(line) }
         }

@@ -9,10 +9,6 @@ struct TextBytes {
     /// nil for a file that is not compressed.
     let form: CompressedForm?
 
-    static let newline = UInt8(ascii: "\n")
-    /// Bytes of one text, which is held in memory: the tokenizer takes no larger ones.
-    static let largestText = 1 << 30
-
     /// - Throws: for what is no regular file; for one that is named as if it were compressed, and is not.
     init(path: String) throws {
         self.path = path
@@ -41,8 +37,8 @@ struct TextBytes {
     /// All of it, without a byte order mark.
     /// - Throws: for more than one text may be.
     func whole() throws -> [UInt8] {
-        let bytes = try bytes(atMost: Self.largestText + 1)
-        guard bytes.count <= Self.largestText else { throw Self.tooLong(path, "one text, which is read at once,") }
+        let bytes = try bytes(atMost: TextLimits.largest + 1)
+        guard bytes.count <= TextLimits.largest else { throw TextLimits.error(path, "one text, which is read at once,") }
         return bytes.starts(with: InputFile.utf8Mark) ? Array(bytes.dropFirst(InputFile.utf8Mark.count)) : bytes
     }
 
@@ -57,10 +53,6 @@ struct TextBytes {
             bytes.append(contentsOf: piece[..<read])
         }
         return bytes
-    }
-
-    static func tooLong(_ path: String, _ what: String) -> PipelineError {
-        PipelineError(.badInput, "\(path) has \(what) of more than 1 GiB; cut it into documents, as JSON lines with a field `text` each")
     }
 }
 

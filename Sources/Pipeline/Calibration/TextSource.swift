@@ -143,10 +143,10 @@ struct TextSource {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         let valid = bytes.withUnsafeBytes { Self.validPrefix($0) }
         let before = bytes.prefix(valid)
-        let column = valid - (before.lastIndex(of: TextBytes.newline).map { $0 + 1 } ?? 0) + 1
+        let column = valid - (before.lastIndex(of: TextLimits.newline).map { $0 + 1 } ?? 0) + 1
         let byte = bytes[valid]
         throw failure(
-            line + before.count { $0 == TextBytes.newline },
+            line + before.count { $0 == TextLimits.newline },
             "byte \(column) of this line (0x\(String(byte, radix: 16))) is not UTF-8; `iconv -f LATIN1 -t UTF-8` turns Latin-1 into UTF-8")
     }
 

@@ -37,7 +37,7 @@ run=(flux run --nodes="$nodes" --ntasks="$ranks" --cores-per-task="$threads" -o 
 # Of a job without a limit Flux says some number beyond all limits.
 left=$(flux job timeleft) || exit
 echo "$(date): $left seconds left"
-"${run[@]}" "${arguments[@]}" --max-hours "$(awk "BEGIN { left = $left - $margin; print (left > 1 ? left : 1) / 3600 }")"
+"${run[@]}" "${arguments[@]}" --max-hours "$(awk "BEGIN { left = $left - $margin; print (left > 0 ? left : 0.01) / 3600 }")"
 code=$?
 
 # 75: stopped in good order. With much time left it was the wish of somebody, who will not want the job back.

@@ -17,7 +17,7 @@ import Testing
         var testDescription: String { name }
 
         static let pbs = System(
-            name: "PBS", script: "Cluster/pbs/compress.pbs", soon: ["self=": "self=job.pbs", "hours=": "hours=0.0001"],
+            name: "PBS", script: "Cluster/pbs/compress.pbs", soon: ["self=": "self=job.pbs", "hours=": "hours=0.00001"],
             late: ["self=": "self=job.pbs", "hours=": "hours=1"], commands: ["qsub": "echo qsub \"$@\" >>$calls; echo 7.server"], submission: "qsub job.pbs")
         static let flux = System(
             name: "Flux", script: "Cluster/flux/compress.sh",

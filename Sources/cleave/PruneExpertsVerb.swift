@@ -25,7 +25,7 @@ struct PruneExpertsVerb: Verb {
     @Option(help: ArgumentHelp("The share of each block's experts that is kept, above 0 and below 1.", valueName: "share"))
     var keep: Double
 
-    @Option(help: "By which experts are scored: text, JSON lines or a JSON array with a field `text`, or ids (.npy, .safetensors).", completion: .file())
+    @Option(help: "By which experts are scored: what a recipe's `calibration.source` may be, a text or ids.", completion: .file())
     var data: String
 
     @Option(help: "Sequences of the text.")

@@ -11,7 +11,7 @@ public import Transformers
 /// What was taken out of a model.
 public struct ExpertPruningReport: Codable, Sendable {
     /// The experts of a block.
-    public struct Block: Codable, Sendable {
+    public struct BlockScores: Codable, Sendable {
         public var block: Int
         /// Of each expert of the source: REAP's score, and the tokens over which it is a mean.
         public var scores: [Double]
@@ -22,7 +22,7 @@ public struct ExpertPruningReport: Codable, Sendable {
 
     public var experts: Int
     public var keptExperts: Int
-    public var blocks: [Block]
+    public var blocks: [BlockScores]
     public var files: Int
     public var bytes: Int
 }
@@ -89,7 +89,7 @@ public struct ExpertPruning {
         defer { if world.isCoordinator { work.leaveResult(names) } }
         let files = try write(plan, selection, completion, names)
         let blocks = found.sorted { $0.key < $1.key }.map { block, experts in
-            ExpertPruningReport.Block(block: block, scores: experts.map(\.score), tokens: experts.map(\.tokens), kept: selection.kept[block] ?? [])
+            ExpertPruningReport.BlockScores(block: block, scores: experts.map(\.score), tokens: experts.map(\.tokens), kept: selection.kept[block] ?? [])
         }
         return ExpertPruningReport(
             experts: selection.experts, keptExperts: selection.keptCount, blocks: blocks, files: files.count, bytes: files.reduce(0) { $0 + $1.bytes })

@@ -53,6 +53,7 @@ struct ExpertPruningPlan {
 
     /// Where the source's tensors belong.
     private struct Places {
+        private let directory: String
         private let selection: ExpertSelection
         /// The block and number of an expert, by what the names of its linears begin with.
         private var experts: [String: (block: Int, expert: Int)] = [:]
@@ -60,7 +61,7 @@ struct ExpertPruningPlan {
         private var shared: [String: Int] = [:]
 
         init(_ model: Model, _ selection: ExpertSelection) throws {
-            self.selection = selection
+            (directory, self.selection) = (model.path, selection)
             for (block, mixture) in model.architecture.blocks.enumerated().compactMap({ block in block.element.mixture.map { (block.offset, $0) } }) {
                 for tensor in mixture.router.tensors {
                     // Rows of a router share scales with others.
@@ -91,7 +92,8 @@ struct ExpertPruningPlan {
             if let block = shared[tensor.name], let kept = selection.kept[block] {
                 guard tensor.shape.first == selection.experts else {
                     throw PipelineError(
-                        .badInput, "tensor \(tensor.name) has shape \(tensor.shape), expected a part for each of the \(selection.experts) experts")
+                        .badInput, "\(directory): tensor \(tensor.name) has shape \(tensor.shape), expected a part for each of the \(selection.experts) experts"
+                    )
                 }
                 let shape = [kept.count] + tensor.shape.dropFirst()
                 return (try TensorDescription(name: tensor.name, type: tensor.type, shape: shape), .parts(of: tensor.name, kept: kept))

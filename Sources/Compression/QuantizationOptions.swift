@@ -42,6 +42,8 @@ public struct QuantizationOptions: Sendable, Equatable {
     public var scaleType: ScaleType
     /// 1 for formats that store zero points less one and so cannot hold a zero point of 0; of no meaning when symmetric.
     public var leastZero: Int
+    /// What clients do with the inputs.
+    public var activations: ActivationQuantization
 
     /// Integer codes.
     public init(
@@ -60,6 +62,7 @@ public struct QuantizationOptions: Sendable, Equatable {
         self.staticGroups = staticGroups
         self.scaleType = scaleType
         self.leastZero = leastZero
+        activations = .none
     }
 
     /// Numbers of a type that has rules of its own.
@@ -67,7 +70,7 @@ public struct QuantizationOptions: Sendable, Equatable {
     /// - Precondition: it is not `int`.
     public init(
         _ number: NumberType, strategy: ScaleStrategy? = nil, grid: Grid = .minmax, actOrder: Bool = false, wholeGroups: Bool = false,
-        staticGroups: Bool = false, scaleType: ScaleType = .bf16
+        staticGroups: Bool = false, scaleType: ScaleType = .bf16, activations: ActivationQuantization? = nil
     ) {
         if let blocks = number.blocks {
             self.init(
@@ -82,6 +85,7 @@ public struct QuantizationOptions: Sendable, Equatable {
             scaleType: scaleType)
         self.number = number
         self.strategy = strategy
+        self.activations = activations ?? number.activations(strategy)[0]
     }
 
     /// The numbers as the kernels know them.

@@ -6,7 +6,8 @@ internal import LinearAlgebra
 internal import Safetensors
 
 /// Per linear: weight [rows, columns] F8_E4M3 or I8, weight_scale: of rows [rows, 1], of the tensor [1], of blocks [rows / 128, columns / 128] rounded up, in the
-/// weights' type; of MXFP8 [rows, columns / 32] U8, exponents plus 127.
+/// weights' type; of MXFP8 [rows, columns / 32] U8, exponents plus 127. With static activations also input_scale [1] in the weights' type: what the largest
+/// number of the type stands for is the largest input.
 ///
 /// Source: compressed-tensors, `compressors/naive_quantized`, `compressors/mxfp8`.
 struct EightBitNumbers: CompressedTensorsStorage {
@@ -33,10 +34,14 @@ struct EightBitNumbers: CompressedTensorsStorage {
             case .block: [(linear.rows + scaleBlock - 1) / scaleBlock, linear.groups]
             case .channel, .group: [linear.rows, linear.groups]
             }
-        return [
+        var result = [
             try TensorDescription(name: linear.name + ".weight", type: number == .int8 ? .i8 : .f8e4m3, shape: [linear.rows, linear.columns]),
             try TensorDescription(name: linear.name + ".weight_scale", type: number == .mxfp8 ? .u8 : linear.sourceType, shape: shape),
         ]
+        if linear.options.activations == .static {
+            result.append(try TensorDescription(name: linear.name + ".input_scale", type: linear.sourceType, shape: [1]))
+        }
+        return result
     }
 
     func write(_ part: String, of linear: PackedLinear, tile: (Int) throws -> EncodedTile, to sink: TensorSink) throws {
@@ -53,6 +58,11 @@ struct EightBitNumbers: CompressedTensorsStorage {
                 for (place, row) in rows.enumerated() { stored.row(place).update(from: scales.row(row), count: scales.columns) }
                 if number == .mxfp8 { try writeExponents(stored, to: sink) } else { try writeNumbers(stored, as: linear.sourceType, to: sink) }
             }
+        case ".input_scale":
+            // scale = max |x| / reach
+            let magnitude = try tile(0).inputMagnitude ?? 0
+            let scale = Matrix<Float>(repeating: magnitude > 0 ? magnitude / (number.rules?.reach ?? 1) : 1, 1, 1)
+            try writeNumbers(scale, as: linear.sourceType, to: sink)
         default: preconditionFailure("\(part) is no tensor of \(linear.name)")
         }
     }
@@ -77,10 +87,13 @@ struct EightBitNumbers: CompressedTensorsStorage {
     }
 
     func activations(_ options: QuantizationOptions) -> JSONValue {
-        switch options.strategy {
-        case .block: quantizationArguments(bits: 8, isFloat: true, strategy: "group", group: scaleBlock, dynamic: true)
-        case .group: quantizationArguments(bits: 8, isFloat: true, strategy: "group", group: options.group, dynamic: true, scaleType: "torch.uint8")
-        case .channel, .tensor: quantizationArguments(bits: 8, isFloat: number != .int8, strategy: "token", dynamic: true)
+        let isFloat = number != .int8
+        return switch (options.activations, options.strategy) {
+        case (.none, _): nil
+        case (.static, _): quantizationArguments(bits: 8, isFloat: isFloat, strategy: "tensor")
+        case (.dynamic, .block): quantizationArguments(bits: 8, isFloat: true, strategy: "group", group: scaleBlock, dynamic: true)
+        case (.dynamic, .group): quantizationArguments(bits: 8, isFloat: true, strategy: "group", group: options.group, dynamic: true, scaleType: "torch.uint8")
+        case (.dynamic, .channel), (.dynamic, .tensor): quantizationArguments(bits: 8, isFloat: isFloat, strategy: "token", dynamic: true)
         }
     }
 }

@@ -17,10 +17,11 @@ extension NumberType {
     public var storedFormat: String? { compressedTensorsStorage?.format }
 
     /// How clients compute with a result in compressed-tensors' format.
-    public var arithmetic: String {
-        switch self {
-        case .int, .mxfp4, .nvfp4, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: "weights times activations as they are"
-        case .fp8, .int8, .mxfp8: "weights times activations that clients round to \(rawValue) as they come"
+    public func arithmetic(_ activations: ActivationQuantization) -> String {
+        switch activations {
+        case .none: "weights times activations as they are"
+        case .dynamic: "weights times activations that clients round to \(rawValue) as they come"
+        case .static: "weights times activations that clients round to \(rawValue) by a scale from the calibration"
         }
     }
 }

@@ -115,6 +115,18 @@ public struct EncodedTile: Sendable {
         withExtendedLifetime(bytes) { Array(UnsafeBufferPointer(start: pointer(layout.thresholds, Float.self), count: layout.thresholds.count / 4)) }
     }
 
+    /// The largest magnitude of the inputs of the tile's linear; nil where no scale of them is stored.
+    var inputMagnitude: Float? {
+        guard !layout.inputMagnitude.isEmpty else { return nil }
+        return withExtendedLifetime(bytes) { pointer(layout.inputMagnitude, Float.self).pointee }
+    }
+
+    /// Notes the largest magnitude of the linear's inputs where a scale of them is stored.
+    public func note(inputMagnitude: Float) {
+        guard !layout.inputMagnitude.isEmpty else { return }
+        withExtendedLifetime(bytes) { pointer(layout.inputMagnitude, Float.self).pointee = inputMagnitude }
+    }
+
     /// The number of weights that are zero; nil unless the tile was pruned. Bytes that came from a file may say more than there are.
     public var zeroCount: Int? {
         guard !layout.zeroCount.isEmpty else { return nil }

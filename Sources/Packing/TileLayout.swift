@@ -65,7 +65,9 @@ public struct TileLayout: Sendable, Equatable {
     public var thresholds: Range<Int> { after(divisor, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
     /// The number of weights that are zero; empty unless the tile was pruned.
     public var zeroCount: Range<Int> { after(thresholds, pruning == nil ? 0 : MemoryLayout<Int>.size) }
-    public var byteCount: Int { zeroCount.upperBound }
+    /// The largest magnitude of the linear's inputs; empty where no scale of them is stored.
+    public var inputMagnitude: Range<Int> { after(zeroCount, !holdsValues && options.activations == .static ? MemoryLayout<Float>.size : 0) }
+    public var byteCount: Int { inputMagnitude.upperBound }
 
     private func after(_ part: Range<Int>, _ length: Int) -> Range<Int> {
         let start = (part.upperBound + 7) / 8 * 8

@@ -67,6 +67,10 @@ extension Recipe {
         experts = try top.mapping("experts", keys: ExpertSettings.keys).map(ExpertSettings.init) ?? ExpertSettings()
         calibration = try top.mapping("calibration", keys: Calibration.keys).map(Calibration.init)
         evaluation = try top.mapping("evaluation", keys: Evaluation.keys).map(Evaluation.init)
+        if experts.starved == .rtn, rules.contains(where: { $0.treatment.activations == .static }) {
+            throw top.error(
+                "experts", "`experts.starved: rtn` leaves experts without inputs of their own, from which `activations: static` takes a scale; use blend")
+        }
         guard calibration != nil || !rules.contains(where: { $0.treatment.method.needsHessian }) else {
             throw RecipeError(place: file, message: "key `calibration` is missing; only `method: rtn` and `method: magnitude` do without it")
         }
@@ -109,7 +113,8 @@ extension Recipe {
 
 extension TreatmentSettings {
     static let keys = [
-        "method", "type", "strategy", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping", "target",
+        "method", "type", "strategy", "activations", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping",
+        "target",
         "target_strength", "sparsity", "mask_block",
     ]
 
@@ -135,6 +140,7 @@ extension TreatmentSettings {
             type = own
         }
         strategy = try mapping.choice("strategy") ?? strategy
+        activations = try mapping.choice("activations") ?? activations
         if budget?.areWidths != true, let own = try mapping.integer("bits", of: Treatment.widths) {
             bits = own
             if choices?.areWidths == true { choices = nil }

@@ -34,6 +34,8 @@ public struct Treatment: Sendable, Hashable, Codable {
     public var type: NumberType?
     /// Which weights share a scale, of a type.
     public var strategy: ScaleStrategy?
+    /// What clients do with the inputs, of a type; nil: the first of what the type has.
+    public var activations: ActivationQuantization?
     /// nil: weights that are kept are not quantized, and group, grid and symmetry mean nothing.
     public var bits: Int?
     /// Columns of a group; -1: the whole row.
@@ -77,7 +79,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         self.targetStrength = targetStrength
         self.sparsity = sparsity
         self.maskBlock = maskBlock
-        (type, strategy) = (nil, nil)
+        (type, strategy, activations) = (nil, nil, nil)
     }
 
     /// What the solver is to make of a weight.
@@ -109,7 +111,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         if let type {
             return QuantizationOptions(
                 type, strategy: strategy, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups,
-                scaleType: scaleType)
+                scaleType: scaleType, activations: activations)
         }
         return QuantizationOptions(
             bits: bits, group: group, symmetric: symmetric, signedScales: scales == .signed, grid: grid, actOrder: actOrder != .off,

@@ -24,6 +24,9 @@ extension TreatmentSettings {
             return "\(name) goes with `method: gptq` or rtn, not with `method: \(method?.rawValue ?? "")`"
         }
         if let strategy { return "`strategy: \(strategy.rawValue)` contradicts \(name), whose blocks say which weights share a scale: leave it out" }
+        if let activations, activations != .none {
+            return "`activations: \(activations.rawValue)` contradicts \(name), whose clients quantize no inputs: leave it out"
+        }
         if let bits { return "`bits: \(bits)` contradicts \(name), whose codes have \(blocks.bits) bits: leave it out" }
         if let group { return "`group: \(group)` contradicts \(name), which has groups of \(blocks.groupColumns) in blocks of \(blocks.columns): leave it out" }
         if symmetric != nil { return "`symmetric` says nothing of \(name), whose offsets are its own: leave it out" }

@@ -7,6 +7,7 @@ struct TreatmentSettings {
     var method: Method?
     var type: NumberType?
     var strategy: ScaleStrategy?
+    var activations: ActivationQuantization?
     var bits: Int?
     /// In place of one width or one share of zeros, those among which a budget chooses.
     var choices: BudgetChoices?
@@ -80,6 +81,9 @@ struct TreatmentSettings {
     func resolved() -> Result<Treatment, Contradiction> {
         if let rules = type?.rules { return resolved(rules) }
         if let type, let blocks = type.blocks { return resolved(type, blocks) }
+        if let activations, activations != .none {
+            return .failure(Contradiction("`activations: \(activations.rawValue)` goes with a `type` whose inputs clients quantize, such as fp8 or nvfp4"))
+        }
         if let strategy { return .failure(Contradiction("`strategy: \(strategy.rawValue)` goes with a `type` such as fp8; `group` says it for integers")) }
         return resolvedIntegers()
     }

@@ -54,7 +54,11 @@ extension LinearPlan {
     /// What is stored of its scheme, not how codes were found.
     public var scheme: String {
         guard let options else { return "plain" }
-        if options.number != .int { return options.number.rawValue + (options.strategy == .group ? "" : " by \(options.strategy.rawValue)") }
+        if options.number != .int {
+            let known = options.number.activations(options.strategy)
+            return options.number.rawValue + (options.strategy == .group ? "" : " by \(options.strategy.rawValue)")
+                + (options.activations == known[0] ? "" : ", activations \(options.activations.rawValue)")
+        }
         let group = options.group > 0 ? "g\(options.group)" : "by row"
         return "\(options.bits) bits \(group) \(options.symmetric ? "symmetric" : "asymmetric")" + (options.hasPermutedGroups ? " permuted" : "")
     }

@@ -20,12 +20,17 @@ RECIPES = {
     "mxfp8": {"compress": {"type": "mxfp8"}},
     "mxfp4": {"compress": {"type": "mxfp4"}},
     "nvfp4": {"compress": {"type": "nvfp4"}},
+    "fp8-static": {"compress": {"type": "fp8", "activations": "static"}},
+    "fp8-weights": {"compress": {"type": "fp8", "strategy": "tensor", "activations": "none"}},
+    "int8-static": {"compress": {"type": "int8", "activations": "static"}},
+    "nvfp4-static": {"compress": {"type": "nvfp4", "activations": "static"}},
     "rtn": {"compress": {"type": "nvfp4", "method": "rtn"}},
     "mixed": {
         "compress": {"type": "fp8"},
         "rules": [{"match": "*.mlp.*", "type": "nvfp4"}, {"match": "*.0.self_attn.o_proj", "type": "int", "bits": 4, "group": 64}, {"match": "*"}],
         "ignore": ["lm_head", "model.layers.1.mlp.down_proj"]},
 }
+CALIBRATION = cleave.ROOT / "Demo/calibration.txt"
 
 
 @pytest.fixture(scope="module", params=RECIPES)
@@ -108,3 +113,22 @@ def test_parts_of_a_fused_linear_share_a_global_scale(tmp_path):
             largest = max(source[name + ".weight"].float().abs().max() for name in names)
             for name in names:
                 assert packed[name + ".weight_global_scale"].item() == pytest.approx(448 * 6 / largest.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "numbers, part, scale",
+    [("fp8", "input_scale", lambda largest: largest / 448), ("int8", "input_scale", lambda largest: largest / 127.5),
+     ("nvfp4", "input_global_scale", lambda largest: 448 * 6 / largest)])
+def test_scales_of_static_activations(tmp_path, numbers, part, scale):
+    """They follow from the largest input that transformers sees on the calibration's tokens, in the model whose weights are the result's."""
+    calibration = {"source": str(CALIBRATION), "sequences": 4, "length": 128, "sampling": "consecutive"}
+    cleave.compress(
+        tmp_path / "packed",
+        {"calibration": calibration, "compress": {"type": numbers, "activations": "static"}, "compute": "f32", "evaluation": None})
+    cleave.run("convert", tmp_path / "packed", "--format", "dense", "--output", tmp_path / "dense", ranks=None)
+    packed, model = tensors(tmp_path / "packed"), reference.load(tmp_path / "dense")
+    names = [name.removesuffix("." + part) for name in packed if name.endswith("." + part)]
+    assert len(names) == 7 * model.config.num_hidden_layers
+    windows = reference.text_windows(CALIBRATION, cleave.MODEL, 128, 4)
+    for name, inputs in reference.inputs(model, windows, names).items():
+        assert packed[f"{name}.{part}"].item() == pytest.approx(scale(inputs.abs().max().item()), rel=1e-2), name

@@ -47,7 +47,8 @@ final class ExpertInHand {
     private var activated: Operand?
     private var gram: GramSum?
     private var weights: ExpertWeights?
-    private var largest: Float = 0
+    /// The largest |x| of each stage's inputs: over the layer's tokens, and over this expert's, once they have passed the first stage.
+    private var magnitudes: [Float]
     private(set) var solved: [SolvedStage] = []
     private(set) var facts: [StageFacts?] = []
 
@@ -71,6 +72,7 @@ final class ExpertInHand {
         self.fallback = fallback
         self.keepsTokens = keepsTokens
         self.tools = tools
+        magnitudes = [maxMagnitude, 0]
         if sums[0], fallback == nil {
             gram = tools.clock.measure(.hessian) { GramSum(columns: plans[0].columns, tokens: tokens, maxMagnitude: maxMagnitude) }
         }
@@ -113,7 +115,7 @@ final class ExpertInHand {
         let whole = Operand(uninitialized: tools.weights.forward.compute, tokens, plans[1].columns)
         forEachKept(inputs) { step, places in whole.rows(places).assign(activate(step)) }
         activated = whole
-        largest = whole.rows == 0 ? 0 : whole.maxMagnitude
+        magnitudes[1] = whole.rows == 0 ? 0 : whole.maxMagnitude
     }
 
     private func activate(_ step: Operand) -> Operand {
@@ -130,16 +132,16 @@ final class ExpertInHand {
     // MARK: - Second stage
 
     /// Takes in the inputs of some places again, for the largest magnitude of what the first stage makes of them.
-    func measure(_ step: Operand) { largest = max(largest, activate(step).maxMagnitude) }
+    func measure(_ step: Operand) { magnitudes[1] = max(magnitudes[1], activate(step).maxMagnitude) }
 
     /// Begins the second stage's sum.
     func beginSecond() throws {
         guard sums[1], fallback == nil else { return }
-        guard largest.isFinite else {
+        guard magnitudes[1].isFinite else {
             throw PipelineError(
                 .badInput, "the input of \(plans[1].linears[0].linear.name) has values that are not finite (with `compute: bf16`, try `compute: f32`)")
         }
-        let gram = tools.clock.measure(.hessian) { GramSum(columns: plans[1].columns, tokens: tokens, maxMagnitude: largest) }
+        let gram = tools.clock.measure(.hessian) { GramSum(columns: plans[1].columns, tokens: tokens, maxMagnitude: magnitudes[1]) }
         self.gram = gram
         forEachKept(activated) { step, _ in add(step, to: gram) }
     }
@@ -184,7 +186,8 @@ final class ExpertInHand {
         gram = nil
         var found = sums[index] ? plan.facts(factors, tokens: fallback == nil ? tokens : 0) : nil
         let result = try tools.solver.solve(
-            plan, block: block, index: place, factors: factors, tilesAtOnce: nil, committed: tools.committed, needed: Set(plan.tiles.indices))
+            plan, block: block, index: place, factors: factors, inputMagnitude: magnitudes[index], tilesAtOnce: nil, committed: tools.committed,
+            needed: Set(plan.tiles.indices))
         if found != nil {
             found?.losses = try tools.solver.losses(
                 plan, block: block, index: place, factors: factors, tilesAtOnce: nil, solved: result, nothing: tools.committed.none)

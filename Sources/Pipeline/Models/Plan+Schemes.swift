@@ -13,11 +13,11 @@ extension Plan {
         guard recipe.format == .compressedTensors else { return [] }
         var lines: [(scheme: String, text: String, count: Int)] = []
         for linear in compressedLinears {
-            guard let type = linear.treatment?.type else { continue }
+            guard let type = linear.treatment?.type, let options = linear.options else { continue }
             if let place = lines.firstIndex(where: { $0.scheme == linear.scheme }) {
                 lines[place].count += 1
             } else {
-                lines.append((linear.scheme, "\(type.storedFormat ?? type.rawValue); \(type.arithmetic)", 1))
+                lines.append((linear.scheme, "\(type.storedFormat ?? type.rawValue); \(type.arithmetic(options.activations))", 1))
             }
         }
         return lines.map { "\($0.scheme) for \($0.count) linears, stored as \($0.text)" }

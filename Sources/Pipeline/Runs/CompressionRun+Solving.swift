@@ -16,11 +16,11 @@ extension CompressionRun {
         solver.readAhead(
             stage, isMissing: { !committed.contains(keys[$0]) }, pieces: batches.pieces(stage.stage), isDense: plan.recipe.propagation != .stage || dense != nil
         )
-        let factors = reused == keys.count ? [:] : try makeFactors(stage, block: block, index: index)
+        let (factors, inputMagnitude) = reused == keys.count ? ([:], 0) : try makeFactors(stage, block: block, index: index)
         let mismatches = try makeMismatches(stage, block: block, index: index, factors)
         let result = try solver.solve(
-            stage, block: block, index: index, factors: factors, mismatches: mismatches, tilesAtOnce: memory.stages[block][index].tilesAtOnce,
-            committed: committed,
+            stage, block: block, index: index, factors: factors, inputMagnitude: inputMagnitude, mismatches: mismatches,
+            tilesAtOnce: memory.stages[block][index].tilesAtOnce, committed: committed,
             needed: neededTiles(stage, block: block, index: index))
         try result.checkScales(stage, limit: plan.recipe.limits.clampedScales)
         if reused < keys.count {
@@ -53,8 +53,9 @@ extension CompressionRun {
         return Set(stage.tiles.indices.filter { tile in parts.contains { $0.linear == stage.tiles[tile].linear && $0.rows.overlaps(stage.tiles[tile].rows) } })
     }
 
-    private func makeFactors(_ stage: StagePlan, block: Int, index: Int) throws -> [FactorSettings: FactorOutcome] {
-        guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return [:] }
+    /// The factors that a stage needs, and the largest |x| of its inputs.
+    private func makeFactors(_ stage: StagePlan, block: Int, index: Int) throws -> (factors: [FactorSettings: FactorOutcome], inputMagnitude: Float) {
+        guard let tokens, stage.linears.contains(where: { $0.treatment != nil }) else { return ([:], 0) }
         let residency = memory.stages[block][index]
         let sum = try hessian.accumulate(
             batches, stage.stage, tokens: tokens.tokenCount, blocks: residency.hessianBlocks, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
@@ -62,7 +63,7 @@ extension CompressionRun {
         let found = stage.facts(factors, tokens: tokens.tokenCount)
         note(found, stage, block: block, index: index)
         try findings.check()
-        return factors
+        return (factors, sum.maxMagnitude)
     }
 
     /// What shifts the weights of linears with `target: dense`.

@@ -32,7 +32,7 @@ final class HessianSum: HessianParts {
     private let batches: CalibrationBatches
     private let stage: Stage
     private let tokens: Int
-    private let maxMagnitude: Float
+    let maxMagnitude: Float
     private let world: Communicator
     private let clock: PhaseClock
     private let blocks: Int?

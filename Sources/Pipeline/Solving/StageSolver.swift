@@ -26,19 +26,20 @@ struct StageSolver {
     ///
     /// - Parameters:
     ///   - factors: by settings, for the treatments that need them.
-    ///   - mismatches: the same, for treatments with `target: dense`.
+    ///   - inputMagnitude: the largest |x| over all batches of all ranks; 0 where nothing was summed.
+    ///   - mismatches: by settings, for treatments with `target: dense`.
     ///   - tilesAtOnce: tiles that take a factor's panels together where R lies over the ranks; nil: all of this rank.
     ///   - committed: tiles of earlier attempts.
     ///   - needed: tiles that this rank is to have, whoever solves them.
     func solve(
-        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], mismatches: [FactorSettings: StageMismatch] = [:],
-        tilesAtOnce: Int?, committed: CommittedTiles, needed: Set<Int>
+        _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], inputMagnitude: Float = 0,
+        mismatches: [FactorSettings: StageMismatch] = [:], tilesAtOnce: Int?, committed: CommittedTiles, needed: Set<Int>
     ) throws -> SolvedStage {
         let owners = assignment.owners(of: stage.tiles)
         let message = StageTiles(stage, owners: owners, world: world)
         let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
         let magnitudes = isMissing.contains(true) ? try tensorMagnitudes(stage, owners: owners) : []
-        let tileSolver = TileSolver(model: model, stage: stage, factors: factors, tensorMagnitudes: magnitudes)
+        let tileSolver = TileSolver(model: model, stage: stage, factors: factors, tensorMagnitudes: magnitudes, inputMagnitude: inputMagnitude)
         let targets = DenseTargets(model: model, nodes: nodes, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
         let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.panelwiseFactor($0) : nil }
 

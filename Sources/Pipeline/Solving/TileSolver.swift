@@ -15,11 +15,13 @@ struct TileSolver: Sendable {
     let factors: [FactorSettings: FactorOutcome]
     /// By linear, where any has need of them.
     private let tensorMagnitudes: [Float]
+    /// The largest |x| over all batches of all ranks; 0 where nothing was summed.
+    private let inputMagnitude: Float
     /// By tile, the weights from which it begins; others begin with the source's.
     private var targets: [Int: Matrix<Float>] = [:]
 
-    init(model: Model, stage: StagePlan, factors: [FactorSettings: FactorOutcome], tensorMagnitudes: [Float]) {
-        (self.model, self.stage, self.factors, self.tensorMagnitudes) = (model, stage, factors, tensorMagnitudes)
+    init(model: Model, stage: StagePlan, factors: [FactorSettings: FactorOutcome], tensorMagnitudes: [Float], inputMagnitude: Float) {
+        (self.model, self.stage, self.factors, self.tensorMagnitudes, self.inputMagnitude) = (model, stage, factors, tensorMagnitudes, inputMagnitude)
     }
 
     /// The same with other weights for some tiles to begin from.
@@ -62,6 +64,12 @@ struct TileSolver: Sendable {
 
     /// - Parameter thresholds: of the linear's comparisons that go through all rows, where it has such.
     func solve(_ index: Int, thresholds: [Float]?) throws -> EncodedTile {
+        let tile = try solved(index, thresholds: thresholds)
+        tile.note(inputMagnitude: inputMagnitude)
+        return tile
+    }
+
+    private func solved(_ index: Int, thresholds: [Float]?) throws -> EncodedTile {
         let (linear, treatment) = try linear(of: index)
         guard !treatment.method.prunes else {
             return try naming(index) {
@@ -126,7 +134,9 @@ struct TileSolver: Sendable {
 
     /// A tile that has taken all panels, as bytes.
     func encode(_ index: Int, _ tile: QuantizedTile) -> EncodedTile {
-        EncodedTile(tile, options: stage.layout(of: index).options)
+        let encoded = EncodedTile(tile, options: stage.layout(of: index).options)
+        encoded.note(inputMagnitude: inputMagnitude)
+        return encoded
     }
 
     /// [rows, columns]

@@ -41,7 +41,9 @@ struct ParquetFooter {
     init?(_ value: ThriftValue) {
         guard let schema = value[2]?.list, let rowGroups = value[4]?.list, !schema.isEmpty else { return nil }
         var index = 1
-        for _ in 0..<max(schema[0][5]?.integer ?? 0, 0) {
+        let children = schema[0][5]?.integer ?? 0
+        guard children >= 0 else { return nil }
+        for _ in 0..<children {
             guard let next = addColumns(of: schema, at: index, path: [], depth: 0) else { return nil }
             index = next
         }

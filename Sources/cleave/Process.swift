@@ -44,7 +44,14 @@ func explainCrashes() {
             FailureLog.say(
                 "the process crashed: an error of Cleave or of a library (its exit code is 128 and the number of the signal); please report it",
                 exitCode: 128 + number)
+            // What was to come of the signal comes; a backtrace of Swift's goes on after that, where nothing in the program is at fault.
+            var own = sigset_t()
+            sigemptyset(&own)
+            sigaddset(&own, number)
+            pthread_sigmask(SIG_UNBLOCK, &own, nil)
             sigaction(number, actionsBefore + Int(number), nil)
+            raise(number)
+            signal(number, SIG_DFL)
             raise(number)
         }
         sigaction(number, &action, actionsBefore + Int(number))

@@ -31,7 +31,10 @@ let fuzzing: [Target] =
     : [
         .executableTarget(
             name: "Fuzzing",
-            dependencies: ["Compression", "JSON", "LinearAlgebra", "Packing", "Pipeline", "Recipes", "Safetensors", "Sharding", "Tokenizers", "Transformers"],
+            dependencies: [
+                "Compression", "GGUF", "JSON", "LinearAlgebra", "Packing", "Parquet", "Pipeline", "Recipes", "Safetensors", "Sharding", "Tokenizers",
+                "Transformers",
+            ],
             path: "Tests/Fuzzing", exclude: ["Corpus", "Dictionaries", "Regressions", "run.sh"], swiftSettings: swiftSettings)
     ]
 

@@ -25,14 +25,13 @@ def moments(path):
     stages = [event for event in events if event["event"] == "stage_end"]
     total = sum(event["solved"] + event["reused"] for event in stages)
     end = next((seconds(event) for event in events if event["event"] == "phase_begin" and event["phase"] == "merge"), seconds(events[-1]))
-    done = reused = 0
+    done = 0
     found = []
     for event in events:
         if event["event"] == "stage_end":
-            done, reused = done + event["solved"] + event["reused"], reused + event["reused"]
-        if event["event"] == "block_end" and done > reused:
-            elapsed = seconds(event) - start
-            found.append((done / total, elapsed, (total - done) * elapsed / (done - reused)))
+            done += event["solved"] + event["reused"]
+        if event["event"] == "block_end" and event.get("secondsLeft") is not None:
+            found.append((done / total, seconds(event) - start, event["secondsLeft"]))
     return found, end - start
 
 

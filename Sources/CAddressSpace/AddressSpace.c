@@ -85,18 +85,26 @@ BEFORE_LIBRARIES static void say(const char *text) {
 }
 
 static size_t limit_mib;
+static void (*tell_crash)(const unsigned char *text, size_t count, int code);
+
+void cleave_address_space_on_crash(void (*tell)(const unsigned char *text, size_t count, int code)) { tell_crash = tell; }
 
 /// Whether a crash is what a library makes of memory that it was refused: most of what may be mapped is mapped.
 static void explain_crash(int signal_number) {
     if (cleave_address_space_used() / MIB < limit_mib / 2) {
         // Something else: what the signal does by itself.
+        static const char crash[] = "the process crashed: an error of Cleave or of a library; please report it";
+        if (tell_crash) tell_crash((const unsigned char *)crash, sizeof crash - 1, 128 + signal_number);
         signal(signal_number, SIG_DFL);
         return;
     }
-    char text[256] = "\ncleave: a library was refused memory: the address space of a process is limited to ";
+    char text[256] = "a library was refused memory: the address space of a process is limited to ";
     append_number(text, sizeof text, limit_mib);
-    append(text, sizeof text, " MiB (ulimit -v); raise the limit, or take fewer threads or more ranks\n");
+    append(text, sizeof text, " MiB (ulimit -v); raise the limit, or take fewer threads or more ranks");
+    say("\ncleave: ");
     say(text);
+    say("\n");
+    if (tell_crash) tell_crash((const unsigned char *)text, strlen(text), SYSTEM_REFUSED);
     _exit(SYSTEM_REFUSED);
 }
 

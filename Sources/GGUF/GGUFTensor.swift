@@ -18,7 +18,8 @@ public struct GGUFTensor: Sendable, Equatable {
             throw GGUFError("tensor \(name) has rows of \(columns) elements, which are no whole blocks of \(type.name) (\(elements))")
         }
         var count = columns / elements
-        for factor in shape.dropLast() + [bytes] {
+        // A row first: its bytes are counted also where there are none.
+        for factor in [bytes] + shape.dropLast() {
             let (product, overflow) = count.multipliedReportingOverflow(by: factor)
             guard !overflow else { throw GGUFError("tensor \(name) of shape \(shape) is larger than any file") }
             count = product

@@ -6,6 +6,14 @@ internal import CAddressSpace
 public enum AddressSpace {
     /// What one more thread takes at most: its stack, a heap of its own, and a buffer of OpenBLAS.
     public static let bytesOfThread = (128 + 64 + 8) << 20
+    /// Whether crashes are looked at because of a limit: they may be what a library makes of memory that it was refused.
+    ///
+    /// - Parameter tell: gets what is known of one, as UTF-8, and an exit code; it may call no more than the system.
+    public static func explainsCrashes(_ tell: @escaping @convention(c) (UnsafePointer<UInt8>?, Int, Int32) -> Void) -> Bool {
+        cleave_address_space_on_crash(tell)
+        return cleave_address_space_limit() != .max
+    }
+
     /// What a run takes beside threads, matrices and files.
     private static let reserve = 64 << 20
 

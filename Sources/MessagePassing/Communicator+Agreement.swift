@@ -17,6 +17,9 @@ public struct AgreedFailure: Error, CustomStringConvertible {
 }
 
 extension Communicator {
+    /// This rank as the beginning of what it says; empty where there is only one.
+    public var place: String { size > 1 ? "rank \(rank) on \(Session.hostName): " : "" }
+
     /// Runs `work` on the coordinator and gives its result to every rank; its error, too, is thrown on every rank.
     ///
     /// - Parameter exitCode: the exit code for an error, kept in the `AgreedFailure`.

@@ -17,8 +17,8 @@ struct ChunkValues {
 
     /// Values of the page, nulls among them.
     private(set) var count = 0
-    /// Of each value: its place among those that are there; nil: it is none.
-    private var places: [Int?]?
+    /// Of each value: its place among those that are there; below 0: it is none.
+    private var places: [Int32]?
     /// Of each value that is there: its place in the dictionary; nil: the page holds its own.
     private var indices: [UInt32]?
     private var own = ByteArrays.none
@@ -48,7 +48,8 @@ struct ChunkValues {
 
     /// The bytes of a value; nil for a null.
     func value(at index: Int) -> [UInt8]? {
-        guard let place = places.map({ $0[index] }) ?? index else { return nil }
+        let place = places.map { Int($0[index]) } ?? index
+        guard place >= 0 else { return nil }
         guard let indices, let dictionary else { return own[place] }
         return dictionary[Int(indices[place])]
     }
@@ -57,10 +58,10 @@ struct ChunkValues {
     mutating func nextPage() throws(SafetensorsError) -> Bool {
         while read < chunk.values {
             let (header, length) = try self.header()
-            let stored = offset + length..<offset + length + header.storedBytes
-            guard stored.upperBound <= chunk.offset + chunk.byteCount, header.bytes <= TableDamage.largest, header.storedBytes <= TableDamage.largest else {
+            guard header.bytes <= TableDamage.largest, header.storedBytes <= min(TableDamage.largest, chunk.offset + chunk.byteCount - offset - length) else {
                 throw damage("it is to have \(header.storedBytes) bytes, \(header.bytes) decompressed")
             }
+            let stored = offset + length..<offset + length + header.storedBytes
             defer { offset = stored.upperBound }
             switch header.kind {
             case .other: continue
@@ -135,9 +136,9 @@ struct ChunkValues {
         var present = 0
         places = levels.map { levels in
             levels.map { level in
-                guard level == 1 else { return nil }
+                guard level == 1 else { return -1 }
                 present += 1
-                return present - 1
+                return Int32(present - 1)
             }
         }
         if levels == nil { present = header.values }

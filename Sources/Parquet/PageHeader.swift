@@ -33,7 +33,7 @@ struct PageHeader {
         case 3:
             part = value[8]
             guard let definition = part?[5]?.integer, let repetition = part?[6]?.integer, definition >= 0, repetition >= 0,
-                definition + repetition <= min(stored, bytes)
+                definition <= min(stored, bytes), repetition <= min(stored, bytes) - definition
             else { return nil }
             kind = .dataV2(repetition: repetition, definition: definition, isCompressed: part?[7]?.boolean ?? true)
         default:

@@ -33,12 +33,17 @@ struct ParquetFooter {
     var columns: [Column] = []
     /// [row groups][columns]
     var groups: [[Chunk]] = []
+    /// Bytes of the columns' names, which grow where groups with long names hold many columns.
+    private var nameBytes = 0
+    private static let mostNameBytes = 64 << 20
 
     /// - Returns: nil for what is no footer of a table.
     init?(_ value: ThriftValue) {
         guard let schema = value[2]?.list, let rowGroups = value[4]?.list, !schema.isEmpty else { return nil }
         var index = 1
-        for _ in 0..<(schema[0][5]?.integer ?? 0) {
+        let children = schema[0][5]?.integer ?? 0
+        guard children >= 0 else { return nil }
+        for _ in 0..<children {
             guard let next = addColumns(of: schema, at: index, path: [], depth: 0) else { return nil }
             index = next
         }
@@ -52,8 +57,8 @@ struct ParquetFooter {
     ///
     /// - Returns: the index of the element behind them; nil where the tree is none.
     private mutating func addColumns(of schema: [ThriftValue], at index: Int, path: [String], depth: Int) -> Int? {
-        guard index < schema.count, depth < 64, let name = schema[index][4]?.text else { return nil }
-        let (element, path) = (schema[index], path + [name])
+        guard index < schema.count, depth < 64, let own = schema[index][4]?.text else { return nil }
+        let (element, path) = (schema[index], path + [own])
         let repetition = element[3]?.integer ?? 0
         if let children = element[5]?.integer, children > 0 {
             var next = index + 1
@@ -63,8 +68,11 @@ struct ParquetFooter {
             }
             return next
         }
+        let name = path.joined(separator: ".")
+        nameBytes += name.utf8.count
+        guard nameBytes <= Self.mostNameBytes else { return nil }
         columns.append(
-            Column(name: path.joined(separator: "."), type: element[1]?.integer ?? -1, isPlain: depth == 0 && repetition < 2, isOptional: repetition == 1))
+            Column(name: name, type: element[1]?.integer ?? -1, isPlain: depth == 0 && repetition < 2, isOptional: repetition == 1))
         return index + 1
     }
 }
@@ -72,7 +80,7 @@ struct ParquetFooter {
 extension ParquetFooter.Chunk {
     init?(_ value: ThriftValue) {
         guard let data = value[3], let codec = data[4]?.integer, let values = data[5]?.integer, let bytes = data[7]?.integer,
-            let offset = data[9]?.integer, values >= 0, bytes >= 0, offset >= 0
+            let offset = data[9]?.integer, values >= 0, bytes >= 0, offset >= 0, !offset.addingReportingOverflow(bytes).overflow
         else { return nil }
         self.init(codec: codec, values: values, offset: offset, byteCount: bytes)
         // Some writers leave a 0 where there is no dictionary.

@@ -30,7 +30,9 @@ struct ThriftReader {
             let type = head & 15
             guard type != 0 else { return .structure(fields) }
             let step = Int(head >> 4)
-            id = step == 0 ? Int(truncatingIfNeeded: try zigzag()) : id + step
+            // Ids have 16 bits.
+            guard let next = Int16(exactly: try step == 0 ? zigzag() : Int64(id + step)) else { throw .malformed }
+            id = Int(next)
             // A boolean's value is its type.
             fields[id] = type == 1 || type == 2 ? .boolean(type == 1) : try value(type, depth: depth + 1)
         }
@@ -59,7 +61,8 @@ struct ThriftReader {
         // An element has a byte at least.
         guard size <= bytes.count - offset else { throw .endsTooEarly }
         var values: [ThriftValue] = []
-        values.reserveCapacity(size)
+        // A list may lie in a list that claims as much.
+        values.reserveCapacity(min(size, 1 << 10))
         for _ in 0..<size { values.append(try value(head & 15, depth: depth + 1)) }
         return .list(values)
     }

@@ -32,11 +32,17 @@ extension CalibrationSource {
         return sources
     }
 
-    private init(_ node: Node, _ mapping: YAMLMapping, _ key: String, path: String) throws(RecipeError) {
+    /// The value of `key` where there is one file alone: a path, or a mapping without a weight.
+    static func one(_ mapping: YAMLMapping, _ key: String) throws(RecipeError) -> CalibrationSource {
+        guard let node = mapping.node(key) else { throw mapping.missing(key) }
+        return try CalibrationSource(node, mapping, key, path: "\(mapping.path).\(key)", keys: keys.filter { $0 != "weight" })
+    }
+
+    private init(_ node: Node, _ mapping: YAMLMapping, _ key: String, path: String, keys: [String] = keys) throws(RecipeError) {
         if let scalar = node.scalar {
             self.init(path: scalar.string)
         } else if node.mapping != nil {
-            let own = try YAMLMapping(node, file: mapping.file, path: path, keys: Self.keys)
+            let own = try YAMLMapping(node, file: mapping.file, path: path, keys: keys)
             self.init(path: try own.required("path"), field: try own.string("field"), weight: try own.number("weight", in: 1e-6...1e6) ?? 1)
         } else {
             throw mapping.error(key, "`\(path)` must be a path, or a mapping with `path`")

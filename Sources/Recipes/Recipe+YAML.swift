@@ -171,7 +171,8 @@ extension Evaluation {
     static let keys = ["source", "sequences", "length", "compute"]
 
     init(_ mapping: YAMLMapping) throws(RecipeError) {
-        source = try mapping.required("source")
+        let file = try CalibrationSource.one(mapping, "source")
+        (source, field) = (file.path, file.field)
         length = try mapping.integer("length", in: 2...Calibration.most) ?? 2048
         sequences = try mapping.integer("sequences", in: 1...Calibration.most)
         compute = try mapping.choice("compute") ?? .f32

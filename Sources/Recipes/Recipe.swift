@@ -41,14 +41,17 @@ public struct Recipe: Sendable, Equatable {
 public struct Evaluation: Sendable, Equatable {
     /// As in `Calibration`.
     public var source: String
+    /// As in `CalibrationSource`.
+    public var field: String?
     /// Tokens of a window.
     public var length: Int
     /// Windows from the start; nil: all whole ones.
     public var sequences: Int?
     public var compute: Compute
 
-    public init(source: String, length: Int, sequences: Int?, compute: Compute) {
+    public init(source: String, field: String? = nil, length: Int, sequences: Int?, compute: Compute) {
         self.source = source
+        self.field = field
         self.length = length
         self.sequences = sequences
         self.compute = compute

@@ -11,12 +11,44 @@ public final class PhaseClock {
     /// Multiplications and additions that the phase could not avoid.
     public private(set) var operations: [Phase: Double] = [:]
 
-    /// Hears of everything that is measured.
-    public var trace: TraceFile?
+    /// Hears of everything that is measured, also of what was before there was a file for it.
+    public var trace: TraceFile? {
+        didSet {
+            for span in early { trace?.add(span) }
+            if trace != nil { awaitsTrace = false }
+            early = []
+        }
+    }
+    /// Whether there will be a trace.
+    private var awaitsTrace: Bool
+    private var early: [TraceFile.Span] = []
+    /// When the first rank's trace can begin.
+    public let began = ContinuousClock.now
+    /// The part of the run that is worked on.
+    private var part: (part: RunEvent.Part, since: ContinuousClock.Instant)?
     /// The stage that is worked on.
     private var place: (block: Int, stage: String, since: ContinuousClock.Instant)?
 
-    public init() {}
+    /// - Parameter awaitsTrace: whether a trace will be set, which also hears of what is measured until then.
+    public init(awaitsTrace: Bool = false) { self.awaitsTrace = awaitsTrace }
+
+    /// A part of the run begins.
+    public func begin(_ part: RunEvent.Part) {
+        end()
+        self.part = (part, .now)
+    }
+
+    /// The part that was worked on is done.
+    public func end() {
+        leave()
+        guard let part else { return }
+        tell(TraceFile.Span(name: part.part.rawValue, kind: .part, from: part.since, to: .now))
+        self.part = nil
+    }
+
+    private func tell(_ span: TraceFile.Span) {
+        if let trace { trace.add(span) } else if awaitsTrace { early.append(span) }
+    }
 
     /// A stage is about to be worked on.
     public func enter(block: Int, stage: String) {
@@ -27,7 +59,7 @@ public final class PhaseClock {
     /// The stage that was worked on is done.
     public func leave() {
         guard let left = place else { return }
-        trace?.add("block \(left.block + 1) \(left.stage)", kind: "stage", block: left.block, stage: left.stage, from: left.since, to: .now)
+        tell(TraceFile.Span(name: "block \(left.block + 1) \(left.stage)", kind: .stage, block: left.block, stage: left.stage, from: left.since, to: .now))
         place = nil
     }
 
@@ -41,7 +73,7 @@ public final class PhaseClock {
         defer {
             let end = ContinuousClock.now
             seconds[phase, default: 0] += start.duration(to: end) / .seconds(1)
-            trace?.add(phase.rawValue, kind: "phase", block: place?.block, stage: place?.stage, from: start, to: end)
+            tell(TraceFile.Span(name: phase.rawValue, kind: .phase, block: place?.block, stage: place?.stage, from: start, to: end))
         }
         return try body()
     }

@@ -12,18 +12,21 @@ public final class Progress {
     private var done = 0
     /// Tiles that were found committed; they say nothing about the rate.
     private var reused = 0
+    private var timeLeft: TimeLeft
 
     /// - Parameters:
     ///   - tiles: tiles of the whole run.
     ///   - blocks: blocks of the model.
     ///   - committed: tiles that are committed already.
+    ///   - work: of the tiles that are not, in any unit.
     ///   - log: hears of every stage.
     ///
     /// The environment's CLEAVE_PROGRESS, `bar` or `lines`, says what to show; without it a bar on a terminal.
-    public init(tiles: Int, blocks: Int, committed: Int, log: RunLog?) {
+    public init(tiles: Int, blocks: Int, committed: Int, work: Double, log: RunLog?) {
         let style = getenv("CLEAVE_PROGRESS").map { String(cString: $0) }
         isTerminal = style.map { $0 == "bar" } ?? (isatty(STDERR_FILENO) == 1)
         total = tiles
+        timeLeft = TimeLeft(work: work)
         self.blocks = blocks
         self.log = log
         log?.write(.phaseBegin) { ($0.phase, $0.reused) = (.compress, committed) }
@@ -31,16 +34,21 @@ public final class Progress {
 
     /// A stage is about to be worked on.
     public func begin(block: Int, stage: String) {
+        timeLeft.begin()
         log?.write(.stageBegin) { ($0.block, $0.stage) = (block, stage) }
         guard isTerminal else { return }
         redraw("block \(block + 1)/\(blocks)  \(stage)")
     }
 
     /// Tiles of a stage are done.
-    public func advance(block: Int, stage: String, solved: Int, reused: Int) {
+    ///
+    /// - Parameter work: of those that were solved.
+    public func advance(block: Int, stage: String, solved: Int, reused: Int, work: Double) {
         done += solved + reused
         self.reused += reused
-        log?.write(.stageEnd) { ($0.block, $0.stage, $0.solved, $0.reused) = (block, stage, solved, reused) }
+        timeLeft.add(work: work)
+        let left = timeLeft.seconds()
+        log?.write(.stageEnd) { ($0.block, $0.stage, $0.solved, $0.reused, $0.secondsLeft) = (block, stage, solved, reused, left) }
         guard isTerminal else { return }
         redraw("block \(block + 1)/\(blocks)  \(stage)")
     }
@@ -56,8 +64,10 @@ public final class Progress {
     ///   - linears: its own; empty where the log has them already.
     ///   - mixture: of its experts.
     public func finish(block: Int, summary: String, linears: [LinearReport], mixture: MixtureReport?) {
+        timeLeft.endBlock()
+        let left = timeLeft.seconds()
         log?.write(.blockEnd) { event in
-            event.block = block
+            (event.block, event.secondsLeft) = (block, left)
             guard !linears.isEmpty else { return }
             (event.linears, event.mixture) = (linears, mixture)
         }
@@ -87,8 +97,7 @@ public final class Progress {
     private func pace() -> String {
         let elapsed = start.duration(to: .now) / .seconds(1)
         let solved = done - reused
-        guard solved > 0, elapsed > 0 else { return "\(formatSeconds(elapsed)) elapsed" }
-        let rate = Double(solved) / elapsed
-        return "\(format(rate, digits: 1)) tiles/s  \(formatSeconds(elapsed)) elapsed, \(formatSeconds(Double(total - done) / rate)) left"
+        guard solved > 0, elapsed > 0, let left = timeLeft.seconds() else { return "\(formatSeconds(elapsed)) elapsed" }
+        return "\(format(Double(solved) / elapsed, digits: 1)) tiles/s  \(formatSeconds(elapsed)) elapsed, \(formatSeconds(left)) left"
     }
 }

@@ -10,11 +10,11 @@ public struct RunEvent: Codable, Sendable {
         /// A part of it begins: `phase`, and for `compress` the tiles that are `reused`.
         case phaseBegin = "phase_begin"
         case stageBegin = "stage_begin"
-        /// Tiles `solved` and `reused`, and the `seconds` since the event before.
+        /// Tiles `solved` and `reused`, the `seconds` since the event before, and `secondsLeft` until all tiles are solved.
         case stageEnd = "stage_end"
         /// What was solved of a block is durable.
         case commit
-        /// A block is done: its `linears`, and its `mixture` if it has experts.
+        /// A block is done: its `linears`, its `mixture` if it has experts, and `secondsLeft`.
         case blockEnd = "block_end"
         /// `message`, `exitCode`.
         case error
@@ -49,6 +49,8 @@ public struct RunEvent: Codable, Sendable {
     public var solved: Int?
     public var reused: Int?
     public var seconds: Double?
+    /// An estimate; nil where nothing is known of the rate.
+    public var secondsLeft: Double?
     public var linears: [LinearReport]?
     public var mixture: MixtureReport?
     public var message: String?

@@ -22,6 +22,8 @@ public struct RunHistory: Sendable {
         /// Tiles of its own, committed or not, and when it had solved the last.
         public var solved = 0
         public var lastSolved: Date?
+        /// What it expected to have left, and when it did.
+        public var left: (seconds: Double, time: Date)?
         /// How it ended; nil when it has not, or could not say so.
         public var exitCode: Int32?
         public var error: String?
@@ -60,6 +62,7 @@ public struct RunHistory: Sendable {
 extension RunHistory.Attempt {
     fileprivate mutating func take(_ event: RunEvent) {
         lastEvent = event.time
+        if let seconds = event.secondsLeft { left = (seconds, event.time) }
         switch event.event {
         case .phaseBegin:
             part = event.phase

@@ -61,7 +61,7 @@ public struct StatusReport: Codable, Sendable, Equatable {
     public var uncommittedTiles: Int?
     /// Of the last attempt, since it began to compress.
     public var tilesPerSecond: Double?
-    /// Until all tiles are solved, at that rate; nil when nothing runs, or no rate is known.
+    /// Until all tiles are solved, as the run expects it; nil when nothing runs, or no rate is known.
     public var secondsLeft: Double?
     public var attempts = 0
     public var ranks: Int?

@@ -28,15 +28,26 @@ public final class TraceFile {
         buffer = Self.opening + "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":\(rank),\"args\":{\"name\":\"rank \(rank) on \(host)\"}}"
     }
 
-    /// - Parameters:
-    ///   - kind: what is alike in all spans of a sort, by which viewers filter.
-    ///   - block: from 0, as everywhere in the log of a run.
-    public func add(_ name: String, kind: String, block: Int?, stage: String?, from start: ContinuousClock.Instant, to end: ContinuousClock.Instant) {
+    /// What was done from when to when.
+    struct Span {
+        /// By which viewers filter.
+        enum Kind: String { case part, stage, phase }
+
+        var name: String
+        var kind: Kind
+        /// From 0, as everywhere in the log of a run.
+        var block: Int?
+        var stage: String?
+        var from: ContinuousClock.Instant
+        var to: ContinuousClock.Instant
+    }
+
+    func add(_ span: Span) {
         let micros = { (seconds: Double) in String(format: "%.3f", seconds * 1e6) }
-        let arguments = [block.map { "\"block\":\($0)" }, stage.map { "\"stage\":\"\($0)\"" }].compactMap { $0 }.joined(separator: ",")
+        let arguments = [span.block.map { "\"block\":\($0)" }, span.stage.map { "\"stage\":\"\($0)\"" }].compactMap { $0 }.joined(separator: ",")
         buffer +=
-            Self.separator + "{\"name\":\"\(name)\",\"cat\":\"\(kind)\",\"ph\":\"X\",\"pid\":\(rank),\"tid\":0,"
-            + "\"ts\":\(micros(offset + origin.duration(to: start) / .seconds(1))),\"dur\":\(micros(start.duration(to: end) / .seconds(1))),"
+            Self.separator + "{\"name\":\"\(span.name)\",\"cat\":\"\(span.kind)\",\"ph\":\"X\",\"pid\":\(rank),\"tid\":0,"
+            + "\"ts\":\(micros(offset + origin.duration(to: span.from) / .seconds(1))),\"dur\":\(micros(span.from.duration(to: span.to) / .seconds(1))),"
             + "\"args\":{\(arguments)}}"
         if buffer.utf8.count > 64 << 10 { flush() }
     }

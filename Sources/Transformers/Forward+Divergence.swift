@@ -1,7 +1,7 @@
 // How far the predictions of a model are from those of another, or from its own before its weights changed.
 
 internal import CKernels
-internal import LinearAlgebra
+public import LinearAlgebra
 
 extension Forward {
     /// The Kullback-Leibler divergence of predictions from those of a reference, in nats: of each state the sum over its tokens of KL(reference || state).
@@ -19,24 +19,19 @@ extension Forward {
         return sums
     }
 
-    /// Predictions for the same tokens by this model and by another, the reference: sums over the tokens of a state.
+    /// Adds what another model predicts after some tokens to a comparison of the two, of which this one is the reference.
     ///
     /// - Parameters:
-    ///   - state: at this model's end; `head` its weights of `architecture.head.linear`.
-    ///   - reference: the other model, its state of the same tokens, and its head.
-    /// - Returns: KL(reference || this) in nats, and how many tokens have the same most likely follower in both.
-    public func comparison(
-        of state: BatchState, head: LinearWeights, with reference: (forward: Forward, state: BatchState, head: LinearWeights)
-    ) throws -> (divergence: Double, sameChoices: Int) {
-        precondition(state.tokens == reference.state.tokens, "states of other tokens than the reference's")
-        var (divergence, same) = (0.0, 0)
-        for tokens in chunks(state.tokens, of: Self.logitTokens) {
-            let predictions = Predictions(try reference.forward.logits(reference.state, tokens, reference.head))
-            let own = try logits(state, tokens, head)
-            divergence = predictions.divergences(of: own).reduce(divergence, +)
-            same += zip(predictions.choices, mostLikely(own)).count { $0 == $1 }
-        }
-        return (divergence, same)
+    ///   - others: the other model's logits of the tokens: [tokens.count, vocabulary].
+    ///   - state: at this model's end, of the same tokens.
+    ///   - head: this model's weights of `architecture.head.linear`.
+    ///   - sums: KL(this || other) in nats, and how many tokens have the same most likely follower in both.
+    public func compare(
+        _ others: Matrix<Float>, _ tokens: Range<Int>, with state: BatchState, head: LinearWeights, addingTo sums: inout (divergence: Double, sameChoices: Int)
+    ) throws {
+        let predictions = Predictions(try logits(state, tokens, head))
+        sums.divergence = predictions.divergences(of: others).reduce(sums.divergence, +)
+        sums.sameChoices += zip(predictions.choices, mostLikely(others)).count { $0 == $1 }
     }
 }
 

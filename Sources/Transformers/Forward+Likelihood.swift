@@ -12,20 +12,24 @@ extension Forward {
     /// - Parameters:
     ///   - sequences: the ids that `state` began from.
     ///   - head: the weights of `architecture.head.linear`.
-    public func negativeLogLikelihood(of sequences: [[Int32]], _ state: BatchState, head: LinearWeights) throws -> [Double] {
+    ///   - logits: is given those of some tokens after the other: [tokens, vocabulary].
+    public func negativeLogLikelihood(
+        of sequences: [[Int32]], _ state: BatchState, head: LinearWeights, _ logits: (_ tokens: Range<Int>, Matrix<Float>) throws -> Void = { _, _ in }
+    ) throws -> [Double] {
         precondition(sequences.map(\.count) == state.lengths, "ids of other sequences than the state's")
         // The last token of a sequence predicts nothing.
         let targets = sequences.flatMap { $0.dropFirst() + [-1] }
         let losses = Matrix<Double>(repeating: 0, state.tokens, 1)
-        try forEachLogits(state, head) { tokens, logits in
-            forEachRowRange(logits.rows) { rows in
+        try forEachLogits(state, head) { tokens, found in
+            forEachRowRange(found.rows) { rows in
                 for row in rows {
                     let token = tokens.lowerBound + row
                     guard targets[token] >= 0 else { continue }
-                    let line = logits.row(row)
-                    losses.base[token] = cleave_log_sum_exp(line, logits.columns) - Double(line[Int(targets[token])])
+                    let line = found.row(row)
+                    losses.base[token] = cleave_log_sum_exp(line, found.columns) - Double(line[Int(targets[token])])
                 }
             }
+            try logits(tokens, found)
         }
         return state.ranges.map { range in range.reduce(0) { $0 + losses.base[$1] } }
     }
@@ -37,8 +41,8 @@ extension Forward {
         return result
     }
 
-    private func forEachLogits(_ state: BatchState, _ head: LinearWeights, _ body: (Range<Int>, Matrix<Float>) -> Void) throws {
-        for tokens in chunks(state.tokens, of: Self.logitTokens) { body(tokens, try logits(state, tokens, head)) }
+    private func forEachLogits(_ state: BatchState, _ head: LinearWeights, _ body: (Range<Int>, Matrix<Float>) throws -> Void) throws {
+        for tokens in chunks(state.tokens, of: Self.logitTokens) { try body(tokens, try logits(state, tokens, head)) }
     }
 
     /// The logits of some tokens: [tokens.count, vocabulary].

@@ -48,6 +48,8 @@ struct Cleave: ParsableCommand {
     }
 
     private static func runInsideMPI(_ verb: any Verb) {
+        // One rank makes the file where there is none yet.
+        FailureLog.follow(Launcher.current.rank == 0 ? verb.events : nil)
         explainMappingFailures()
         let world: Communicator
         do {
@@ -60,10 +62,11 @@ struct Cleave: ParsableCommand {
             }
             quit(error.exitCode)
         }
+        explainCrashes()
         MemoryPool.whenRefused { reason in
             let remedy =
                 "a limit of the system (ulimit, batch job) is lower than what the plan counts on; give it with --memory-per-rank, or take more ranks"
-            Console.error("cleave: \(place(of: world))\(reason): \(remedy)\n")
+            say(error: "\(world.place)\(reason): \(remedy)", exitCode: EX_OSERR, json: false)
             end(world, EX_OSERR)
         }
         do {
@@ -83,12 +86,10 @@ struct Cleave: ParsableCommand {
             quit(failure.exitCode)
         } catch {
             let code = Pipeline.exitCode(for: error)
-            say(error: "\(place(of: world))\(error)", exitCode: code, json: verb.common.json)
+            say(error: "\(world.place)\(error)", exitCode: code, json: verb.common.json)
             end(world, code)
         }
     }
-
-    private static func place(of world: Communicator) -> String { world.size > 1 ? "rank \(world.rank) on \(Session.hostName): " : "" }
 
     /// Ends the other ranks, too, which do not know: none waits for this one.
     private static func end(_ world: Communicator, _ code: Int32) -> Never { world.size > 1 ? Session.abort(code: code) : quit(code) }

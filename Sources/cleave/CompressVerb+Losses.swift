@@ -8,9 +8,11 @@ import Reporting
 extension CompressVerb {
     /// Measures the losses that a job needs; its output directory is locked meanwhile.
     ///
+    /// - Parameters:
+    ///   - job: has been entered.
+    ///   - remarks: that are to be said.
     /// - Returns: the bound that was kept, and what this rank held before the work began.
-    func measureLosses(for job: Job, start: ContinuousClock.Instant, _ world: Communicator) throws -> (memory: MemoryReport, held: Int) {
-        let found = try job.enter()
+    func measureLosses(for job: Job, remarks: [String], start: ContinuousClock.Instant, _ world: Communicator) throws -> (memory: MemoryReport, held: Int) {
         let measuring = try job.measuringLosses()
         let again = try measuring.enter()
         let plan = measuring.plan
@@ -23,14 +25,14 @@ extension CompressVerb {
             table        \(job.work.output)/cleave/losses.json
 
             """)
-        for remark in measuring.remarks + found.remarks + again.remarks + measuring.calibrationRemarks { say(world, "note: \(remark)\n") }
+        for remark in measuring.remarks + remarks + again.remarks + measuring.calibrationRemarks { say(world, "note: \(remark)\n") }
         let held = residentBytes()
         let memory = try memory.plan(measuring, world, threads: threads(world), activations: activations, windows: nil, held: held)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
         try withPage(of: job.work, goesOn: true, world) {
-            try measuring.logged(memory: memory.report, threads: threads(world), events: events) {
+            try measuring.logged(memory: memory.report, events: events) {
                 try measuring.measureLosses(for: job, stop: stop, memory: memory.plan, scratch: scratch ?? job.work.path) { resumption in
                     if let resumption { say(world, resumption + "\n") }
                 }

@@ -58,30 +58,40 @@ struct CompressVerb: Verb {
     func run(_ world: Communicator) throws {
         let start = ContinuousClock.now
         StopConditions.listen()
-        let clock = PhaseClock()
+        let clock = PhaseClock(awaitsTrace: trace)
         let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
         var job = try Job(source, reading: weights.weights, world: world, clock: clock)
-        var measuring: (memory: MemoryReport, held: Int)?
-        if job.needsLosses {
-            measuring = try measureLosses(for: job, start: start, world)
-            job = try Job(source, reading: weights.weights, world: world, clock: clock)
-        }
-        let found = try job.enter()
+        var found = try job.enter()
         guard found.standing != .finished else {
             if world.isCoordinator { Console.output("\(job.recipe.output) is finished already (plan \(job.planHash)); nothing to do\n") }
             return
         }
+        try traced(trace, in: job.work, by: clock, world) {
+            var measuring: (memory: MemoryReport, held: Int)?
+            if job.needsLosses {
+                measuring = try measureLosses(for: job, remarks: found.remarks, start: start, world)
+                job = try Job(source, reading: weights.weights, world: world, clock: clock)
+                found = try job.enter()
+            }
+            try compress(job, remarks: found.remarks, measuring, start, world)
+        }
+    }
+
+    /// Compresses with all that belongs to it, after it is known what there is to do. Collective.
+    private func compress(
+        _ job: Job, remarks: [String], _ measuring: (memory: MemoryReport, held: Int)?, _ start: ContinuousClock.Instant, _ world: Communicator
+    ) throws {
         say(world, banner(job, world))
         if let budget = job.budget { say(world, "budget       \(budget.summary)\n") }
-        for remark in job.remarks + found.remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
+        for remark in job.remarks + remarks + job.calibrationRemarks { say(world, "note: \(remark)\n") }
         let windows = try evaluationWindows(job, world)
         let memory = try memory.plan(job, world, threads: threads(world), activations: activations, windows: windows?.sequences.count, held: measuring?.held)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)
         let stop = StopConditions(world: world, start: start, maxHours: maxHours, file: job.work.stopFile)
         try withPage(of: job.work, world) {
-            try job.logged(memory: memory.report, threads: threads(world), events: events) {
-                try job.traced(trace) { try compress(job, memory: memory, measuring: measuring?.memory, windows, stop, start, world) }
+            try job.logged(memory: memory.report, events: events) {
+                try compress(job, memory: memory, measuring: measuring?.memory, windows, stop, start, world)
             }
         }
     }
@@ -146,8 +156,8 @@ struct CompressVerb: Verb {
         guard let evaluation = job.recipe.evaluation else { return nil }
         return try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(
-                source: evaluation.source, length: evaluation.length, count: evaluation.sequences, tokenizer: job.recipe.model + "/tokenizer.json",
-                vocabularySize: job.plan.architecture.vocabularySize)
+                source: evaluation.source, field: evaluation.field, length: evaluation.length, count: evaluation.sequences,
+                tokenizer: job.recipe.model + "/tokenizer.json", vocabularySize: job.plan.architecture.vocabularySize)
         }
     }
 

@@ -22,9 +22,10 @@ enum ErrorKind: String {
     }
 }
 
-/// Says an error: its message on standard error, and with `--json` a value on standard output too.
+/// Says an error: its message on standard error and in the log of the run, and with `--json` a value on standard output too.
 func say(error message: String, exitCode: Int32, json: Bool) {
     Console.error("cleave: \(message)\n")
+    FailureLog.say(message, exitCode: exitCode)
     if json { Console.output(errorValue(message, exitCode: exitCode)) }
 }
 

@@ -7,7 +7,6 @@ import Pages
 import Pipeline
 import Reporting
 import Safetensors
-import Sharding
 import Transformers
 
 struct EvalVerb: Verb {
@@ -17,8 +16,7 @@ struct EvalVerb: Verb {
     @Argument(help: "A Hugging Face model directory.", completion: .directory)
     var directory: String
 
-    @Option(help: "Text, JSON lines or a JSON array with a field `text`, or ids (.npy, .safetensors).", completion: .file())
-    var data: String
+    @OptionGroup var text: TextOptions
 
     @Option(help: "Tokens of a window; windows do not overlap.")
     var length = 2048
@@ -40,11 +38,7 @@ struct EvalVerb: Verb {
     @OptionGroup var weights: WeightOptions
     @OptionGroup var common: CommonOptions
 
-    func validate() throws {
-        let most = PlanLimits.sequences
-        guard (2...most).contains(length) else { throw ValidationError("--length must be from 2 to \(most), found \(length)") }
-        if let sequences, !(1...most).contains(sequences) { throw ValidationError("--sequences must be from 1 to \(most), found \(sequences)") }
-    }
+    func validate() throws { try SequenceOptions.check(length: length, sequences: sequences) }
 
     func run(_ world: Communicator) throws {
         let work = WorkDirectory(output: directory)
@@ -58,7 +52,7 @@ struct EvalVerb: Verb {
         if world.isCoordinator { for remark in remarks { Console.error("note: \(remark)\n") } }
         let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
             try TokenSequences.windows(
-                source: data, length: length, count: sequences, tokenizer: directory + "/tokenizer.json",
+                source: text.data, field: text.field, length: length, count: sequences, tokenizer: directory + "/tokenizer.json",
                 vocabularySize: model.architecture.vocabularySize)
         }
         try world.together(exitCode: Pipeline.exitCode) {
@@ -71,7 +65,7 @@ struct EvalVerb: Verb {
         try checkComparison(result)
         if save {
             try world.onCoordinator(exitCode: Pipeline.exitCode) {
-                try SavedEvaluation(data: data, compute: compute.effective.rawValue, reference: reference, result: result).save(work)
+                try SavedEvaluation(data: text.data, compute: compute.effective.rawValue, reference: reference, result: result).save(work)
                 try AtomicFile.write(Page([RunAccount(of: directory)]).html(), to: work.page)
             }
         }

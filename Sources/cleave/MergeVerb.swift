@@ -31,7 +31,7 @@ struct MergeVerb: Verb {
         if world.isCoordinator { for remark in found.remarks { Console.error("note: \(remark)\n") } }
         var outcome: (size: SizeReport, verified: VerificationResult)?
         try withPage(of: job.work, world) {
-            outcome = try job.logged(memory: nil, threads: threads(world)) {
+            outcome = try job.logged(memory: nil) {
                 job.begins(.merge)
                 let size = try job.merge()
                 job.begins(.verify)

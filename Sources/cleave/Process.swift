@@ -3,6 +3,7 @@
 import Foundation
 import Glibc
 import LinearAlgebra
+import Reporting
 
 /// The number of threads that the launcher asks for.
 func environmentThreads() -> Int? {
@@ -18,9 +19,42 @@ func explainMappingFailures() {
     signal(SIGBUS) { _ in
         // A handler may call no more than the system: a literal has its bytes in the program.
         let text: StaticString =
-            "cleave: a file that was mapped into memory could not be read: it was made shorter while in use, or its disk failed (`--weights pread` names the file)\n"
-        _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
+            "a file that was mapped into memory could not be read: it was made shorter while in use, or its disk failed (`--weights pread` names the file)"
+        say("cleave: ")
+        say(text)
+        say("\n")
+        FailureLog.say(text, exitCode: EX_IOERR)
         _exit(EX_IOERR)
+    }
+}
+
+/// Says a literal from a signal's handler.
+private func say(_ text: StaticString) { _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount) }
+
+/// What is done about a signal by itself, or by MPI.
+nonisolated(unsafe) private let actionsBefore = UnsafeMutablePointer<sigaction>.allocate(capacity: 64)
+
+/// Has crashes written down in the log of the run, before what they lead to otherwise.
+func explainCrashes() {
+    // With a limit of the address space its own handler knows more.
+    guard !AddressSpace.explainsCrashes({ FailureLog.say(UnsafeBufferPointer(start: $0, count: $1), exitCode: $2) }) else { return }
+    for number in [SIGSEGV, SIGILL, SIGTRAP, SIGABRT, SIGFPE] {
+        var action = sigaction()
+        action.__sigaction_handler.sa_handler = { number in
+            FailureLog.say(
+                "the process crashed: an error of Cleave or of a library (its exit code is 128 and the number of the signal); please report it",
+                exitCode: 128 + number)
+            // What was to come of the signal comes; a backtrace of Swift's goes on after that, where nothing in the program is at fault.
+            var own = sigset_t()
+            sigemptyset(&own)
+            sigaddset(&own, number)
+            pthread_sigmask(SIG_UNBLOCK, &own, nil)
+            sigaction(number, actionsBefore + Int(number), nil)
+            raise(number)
+            signal(number, SIG_DFL)
+            raise(number)
+        }
+        sigaction(number, &action, actionsBefore + Int(number))
     }
 }
 

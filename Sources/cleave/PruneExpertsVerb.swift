@@ -7,7 +7,6 @@ import Pipeline
 import Recipes
 import Reporting
 import Safetensors
-import Sharding
 import Transformers
 
 struct PruneExpertsVerb: Verb {
@@ -25,8 +24,7 @@ struct PruneExpertsVerb: Verb {
     @Option(help: ArgumentHelp("The share of each block's experts that is kept, above 0 and below 1.", valueName: "share"))
     var keep: Double
 
-    @Option(help: "By which experts are scored: what a recipe's `calibration.source` may be, a text or ids.", completion: .file())
-    var data: String
+    @OptionGroup var text: TextOptions
 
     @Option(help: "Sequences of the text.")
     var sequences = 128
@@ -48,16 +46,16 @@ struct PruneExpertsVerb: Verb {
 
     func validate() throws {
         guard keep > 0, keep < 1 else { throw ValidationError("--keep must be above 0 and below 1, found \(keep)") }
-        let most = PlanLimits.sequences
-        guard (2...most).contains(length) else { throw ValidationError("--length must be from 2 to \(most), found \(length)") }
-        guard (1...most).contains(sequences) else { throw ValidationError("--sequences must be from 1 to \(most), found \(sequences)") }
+        try SequenceOptions.check(length: length, sequences: sequences)
     }
 
     func run(_ world: Communicator) throws {
         // As in an evaluation: about what the sequences of a rank and a stage take.
         MemoryPool.keepMatrices(upTo: 1 << 30)
-        let text = Calibration(sources: [CalibrationSource(path: data)], sequences: sequences, length: length, skip: 0, sampling: nil, seed: seed, batch: nil)
-        let pruning = try ExpertPruning(directory, keeping: keep, by: text, compute: compute, output: output, reading: weights.reading, world: world)
+        let calibration = Calibration(
+            sources: [CalibrationSource(path: text.data, field: text.field)], sequences: sequences, length: length, skip: 0, sampling: nil, seed: seed,
+            batch: nil)
+        let pruning = try ExpertPruning(directory, keeping: keep, by: calibration, compute: compute, output: output, reading: weights.reading, world: world)
         if world.isCoordinator { for remark in pruning.remarks { Console.error("note: \(remark)\n") } }
         let report = try pruning.run(clock: PhaseClock()) { block, count in
             if world.isCoordinator { Console.error("block \(block + 1)/\(count) scored\n") }

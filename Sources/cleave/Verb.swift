@@ -27,11 +27,14 @@ enum VerbRanks {
 protocol Verb: ParsableCommand {
     static var ranks: VerbRanks { get }
     var common: CommonOptions { get }
+    /// Where a program follows what the verb does.
+    var events: String? { get }
     func run(_ world: Communicator) throws
 }
 
 extension Verb {
     static var ranks: VerbRanks { .all }
+    var events: String? { nil }
 
     /// Threads of this rank: as asked; else OMP_NUM_THREADS; else all of its cores when it runs alone, one beside other ranks.
     func threads(_ world: Communicator) throws -> Int {

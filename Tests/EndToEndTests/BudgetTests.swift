@@ -38,10 +38,35 @@ import Testing
         return Dictionary(uniqueKeysWithValues: linears.map { ($0["name"] as? String ?? "", $0["bits"] as? Int ?? 0) })
     }
 
+    /// The trace shows every phase of the report's table of times, and every part of the run, also those before there is a place for a trace.
+    private func expectTraceOfAllPhases(_ output: String) throws {
+        struct Span: Decodable {
+            var name: String
+            var cat: String?
+            var ts: Double?
+            var dur: Double?
+        }
+        struct Report: Decodable {
+            struct Rank: Decodable { var seconds: [String: Double] }
+            var ranks: [Rank]
+        }
+        func read<Value: Decodable>(_ name: String, _: Value.Type) throws -> Value {
+            try JSONDecoder().decode(Value.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/" + name)))
+        }
+        let spans = try read("trace.json", [Span].self), seconds = try #require(try read("report.json", Report.self).ranks.first).seconds
+        let phases = Dictionary(grouping: spans.filter { $0.cat == "phase" }, by: \.name).mapValues { $0.reduce(0) { $0 + ($1.dur ?? 0) } / 1e6 }
+        #expect(Set(phases.keys) == Set(seconds.keys))
+        for (phase, time) in seconds { #expect(abs((phases[phase] ?? 0) - time) < 1e-3 + time / 1000, "\(phase): \(time) s") }
+        let parts = spans.filter { $0.cat == "part" }.map(\.name)
+        #expect(parts == ["losses", "compress", "merge", "verify"])
+        #expect(spans.allSatisfy { ($0.ts ?? 0) >= 0 } && spans.contains { $0.ts.map { $0 < 1e6 } ?? false })
+    }
+
     @Test func anyNumberOfRanks() throws {
         let directory = try TemporaryDirectory()
-        let first = try SmallRun.compress(directory.path + "/1", Self.settings, ranks: 1)
+        let first = try SmallRun.compress(directory.path + "/1", Self.settings, flags: ["--trace"], ranks: 1)
         try #require(first.exitCode == 0, "\(first.errors)")
+        try expectTraceOfAllPhases(directory.path + "/1")
         let (reference, losses) = (try SmallRun.files(directory.path + "/1"), try table(directory.path + "/1"))
         for (ranks, threads, flags) in [
             (2, 1, []), (3, 2, ["--weights", "broadcast"]), (4, 1, ["--tensor-parallel", "2", "--activations", "scratch"]),

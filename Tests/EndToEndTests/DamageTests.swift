@@ -21,6 +21,8 @@ import Testing
                 try FileManager.default.copyItem(atPath: parts, toPath: output)
                 defer { try? FileManager.default.removeItem(atPath: output) }
                 try damage(output + "/" + file, at: place, kind)
+                // Without reading it, a partial checkpoint's size is all that is known of it.
+                if file == partial { try expectStatus(output, committed: kind == .truncate ? 240 : 256) }
                 let run = try SmallRun.compress(output, ranks: 3)
                 #expect(run.exitCode == 0, "\(run.errors)")
                 let name = (file as NSString).lastPathComponent
@@ -32,6 +34,13 @@ import Testing
                 try SmallRun.expectEqual(output, reference, "\(kind) \(file) at \(place)")
             }
         }
+    }
+
+    private func expectStatus(_ output: String, committed: Int) throws {
+        let run = try CleaveProcess.run(["status", output, "--json"])
+        let status = try #require(JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any], "\(run.errors)")
+        #expect(status["tiles"] as? [String: Int] == ["done": committed, "total": 256], "\(status)")
+        #expect(status["state"] as? String == (committed == 256 ? "committed" : "interrupted"), "\(status)")
     }
 
     private func damage(_ path: String, at place: Int, _ kind: Kind) throws {

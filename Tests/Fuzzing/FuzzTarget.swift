@@ -8,7 +8,7 @@ struct FuzzTarget: Sendable {
     let run: @Sendable ([UInt8]) -> Void
 
     static let all: [FuzzTarget] = [
-        .configuration, .index, .journal, .manifest, .numpy, .partialCheckpoint, .recipe, .safetensors, .tokenizer,
+        .configuration, .gguf, .index, .journal, .manifest, .numpy, .parquet, .partialCheckpoint, .recipe, .safetensors, .tokenizer,
     ]
 
     static let chosen: FuzzTarget = {

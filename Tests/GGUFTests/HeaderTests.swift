@@ -76,5 +76,7 @@ import Testing
     @Test func rowsAreWholeBlocks() {
         #expect(throws: GGUFError.self) { try GGUFTensor(name: "x", type: .q4_k, shape: [2, 288]) }
         #expect(throws: GGUFError.self) { try GGUFTensor(name: "x", type: .f32, shape: [Int.max / 2, 8]) }
+        // Also where there are no rows.
+        #expect(throws: GGUFError.self) { try GGUFTensor(name: "x", type: .q8_0, shape: [0, Int.max - 31]) }
     }
 }

@@ -35,6 +35,35 @@ import Testing
         #expect(try Self.texts(path, "other") == (0..<300).map { "\($0)" })
     }
 
+    /// Numbers that no writer writes, which lead beyond 64 bits or below zero.
+    @Test func inputsThatBrokeTheReader() throws {
+        let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path + "/Fuzzing/Regressions/parquet"
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+        #expect(names.count >= 5)
+        for name in names {
+            let error = #expect(throws: SafetensorsError.self, "\(name)") { try Self.texts(folder + "/" + name, "text") }
+            #expect(error?.kind == .malformed, "\(name): \(error.map { "\($0)" } ?? "")")
+        }
+    }
+
+    /// A footer of some KiB whose names would take a GiB: a group with a long name and many columns.
+    @Test func namesThatGrow() throws {
+        func number(_ value: Int) -> [UInt8] { value < 128 ? [UInt8(value)] : [UInt8(value & 127 | 128)] + number(value >> 7) }
+        func element(_ name: String, children: Int) -> [UInt8] {
+            [0x48] + number(name.utf8.count) + Array(name.utf8) + (children > 0 ? [0x15] + number(2 * children) : []) + [0]
+        }
+        let columns = 20_000
+        var footer: [UInt8] = [0x15, 2, 0x19, 0xfc] + number(columns + 2) + element("schema", children: 1)
+        footer += element(String(repeating: "n", count: 50_000), children: columns)
+        for _ in 0..<columns { footer += element("c", children: 0) }
+        footer += [0x16, 0, 0x19, 0x0c, 0]
+        let length = withUnsafeBytes(of: UInt32(footer.count).littleEndian) { Array($0) }
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent("cleave-\(UUID().uuidString).parquet").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try Data(ParquetFile.magic + footer + length + ParquetFile.magic).write(to: URL(fileURLWithPath: path))
+        #expect(Self.message { _ = try ParquetFile(path: path) }?.contains("do not describe a table") == true)
+    }
+
     @Test func columnsAreNamed() throws {
         let table = try ParquetFile(path: Self.fixtures + "plain.parquet")
         #expect(table.textColumns == ["text", "other"])

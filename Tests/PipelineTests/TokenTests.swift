@@ -244,6 +244,18 @@ extension PipelineTests {
             #expect(one.sequences == [all.sequences[0]] && one.hash != all.hash)
         }
 
+        @Test func windowsOfAField() throws {
+            try folder.write("{\"page\": \"One sentence of text. \", \"text\": \"no\"}\n{\"page\": \"Another one.\"}\n", "pages.jsonl")
+            let path = folder.path + "/pages.jsonl"
+            let windows = try TokenSequences.windows(source: path, field: "page", length: 3, count: 2, tokenizer: tokenizer, vocabularySize: 4096)
+            #expect(
+                windows.sequences.flatMap { $0 }
+                    == (try tokenIDs(ofText: path, field: "page", tokenizer: tokenizer, addSpecialTokens: false).prefix(6).map { $0 }))
+            #expect(throws: PipelineError.self) {
+                try TokenSequences.windows(source: path, length: 3, count: 2, tokenizer: tokenizer, vocabularySize: 4096)
+            }
+        }
+
         @Test func refusals() throws {
             try folder.write("", "empty.txt")
             try Data([0x61, 0xff, 0x62]).write(to: URL(fileURLWithPath: folder.path + "/latin.txt"))

@@ -214,6 +214,16 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(message("[a, {path: b, weight: 0.001}]").contains("b gets none of the 128 sequences by its weight 0.001"))
     }
 
+    @Test func anEvaluationHasOneSource() throws {
+        func evaluation(_ source: String) throws -> Evaluation? {
+            try Recipe(yaml: "model: a\noutput: b\ncalibration: {source: a}\nevaluation: {source: \(source)}", file: "r").evaluation
+        }
+        #expect(try evaluation("b.txt") == Evaluation(source: "b.txt", length: 2048, sequences: nil, compute: .f32))
+        let field = Evaluation(source: "b.parquet", field: "page", length: 2048, sequences: nil, compute: .f32)
+        #expect(try evaluation("{path: b.parquet, field: page}") == field)
+        for source in ["[a, b]", "{path: a, weight: 2}", "{field: page}"] { #expect(throws: RecipeError.self) { try evaluation(source) } }
+    }
+
     @Test func roundingToNearestNeedsNoCalibration() throws {
         let plain = "model: a\noutput: b\n"
         #expect(try Recipe(yaml: plain + "compress: {method: rtn}", file: "r").calibration == nil)

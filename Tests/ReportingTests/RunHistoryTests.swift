@@ -28,9 +28,9 @@ import Testing
         let folder = try Folder()
         let first = try RunLog([folder.path + "/log", folder.path + "/copy"])
         begin(first)
-        let progress = Progress(tiles: 8, blocks: 2, committed: 0, log: first)
+        let progress = Progress(tiles: 8, blocks: 2, committed: 0, work: 8, log: first)
         progress.begin(block: 0, stage: "q")
-        progress.advance(block: 0, stage: "q", solved: 4, reused: 0)
+        progress.advance(block: 0, stage: "q", solved: 4, reused: 0, work: 4)
         progress.commit(block: 0)
         progress.finish(block: 0, summary: "", linears: [linear("q", loss: 1), linear("k", loss: 2)], mixture: nil)
         first.write(.error) { ($0.message, $0.exitCode) = ("no disk", 73) }
@@ -38,9 +38,9 @@ import Testing
         #expect(FileManager.default.contents(atPath: folder.path + "/copy") == folder.log)
         let second = try RunLog([folder.path + "/log"])
         begin(second, hosts: ["a": 1, "b": 4])
-        let again = Progress(tiles: 8, blocks: 2, committed: 4, log: second)
+        let again = Progress(tiles: 8, blocks: 2, committed: 4, work: 4, log: second)
         again.begin(block: 1, stage: "down")
-        again.advance(block: 1, stage: "down", solved: 3, reused: 1)
+        again.advance(block: 1, stage: "down", solved: 3, reused: 1, work: 3)
         again.finish(block: 1, summary: "", linears: [linear("k", loss: 3)], mixture: nil)
 
         let history = RunHistory(log: folder.log)
@@ -48,7 +48,7 @@ import Testing
         let (ended, open) = (history.attempts[0], history.attempts[1])
         #expect(ended.exitCode == 73 && ended.error == "no disk" && ended.solved == 4 && ended.lastCommit != nil && ended.report.ranks == 2)
         #expect(open.exitCode == nil && open.committedBefore == 4 && open.solved == 3 && open.block == 1 && open.stage == "down" && open.report.ranks == 5)
-        #expect(open.part == .compress && open.began <= open.lastEvent && open.lastSolved != nil)
+        #expect(open.part == .compress && open.began <= open.lastEvent && open.lastSolved != nil && open.left != nil)
         // Seconds of a stage are told with it.
         let lines = folder.log.split(separator: UInt8(ascii: "\n")).compactMap(RunEvent.init(line:))
         #expect(lines.filter { $0.event == .stageEnd }.allSatisfy { ($0.seconds ?? -1) >= 0 })

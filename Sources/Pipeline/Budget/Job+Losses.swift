@@ -23,7 +23,8 @@ extension Job {
     /// - Throws: an `AgreedFailure` with exit code 75 when `stop` asked for it.
     public func measureLosses(for run: Job, stop: StopConditions, memory: MemoryPlan, scratch: String?, _ started: (String?) -> Void) throws {
         guard let tokens else { throw PipelineError(.internalError, "losses without calibration") }
-        _ = try compress(stop: stop, memory: memory, scratch: scratch, started)
+        _ = try compress(stop: stop, memory: memory, scratch: scratch, part: .losses, started)
+        defer { clock.end() }
         let identity = try runIdentity()
         let journal = try Journal(work, identity, plan, world: world)
         let losses = journal.entries.reduce(into: [Int: [Int: [[Double?]]]]()) { found, entry in

@@ -28,10 +28,9 @@ public func evaluate(
         let pass = try EvaluationPass(model, windows, own, compute: compute, stop: stop, world: world, clock: clock)
         try world.together(exitCode: exitCode) { () throws in
             for (index, window) in own.enumerated() {
-                likelihoods[window] = try pass.negativeLogLikelihood(index, of: windows[window])
-                guard let other else { continue }
-                let found = try pass.comparison(index, with: other)
-                (divergences[window], sameChoices[window]) = (found.divergence, Double(found.sameChoices))
+                var sums = (divergence: 0.0, sameChoices: 0)
+                likelihoods[window] = try pass.negativeLogLikelihood(index, of: windows[window], comparedWith: other, &sums)
+                (divergences[window], sameChoices[window]) = (sums.divergence, Double(sums.sameChoices))
             }
         }
     }
@@ -74,15 +73,19 @@ private struct EvaluationPass {
     }
 
     /// Of the rank's window of an index, in nats: the sum over its predictions.
-    func negativeLogLikelihood(_ index: Int, of window: [Int32]) throws -> Double {
+    ///
+    /// - Parameters:
+    ///   - reference: another model with whose predictions these are compared; nil: none.
+    ///   - sums: its divergence, and how often both have the same choice.
+    func negativeLogLikelihood(
+        _ index: Int, of window: [Int32], comparedWith reference: EvaluationPass?, _ sums: inout (divergence: Double, sameChoices: Int)
+    ) throws -> Double {
         let (state, head) = try end(index)
-        return try forward.negativeLogLikelihood(of: [window], state, head: head)[0]
-    }
-
-    /// Of the rank's window of an index, this model's predictions and those of a reference.
-    func comparison(_ index: Int, with reference: EvaluationPass) throws -> (divergence: Double, sameChoices: Int) {
-        let (state, head) = try end(index), other = try reference.end(index)
-        return try forward.comparison(of: state, head: head, with: (reference.forward, other.state, other.head))
+        guard let reference else { return try forward.negativeLogLikelihood(of: [window], state, head: head)[0] }
+        let other = try reference.end(index)
+        return try forward.negativeLogLikelihood(of: [window], state, head: head) { tokens, logits in
+            try reference.forward.compare(logits, tokens, with: other.state, head: other.head, addingTo: &sums)
+        }[0]
     }
 
     private func end(_ index: Int) throws -> (state: BatchState, head: LinearWeights) {

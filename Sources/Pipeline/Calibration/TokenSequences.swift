@@ -73,9 +73,13 @@ extension TokenSequences {
     }
 
     /// The non-overlapping windows of an evaluation, from the start; the tokens after the last whole window are left out.
-    public static func windows(source path: String, length: Int, count: Int?, tokenizer: String, vocabularySize: Int) throws -> TokenSequences {
+    ///
+    /// - Parameter field: of records, or the column of a table, that holds the text; nil: `text`.
+    public static func windows(
+        source path: String, field: String? = nil, length: Int, count: Int?, tokenizer: String, vocabularySize: Int
+    ) throws -> TokenSequences {
         let needed = count.map { $0 * length } ?? Int.max
-        let ids = try TokenSource(path: path).ids(tokenizer: tokenizer, atLeast: needed, vocabularySize: vocabularySize)
+        let ids = try TokenSource(path: path, field: field).ids(tokenizer: tokenizer, atLeast: needed, vocabularySize: vocabularySize)
         let available = ids.count / length
         guard available >= max(count ?? 1, 1) else {
             throw PipelineError(

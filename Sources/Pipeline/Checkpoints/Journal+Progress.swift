@@ -10,18 +10,23 @@ extension Journal {
         var lastCommit: Date?
     }
 
-    /// Reads whole lines of a run; those that are cut off, damaged, or another run's are passed over. Partial checkpoints are not looked at.
+    /// Reads whole lines of a run; those that are cut off, damaged, or another run's are passed over, and so are those whose partial checkpoint is missing or
+    /// has another size. Checksums are left to the run that goes on.
     ///
-    /// - Parameter identity: of the run.
-    static func progress(_ work: WorkDirectory, _ identity: RunIdentity) -> Progress {
+    /// - Parameters:
+    ///   - identity: of the run.
+    ///   - tiles: of the whole run, by block and stage.
+    static func progress(_ work: WorkDirectory, _ identity: RunIdentity, tiles: [[Int]]) -> Progress {
         var progress = Progress()
         for (name, _) in (try? files(work)) ?? [] {
             let path = work.journals + "/" + name
             // A run may take its journals away while they are read.
             guard let lines = try? entries(path) else { continue }
-            for entry in lines.compactMap({ $0 }) where entry.identity == identity {
-                for run in entry.tiles {
-                    for tile in 0..<run.count { progress.tiles.insert(TileKey(block: entry.block, stage: run.stage, tile: run.first + tile)) }
+            for entry in lines.compactMap({ $0 }) where entry.identity == identity && tiles.indices.contains(entry.block) && entry.hasFile(in: work) {
+                for run in entry.tiles where tiles[entry.block].indices.contains(run.stage) {
+                    for tile in (0..<tiles[entry.block][run.stage]).clamped(to: run.tiles) {
+                        progress.tiles.insert(TileKey(block: entry.block, stage: run.stage, tile: tile))
+                    }
                 }
             }
             if let date = try? FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date {

@@ -29,6 +29,12 @@ struct TileRun: Codable, Sendable {
     var first: Int
     var count: Int
 
+    /// Empty where the numbers are none of a run's.
+    var tiles: Range<Int> {
+        let (end, overflow) = first.addingReportingOverflow(count)
+        return first >= 0 && count > 0 && !overflow ? first..<end : 0..<0
+    }
+
     /// Ascending indices of tiles as runs.
     static func runs(of tiles: [Int], stage: Int) -> [TileRun] {
         tiles.reduce(into: []) { runs, tile in
@@ -108,9 +114,7 @@ struct Journal: Sendable {
         var valid = [Int32](repeating: 0, count: contents.entries.count)
         for index in stride(from: world.rank, to: contents.entries.count, by: world.size) {
             let entry = contents.entries[index]
-            let path = work.partialCheckpoints + "/" + entry.file
-            let bytes = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? -1
-            valid[index] = bytes == entry.bytes && (try? Checksum.ofFile(path)) == entry.checksum ? 1 : 0
+            valid[index] = entry.hasFile(in: work) && (try? Checksum.ofFile(entry.path(in: work))) == entry.checksum ? 1 : 0
         }
         try world.allReduceMax(&valid)
         for (index, entry) in contents.entries.enumerated() {
@@ -161,5 +165,11 @@ struct Journal: Sendable {
 }
 
 extension JournalEntry {
+    /// Of its partial checkpoint.
+    func path(in work: WorkDirectory) -> String { work.partialCheckpoints + "/" + file }
+
+    /// Whether its partial checkpoint is there, of its size.
+    func hasFile(in work: WorkDirectory) -> Bool { FilePath.isName(file) && (try? FileStamp(path: path(in: work)))?.byteCount == bytes }
+
     var identity: RunIdentity { RunIdentity(planHash: planHash, sourceDigest: sourceDigest) }
 }

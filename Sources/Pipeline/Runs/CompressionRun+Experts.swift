@@ -138,7 +138,7 @@ extension CompressionRun {
             measures[place] = own
             try SolvedStage(tiles: [:], solvedHere: [:], measures: own).checkScales(stage, limit: plan.recipe.limits.clampedScales)
             let reused = stage.tiles.indices.count { committed.contains(TileKey(block: block, stage: place, tile: $0)) }
-            count(stage, block: block, reused: reused)
+            count(stage, block: block, index: place, reused: reused)
         }
         return measures
     }

@@ -29,16 +29,16 @@ extension CompressionRun {
                 nothing: committed.none)
             if let losses { findings.note(losses: losses, block: block, index: index) }
         }
-        count(stage, block: block, reused: reused)
+        count(stage, block: block, index: index, reused: reused)
         return result
     }
 
     /// Counts the tiles of a stage that is done.
-    func count(_ stage: StagePlan, block: Int, reused: Int) {
+    func count(_ stage: StagePlan, block: Int, index: Int, reused: Int) {
         let solved = stage.tiles.count - reused
         counts.solved += solved
         counts.reused += reused
-        progress?.advance(block: block, stage: stage.stage.name, solved: solved, reused: reused)
+        progress?.advance(block: block, stage: stage.stage.name, solved: solved, reused: reused, work: work(of: solved, block, index))
     }
 
     /// Takes in what was found of a stage's Hessian.

@@ -35,7 +35,7 @@ final class CompressionRun {
     /// The last stage with a tile to solve: activations need to go no further. Nil when every tile is committed.
     private let lastWork: (block: Int, stage: Int)?
     let journalWriter: JournalWriter
-    let progress: Progress?
+    private(set) var progress: Progress?
     /// Linears whose reports stand in the log already.
     let loggedLinears: Set<String>
 
@@ -77,8 +77,6 @@ final class CompressionRun {
         lastWork = plan.lastStage { !committed.contains($0) }
         let tokens = lastWork == nil ? nil : job.tokens
         journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
-        progress =
-            world.isCoordinator ? Progress(tiles: plan.tileCount, blocks: plan.blocks.count, committed: committed.count, log: job.log) : nil
         loggedLinears = job.log == nil ? [] : Set(RunHistory(job.work).linears.map(\.name))
         (batches, dense) = try world.together(exitCode: exitCode) { () throws in
             func embedded() throws -> CalibrationBatches {
@@ -87,6 +85,26 @@ final class CompressionRun {
             return (try embedded(), job.plan.needsDenseInputs ? try embedded() : nil)
         }
         findings = StageFindings(plan, journal.entries)
+        if world.isCoordinator {
+            progress = Progress(tiles: plan.tileCount, blocks: plan.blocks.count, committed: committed.count, work: workLeft(), log: job.log)
+        }
+    }
+
+    /// The work of all tiles that are not committed.
+    private func workLeft() -> Double {
+        plan.blocks.indices.reduce(0.0) { sum, block in
+            plan.blocks[block].stages.indices.reduce(sum) { sum, stage in
+                let missing = plan.blocks[block].stages[stage].tiles.indices.count { !committed.contains(TileKey(block: block, stage: stage, tile: $0)) }
+                return sum + work(of: missing, block, stage)
+            }
+        }
+    }
+
+    /// The work of some of a stage's tiles.
+    func work(of tiles: Int, _ block: Int, _ index: Int) -> Double {
+        let stage = plan.blocks[block].stages[index]
+        guard tiles > 0 else { return 0 }
+        return plan.work(of: stage, runsOn: isWork(after: block, index)) * Double(tiles) / Double(stage.tiles.count)
     }
 
     /// What was found of earlier attempts, in words; nil when there was nothing.

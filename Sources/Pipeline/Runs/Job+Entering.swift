@@ -43,8 +43,13 @@ extension Job {
             }
             return standing
         }
+        let names = try world.gather(Array(Session.hostName.utf8))
+        hosts = try world.fromCoordinator(exitCode: exitCode) { names.reduce(into: [:]) { $0[String(decoding: $1, as: UTF8.self), default: 0] += 1 } }
         // What it is to do is not known yet, so there is nothing to compare.
-        guard !needsLosses else { return (standing, remarks) }
+        guard !needsLosses else {
+            FailureLog.enter(work.log, beginning)
+            return (standing, remarks)
+        }
         // The run that measured losses has looked at them as well.
         let known = record?.source ?? RunRecord.read(work.measuring)?.source
         let files = try clock.measure(.read) { () throws in try SourceFiles(model, known: known, world: world) }
@@ -60,7 +65,16 @@ extension Job {
             let all = Set(platforms + (record?.platforms ?? [])).sorted()
             return try said + checkUnfinished(RunRecord(plan: identity, source: files, platforms: all, work: RunWork(plan)), earlier: record)
         }
+        // A command that was refused leaves the log to the run that stands there.
+        if standing != .finished { FailureLog.enter(work.log, beginning) }
         return (standing, remarks)
+    }
+
+    /// The event by which an attempt begins that fails before it has.
+    private var beginning: RunEvent {
+        var event = RunEvent(.runBegin)
+        event.attempt = attempt()
+        return event
     }
 
     private func examine() throws -> Standing {

@@ -1,5 +1,7 @@
 // The log of a job: OUTPUT/cleave/events.jsonl, and a copy where a program follows it.
 
+internal import Glibc
+internal import LinearAlgebra
 internal import MessagePassing
 internal import Recipes
 public import Reporting
@@ -10,38 +12,44 @@ extension Job {
     ///
     /// - Parameters:
     ///   - memory: what was planned; nil where nothing was.
-    ///   - threads: of each rank.
     ///   - events: a file that gets the same lines.
     /// - Throws: 73 when the log cannot be opened; what `body` throws.
-    public func logged<Result>(memory: MemoryReport?, threads: Int, events: String? = nil, _ body: () throws -> Result) throws -> Result {
-        let names = try world.gather(Array(Session.hostName.utf8)).map { String(decoding: $0, as: UTF8.self) }
-        try world.onCoordinator(exitCode: exitCode) {
+    public func logged<Result>(memory: MemoryReport?, events: String? = nil, _ body: () throws -> Result) throws -> Result {
+        let copy = try world.fromCoordinator(exitCode: exitCode) { () throws -> UInt64? in
             log = try openedLog(events)
-            let hosts = names.reduce(into: [:]) { $0[$1, default: 0] += 1 }
-            log?.write(.runBegin) {
-                $0.attempt = AttemptReport(
-                    cleave: cleaveVersion, model: recipe.model, planHash: planHash, hosts: hosts, threads: threads, memory: memory,
-                    tiles: plan.tileCount)
-            }
+            log?.write(.runBegin) { $0.attempt = attempt(memory) }
+            return events.flatMap(fileNumber)
         }
+        // Another rank writes where it sees the same file.
+        if let events, let copy, fileNumber(events) == copy { FailureLog.follow(events) }
+        FailureLog.begin()
         defer { log = nil }
         do {
             let result = try body()
             log?.write(.runEnd) { $0.exitCode = 0 }
             return result
         } catch {
-            let code = exitCode(for: error)
-            // An error that only one rank knows of ends the others at once: that rank is the one to write it down.
-            if log == nil, !(error is AgreedFailure) { log = try? RunLog([work.log]) }
-            log?.write(.error) { ($0.message, $0.exitCode) = ("\(error)", code) }
-            if world.isCoordinator { log?.write(.runEnd) { $0.exitCode = code } }
+            // What all know of, one writes down; an error that only one rank knows of ends the others at once.
+            if !(error is AgreedFailure) {
+                FailureLog.say("\(world.place)\(error)", exitCode: exitCode(for: error))
+            } else if world.isCoordinator {
+                FailureLog.say("\(error)", exitCode: exitCode(for: error))
+            }
             throw error
         }
     }
 
+    /// What there is before an attempt.
+    ///
+    /// - Parameter memory: what was planned; nil where nothing was.
+    func attempt(_ memory: MemoryReport? = nil) -> AttemptReport {
+        AttemptReport(
+            cleave: cleaveVersion, model: recipe.model, planHash: planHash, hosts: hosts, threads: Threads.count, memory: memory, tiles: plan.tileCount)
+    }
+
     /// Says that a part of the run begins; of logs the coordinator's alone has it.
     public func begins(_ part: RunEvent.Part) {
-        clock.leave()
+        clock.begin(part)
         log?.write(.phaseBegin) { $0.phase = part }
     }
 
@@ -52,4 +60,10 @@ extension Job {
             throw PipelineError(.cannotWrite, "\(error)")
         }
     }
+}
+
+/// The number of a file in its file system, by which hosts know a shared one; nil where none is.
+private func fileNumber(_ path: String) -> UInt64? {
+    var status = stat()
+    return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
 }

@@ -29,6 +29,8 @@ public final class Job {
     var lock: RunLock?
     /// Of the attempt at hand, on the coordinator.
     var log: RunLog?
+    /// Ranks by host; known after entering.
+    var hosts: [String: Int] = [:]
     /// The source's files; known after entering.
     var sourceFiles: SourceFiles?
 

@@ -33,9 +33,11 @@ public func runStatus(of output: String, now: Date = .now, isOver: Bool = false)
     (status.lastError, status.exitCode) = (last?.error, last?.exitCode)
     status.part = isMeasuring ? .losses : last?.part
     guard let record, let size = record.work else { return status }
-    let progress = Journal.progress(work, record.identity)
+    let progress = Journal.progress(work, record.identity, tiles: size.tiles)
     if let committed = progress.lastCommit { status.lastCommit = max(status.lastCommit ?? committed, committed) }
     status.count(size, progress.tiles, isWhole: manifest != nil)
+    // What had been committed was lost since.
+    if status.state == .committed, let tiles = status.tiles, tiles.done < tiles.total { status.state = .interrupted }
     if status.state == .running, let last { status.estimate(last, now: now) }
     if status.state != .finished, let block = last?.block, let stage = last?.stage, status.part == .compress || status.part == .losses {
         status.place = StatusReport.Place(block: block + 1, blocks: size.tiles.count, stage: stage)
@@ -86,9 +88,7 @@ extension StatusReport {
         guard attempt.part == .compress, attempt.solved > 0, let began = attempt.compressBegan, let until = attempt.lastSolved else { return }
         let seconds = until.timeIntervalSince(began)
         guard seconds > 0 else { return }
-        let rate = Double(attempt.solved) / seconds
-        tilesPerSecond = rate
-        let rest = Double(max(tiles.total - attempt.committedBefore - attempt.solved, 0)) / rate
-        secondsLeft = max(rest - max(now.timeIntervalSince(until), 0), 0)
+        tilesPerSecond = Double(attempt.solved) / seconds
+        secondsLeft = attempt.left.map { max($0.seconds - max(now.timeIntervalSince($0.time), 0), 0) }
     }
 }

@@ -1,0 +1,25 @@
+// How much work the stages of a plan are, in proportion to each other: by it a run says how much time is left.
+
+internal import Recipes
+internal import Transformers
+
+extension Plan {
+    /// Seconds of plain products for a second of other work's operations, about as on processors that were measured (`Benchmarks/profiles`).
+    private static let (ofGram, ofFactor, ofSolving) = (1.2, 4.0, 2.7)
+    /// Operations of plain products that take as long as reading, searching and encoding a weight.
+    private static let ofWeight = 500.0
+
+    /// The work of a stage: as multiplications and additions of plain products, of all ranks together.
+    ///
+    /// - Parameter runsOn: whether a later stage needs the activations behind it.
+    public func work(of stage: StagePlan, runsOn: Bool) -> Double {
+        let tokens = Double(calibrationTokens) * stage.stage.tokenShare, columns = Double(stage.columns)
+        var work = (forwardPasses - (runsOn ? 0 : 1)) * 2 * stage.weightCount * tokens
+        if stage.needsHessian {
+            work += Self.ofGram * tokens * columns * columns
+            work += Self.ofFactor * (Double(stage.factorCount) * columns * columns * columns / 3 + stage.inverseOperations)
+        }
+        for tile in stage.tiles { work += Self.ofSolving * stage.solveOperations(of: tile) + Self.ofWeight * Double(tile.rows.count) * columns }
+        return work
+    }
+}

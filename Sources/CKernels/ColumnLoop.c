@@ -34,9 +34,9 @@ CLEAVE_INLINE void quantize(
                 lanes_f32 code = choose(kept_lanes(kept + at), code_of(v, scale, zero, maxq), zero);
                 q = scale * (code - zero);
                 *(lanes_u8 *)(codes + at) = __builtin_convertvector(code, lanes_u8);
-            } else if (type == cleave_blocks) {
-                lanes_f32 code = block_code(v, scale, zero, maxq);
-                q = scale * code - zero;
+            } else if (type == cleave_blocks || type == cleave_iq4_nl_blocks) {
+                lanes_f32 code;
+                q = scale * block_number(v, scale, zero, type, maxq, &code) - zero;
                 *(lanes_u8 *)(codes + at) = __builtin_convertvector(code, lanes_u8);
             } else {
                 q = scale * nearest(v / scale, zero, type, maxq, (lanes_u8 *)(codes + at));
@@ -56,6 +56,7 @@ void cleave_quantize_columns(
     double *loss) {
 #define QUANTIZE(type) quantize(tile, scales, zeros, group, type, numbers.max_code, NULL, codes, loss)
     if (numbers.type == cleave_blocks) QUANTIZE(cleave_blocks);
+    else if (numbers.type == cleave_iq4_nl_blocks) QUANTIZE(cleave_iq4_nl_blocks);
     else WITH_TYPE(numbers, QUANTIZE)
 #undef QUANTIZE
 }
@@ -64,10 +65,10 @@ CLEAVE_INLINE void round_column(
     const float *weights, const float *scales, const float *zeros, int type, float max_code, uint8_t *codes, float *errors, size_t rows) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
         lanes_f32 w = LOAD(weights + row), scale = LOAD(scales + row);
-        if (type == cleave_blocks) {
-            lanes_f32 offset = LOAD(zeros + row), code = block_code(w, scale, offset, max_code);
+        if (type == cleave_blocks || type == cleave_iq4_nl_blocks) {
+            lanes_f32 offset = LOAD(zeros + row), code, number = block_number(w, scale, offset, type, max_code, &code);
             *(lanes_u8 *)(codes + row) = __builtin_convertvector(code, lanes_u8);
-            STORE(errors + row, w - (scale * code - offset));
+            STORE(errors + row, w - (scale * number - offset));
             continue;
         }
         STORE(errors + row, w - scale * nearest(w / scale, LOAD(zeros + row), type, max_code, (lanes_u8 *)(codes + row)));
@@ -79,6 +80,7 @@ void cleave_round_column(
     const float *weights, const float *scales, const float *zeros, cleave_numbers numbers, uint8_t *codes, float *errors, size_t rows) {
 #define ROUND(type) round_column(weights, scales, zeros, type, numbers.max_code, codes, errors, rows)
     if (numbers.type == cleave_blocks) ROUND(cleave_blocks);
+    else if (numbers.type == cleave_iq4_nl_blocks) ROUND(cleave_iq4_nl_blocks);
     else WITH_TYPE(numbers, ROUND)
 #undef ROUND
 }

@@ -56,6 +56,21 @@ CLEAVE_INLINE lanes_f32 block_code(lanes_f32 v, lanes_f32 scale, lanes_f32 offse
     return __builtin_elementwise_min(__builtin_elementwise_max(code, splat(0)), splat(max_code));
 }
 
+/// What the scale multiplies in a block of a type before the offset is taken away, so that it is nearest to v, and its code. In the middle between two of
+/// IQ4_NL's numbers the lesser one is taken.
+CLEAVE_INLINE lanes_f32 block_number(lanes_f32 v, lanes_f32 scale, lanes_f32 offset, int type, float max_code, lanes_f32 *code) {
+    if (type != cleave_iq4_nl_blocks) return *code = block_code(v, scale, offset, max_code);
+    lanes_f32 x = choose(scale == splat(0), splat(0), v / scale), number = splat(cleave_iq4_nl_numbers[0]), place = splat(0);
+#pragma clang loop unroll(full)
+    for (int i = 1; i < 16; i++) {
+        lanes_i32 is_above = x > splat((cleave_iq4_nl_numbers[i - 1] + cleave_iq4_nl_numbers[i]) / 2);
+        number = choose(is_above, splat(cleave_iq4_nl_numbers[i]), number);
+        place = choose(is_above, splat((float)i), place);
+    }
+    *code = place;
+    return number;
+}
+
 /// Calls a function that is inlined with the type as a constant; blocks have loops of their own.
 #define WITH_TYPE(numbers, call)                                                                                                                     \
     switch ((numbers).type) {                                                                                                                        \

@@ -90,8 +90,8 @@ public struct QuantizationOptions: Sendable, Equatable {
 
     /// The numbers as the kernels know them.
     var kernelNumbers: cleave_numbers {
-        let plain = number.blocks == nil ? Int32(cleave_integers) : Int32(cleave_blocks)
-        return cleave_numbers(type: number.rules?.kernelType ?? plain, max_code: Float(maxCode))
+        if let blocks = number.blocks { return blocks.kernelNumbers }
+        return cleave_numbers(type: number.rules?.kernelType ?? Int32(cleave_integers), max_code: Float(maxCode))
     }
 
     /// Whether scales depend on the largest weight of the whole tensor.

@@ -9,6 +9,8 @@ public struct GGUFFile: Sendable {
     /// In the order of the file.
     public let metadata: [GGUFEntry]
     public let tensors: [PlacedTensor]
+    /// Those of types that are not known here.
+    public let unknown: [UnknownTensor]
 
     /// How much of a file is read for its head: vocabularies are the largest part of it.
     private static let firstBytes = 1 << 20, mostBytes = 1 << 30
@@ -26,7 +28,7 @@ public struct GGUFFile: Sendable {
         while true {
             var reader = GGUFReader(try InputFile.bytes(of: path, 0..<length), byteCount: byteCount)
             do {
-                (metadata, tensors) = try reader.read()
+                (metadata, tensors, unknown) = try reader.read()
                 break
             } catch .tooShort where length < min(byteCount, Self.mostBytes) {
                 length = min(4 * length, byteCount, Self.mostBytes)

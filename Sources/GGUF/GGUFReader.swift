@@ -12,7 +12,7 @@ package struct GGUFReader {
         fileByteCount = byteCount
     }
 
-    package mutating func read() throws(GGUFFault) -> (metadata: [GGUFEntry], tensors: [PlacedTensor]) {
+    package mutating func read() throws(GGUFFault) -> (metadata: [GGUFEntry], tensors: [PlacedTensor], unknown: [UnknownTensor]) {
         guard bytes.starts(with: GGUFHeader.magic) else { throw .broken("The file does not begin with \"GGUF\": it is of another format.") }
         place = 4
         let version: UInt32 = try number()
@@ -29,11 +29,24 @@ package struct GGUFReader {
             metadata.append(GGUFEntry(key, try value()))
         }
         var found: [(tensor: GGUFTensor, offset: Int)] = []
+        var unknown: [UnknownTensor] = []
         var names: Set<String> = []
         for _ in 0..<tensorCount {
-            let tensor = try self.tensor()
-            guard names.insert(tensor.tensor.name).inserted else { throw .broken("The tensor \"\(tensor.tensor.name)\" is there twice.") }
-            found.append(tensor)
+            let (name, shape, type, offset) = try tensor()
+            guard names.insert(name).inserted else { throw .broken("The tensor \"\(name)\" is there twice.") }
+            guard let known = GGMLType(rawValue: type) else {
+                var count = 1, isTooLarge = false
+                for factor in shape where !isTooLarge { (count, isTooLarge) = count.multipliedReportingOverflow(by: factor) }
+                // No type has less than a bit for an element.
+                guard !isTooLarge, count / 8 <= fileByteCount else { throw .broken("Tensor \"\(name)\" of shape \(shape) is larger than the file: damaged?") }
+                unknown.append(UnknownTensor(name: name, type: type, shape: shape))
+                continue
+            }
+            do {
+                found.append((try GGUFTensor(name: name, type: known, shape: shape), offset))
+            } catch {
+                throw .broken("\(error)")
+            }
         }
         let alignment: Int
         switch metadata.first(where: { $0.key == "general.alignment" })?.value {
@@ -51,21 +64,16 @@ package struct GGUFReader {
             }
             tensors.append(PlacedTensor(tensor: tensor, bytes: first..<first + tensor.byteCount))
         }
-        return (metadata, tensors)
+        return (metadata, tensors, unknown)
     }
 
-    private mutating func tensor() throws(GGUFFault) -> (tensor: GGUFTensor, offset: Int) {
+    private mutating func tensor() throws(GGUFFault) -> (name: String, shape: [Int], type: UInt32, offset: Int) {
         let name = try string(), dimensions: UInt32 = try number()
         guard (1...4).contains(dimensions) else { throw .broken("Tensor \"\(name)\" has \(dimensions) dimensions; there may be 1 to 4.") }
         var shape: [Int] = []
         for _ in 0..<dimensions { shape.append(try size()) }
         let type: UInt32 = try number(), offset = try size()
-        guard let known = GGMLType(rawValue: type) else { throw .broken("Tensor \"\(name)\" is of ggml's type \(type), which is not known here.") }
-        do {
-            return (try GGUFTensor(name: name, type: known, shape: shape.reversed()), offset)
-        } catch {
-            throw .broken("\(error)")
-        }
+        return (name, shape.reversed(), type, offset)
     }
 
     private mutating func value() throws(GGUFFault) -> GGUFValue {

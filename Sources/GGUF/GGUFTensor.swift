@@ -34,6 +34,14 @@ public struct GGUFTensor: Sendable, Equatable {
     public var rowBytes: Int { shape[shape.count - 1] / type.block.elements * type.block.bytes }
 }
 
+/// A tensor of a type that is not known here: how many bytes it has cannot be said.
+public struct UnknownTensor: Sendable, Equatable {
+    public let name: String
+    /// ggml's number of the type.
+    public let type: UInt32
+    public let shape: [Int]
+}
+
 /// A tensor and where its data lies.
 public struct PlacedTensor: Sendable {
     public let tensor: GGUFTensor

@@ -12,6 +12,11 @@ enum PreTokenizerName {
         "gpt-2": ["bytes by gpt-2's pattern"],
         "smollm": ["digits one by one", "bytes by gpt-2's pattern"],
         "llama-bpe": [#"split at \#(contractions)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|\#(rest)"#, "bytes"],
+        "deepseek-v3": [
+            #"split at \p{N}{1,3}"#, "split at [一-龥\u{3040}-ゟ゠-ヿ]+",
+            ##"split at [!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##,
+            "bytes",
+        ],
         "qwen2": [#"split at \#(contractions)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|\#(rest)"#, "bytes"],
     ]
 
@@ -39,7 +44,8 @@ enum PreTokenizerName {
             guard value["behavior"]?.string == "Isolated", value["invert"]?.boolean != true, let pattern = value["pattern"]?["Regex"]?.string else {
                 return nil
             }
-            return ["split at " + pattern]
+            // Some files have line ends themselves where others have escapes.
+            return ["split at " + pattern.unicodeScalars.map { $0 == "\r" ? "\\r" : $0 == "\n" ? "\\n" : String($0) }.joined()]
         default: return nil
         }
     }

@@ -2,17 +2,11 @@
 
 internal import JSON
 
-/// The metadata of a byte-level BPE tokenizer. Source: llama.cpp, `conversion/base.py` (`_set_vocab_gpt2`), and gguf, `vocab.py` (`SpecialVocab`).
+/// The metadata of a byte-pair tokenizer: byte-level, or SentencePiece's with bytes for what it does not know.
+///
+/// Source: llama.cpp, `conversion/base.py` (`_set_vocab_gpt2`, `_set_vocab_sentencepiece`), and gguf, `vocab.py` (`SpecialVocab`).
 public struct TokenizerMetadata: Sendable {
     public let entries: [GGUFEntry]
-
-    /// What llama.cpp calls kinds of tokens.
-    private enum TokenType: Int32 {
-        case normal = 1
-        case control = 3
-        case userDefined = 4
-        case unused = 5
-    }
 
     /// - Parameters:
     ///   - tokenizer: tokenizer.json; both texts as they are in their files.
@@ -24,30 +18,17 @@ public struct TokenizerMetadata: Sendable {
     public init(tokenizer: [UInt8], settings: [UInt8]?, configuration: [UInt8], chatTemplate: String?, vocabularySize: Int) throws(GGUFError) {
         let tokenizer = try Self.parse(tokenizer, "tokenizer.json"), configuration = try Self.parse(configuration, "config.json")
         let settings = try settings.map { settings throws(GGUFError) in try Self.parse(settings, "tokenizer_config.json") }
-        guard let model = tokenizer["model"], model["type"]?.string == "BPE", model["byte_fallback"]?.boolean != true else {
-            throw GGUFError(
-                "tokenizer.json has a model of type \(tokenizer["model"]?["type"]?.string ?? "unknown")\(tokenizer["model"]?["byte_fallback"]?.boolean == true ? " with byte_fallback" : ""); what GGUF results take is byte-level BPE"
-            )
+        guard let model = tokenizer["model"], model["type"]?.string == "BPE" else {
+            throw GGUFError("tokenizer.json has a model of type \(tokenizer["model"]?["type"]?.string ?? "unknown"); what GGUF results take is BPE")
         }
-        guard let name = PreTokenizerName.of(tokenizer["pre_tokenizer"]) else {
-            throw GGUFError(
-                "the `pre_tokenizer` of tokenizer.json is none of those whose name in llama.cpp is known here (\(PreTokenizerName.names)), and under another name "
-                    + "llama.cpp would cut texts elsewhere")
-        }
-        if let normalizer = tokenizer["normalizer"], normalizer["type"]?.string != "NFC" {
-            throw GGUFError("tokenizer.json has a normalizer of type \(normalizer["type"]?.string ?? "unknown"), which llama.cpp does not apply")
-        }
-        let vocabulary = try Vocabulary(model, tokenizer["added_tokens"]?.array ?? [], size: vocabularySize)
-        var entries = [
-            GGUFEntry("tokenizer.ggml.model", .string("gpt2")), GGUFEntry("tokenizer.ggml.pre", .string(name)),
-            GGUFEntry("tokenizer.ggml.tokens", .strings(vocabulary.tokens)), GGUFEntry("tokenizer.ggml.token_type", .int32s(vocabulary.types)),
-            GGUFEntry("tokenizer.ggml.merges", .strings(try Self.merges(model))),
-        ]
+        let hasBytes = model["byte_fallback"]?.boolean == true
+        let vocabulary = try TokenizerVocabulary(model, tokenizer["added_tokens"]?.array ?? [], size: vocabularySize, hasBytes: hasBytes)
+        var entries = try hasBytes ? Self.sentencePiece(tokenizer, model, vocabulary) : Self.byteLevel(tokenizer, model, vocabulary)
         let first = Self.addedTokens(tokenizer["post_processor"])
         for (kind, key) in [("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")] {
-            let named = settings?["\(kind)_token"].flatMap { $0.string ?? $0["content"]?.string }.flatMap { vocabulary.ids[Array($0.utf8)] }
+            let named = settings?["\(kind)_token"].flatMap { $0.string ?? $0["content"]?.string } ?? model["\(kind)_token"]?.string
             let numbered = configuration["\(kind)_token_id"].flatMap { $0.integer ?? $0.array?.first?.integer }
-            guard let id = named ?? numbered, (0..<vocabularySize).contains(id) else { continue }
+            guard let id = named.flatMap({ vocabulary.ids[Array($0.utf8)] }) ?? numbered, (0..<vocabularySize).contains(id) else { continue }
             entries.append(GGUFEntry("tokenizer.ggml.\(key)_token_id", .uint32(UInt32(id))))
         }
         // llama.cpp has defaults by the tokenizer's name, so both are always said.
@@ -57,6 +38,35 @@ public struct TokenizerMetadata: Sendable {
             entries.append(GGUFEntry("tokenizer.chat_template", .string(template)))
         }
         self.entries = entries
+    }
+
+    private static func byteLevel(_ tokenizer: JSONValue, _ model: JSONValue, _ vocabulary: TokenizerVocabulary) throws(GGUFError) -> [GGUFEntry] {
+        guard let name = PreTokenizerName.of(tokenizer["pre_tokenizer"]) else {
+            throw GGUFError(
+                "the `pre_tokenizer` of tokenizer.json is none of those whose name in llama.cpp is known here (\(PreTokenizerName.names)), and under another name "
+                    + "llama.cpp would cut texts elsewhere")
+        }
+        if let normalizer = tokenizer["normalizer"], normalizer["type"]?.string != "NFC" {
+            throw GGUFError("tokenizer.json has a normalizer of type \(normalizer["type"]?.string ?? "unknown"), which llama.cpp does not apply")
+        }
+        return [
+            GGUFEntry("tokenizer.ggml.model", .string("gpt2")), GGUFEntry("tokenizer.ggml.pre", .string(name)),
+            GGUFEntry("tokenizer.ggml.tokens", .strings(vocabulary.tokens)), types(vocabulary),
+            GGUFEntry("tokenizer.ggml.merges", .strings(try merges(model).map { "\($0.left) \($0.right)" })),
+        ]
+    }
+
+    private static func sentencePiece(_ tokenizer: JSONValue, _ model: JSONValue, _ vocabulary: TokenizerVocabulary) throws(GGUFError) -> [GGUFEntry] {
+        let pieces = try SentencePieceVocabulary(tokenizer, model, vocabulary)
+        return [
+            GGUFEntry("tokenizer.ggml.model", .string("llama")), GGUFEntry("tokenizer.ggml.pre", .string("default")),
+            GGUFEntry("tokenizer.ggml.tokens", .strings(vocabulary.withPlainUserTokens)), GGUFEntry("tokenizer.ggml.scores", .float32s(pieces.scores)),
+            types(vocabulary), GGUFEntry("tokenizer.ggml.add_space_prefix", .bool(pieces.addsSpace)),
+        ]
+    }
+
+    private static func types(_ vocabulary: TokenizerVocabulary) -> GGUFEntry {
+        GGUFEntry("tokenizer.ggml.token_type", .int32s(vocabulary.types.map(\.rawValue)))
     }
 
     private static func parse(_ text: [UInt8], _ file: String) throws(GGUFError) -> JSONValue {
@@ -81,48 +91,20 @@ public struct TokenizerMetadata: Sendable {
         return (text > 0, text < single.count - 1)
     }
 
-    private static func merges(_ model: JSONValue) throws(GGUFError) -> [String] {
-        var merges: [String] = []
+    /// The pairs that become one token, those that are joined first before others.
+    static func merges(_ model: JSONValue) throws(GGUFError) -> [(left: String, right: String)] {
+        var merges: [(left: String, right: String)] = []
         for merge in model["merges"]?.array ?? [] {
-            let parts = merge.array?.compactMap(\.string) ?? []
-            guard let text = merge.string ?? (parts.count == 2 ? parts.joined(separator: " ") : nil) else {
-                throw GGUFError("tokenizer.json has a merge that is neither a text nor two of them")
-            }
-            merges.append(text)
+            let parts = merge.array?.compactMap(\.string) ?? merge.string?.split(separator: " ", omittingEmptySubsequences: false).map(String.init) ?? []
+            guard parts.count == 2 else { throw GGUFError("tokenizer.json has a merge that is neither a text nor two of them") }
+            merges.append((parts[0], parts[1]))
         }
-        guard !merges.isEmpty else { throw GGUFError("tokenizer.json has no merges, without which llama.cpp takes no byte-level BPE") }
+        guard !merges.isEmpty else { throw GGUFError("tokenizer.json has no merges, without which llama.cpp takes no byte-pair tokenizer") }
         return merges
     }
 
     /// A template, or that of the name `default` of several.
     private static func template(_ value: JSONValue?) -> String? {
         value?.string ?? value?.array?.first { $0["name"]?.string == "default" }?["template"]?.string
-    }
-
-    /// Tokens by their ids.
-    private struct Vocabulary {
-        var tokens: [String]
-        var types: [Int32]
-        /// By UTF-8: Swift takes texts for equal that differ in it.
-        var ids: [[UInt8]: Int] = [:]
-
-        init(_ model: JSONValue, _ added: [JSONValue], size: Int) throws(GGUFError) {
-            tokens = (0..<size).map { "[PAD\($0)]" }
-            types = Array(repeating: TokenType.unused.rawValue, count: size)
-            for (text, id) in model["vocab"]?.object ?? [] { try set(text, id.integer, .normal) }
-            for token in added {
-                guard let text = token["content"]?.string else { throw GGUFError("tokenizer.json has an added token without `content`") }
-                let looksSpecial = text.hasPrefix("<|") && text.hasSuffix("|>")
-                try set(text, token["id"]?.integer, token["special"]?.boolean == true || looksSpecial ? .control : .userDefined)
-            }
-        }
-
-        private mutating func set(_ text: String, _ id: Int?, _ type: TokenType) throws(GGUFError) {
-            guard let id, tokens.indices.contains(id) else {
-                throw GGUFError(
-                    "tokenizer.json gives \"\(text)\" the id \(id.map(String.init) ?? "null"), and the embedding has rows for 0 to \(tokens.count - 1)")
-            }
-            (tokens[id], types[id], ids[Array(text.utf8)]) = (text, type.rawValue, id)
-        }
     }
 }

@@ -28,7 +28,7 @@ extension Recipe {
             root, file: file, path: "",
             keys: [
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
-                "memory_per_rank", "weights", "experts", "rotate",
+                "memory_per_rank", "weights", "experts", "rotate", "gguf",
             ] + DeviationLimits.keys)
         let compress = try top.mapping("compress", keys: TreatmentSettings.keys)
         // A mapping in place of a setting is a budget.
@@ -57,6 +57,8 @@ extension Recipe {
         ignore = []
         for (text, line) in try top.strings("ignore") ?? [] { ignore.append(try Self.pattern(text, file: file, line: line)) }
         format = try top.choice("format") ?? .compressedTensors
+        gguf = try top.mapping("gguf", keys: GGUFSettings.keys).map(GGUFSettings.init) ?? GGUFSettings()
+        if gguf != GGUFSettings(), format != .gguf { throw top.error("gguf", "`gguf` goes with `format: gguf`, and the format is \(format.rawValue)") }
         if let bits, case .size? = budget?.limit, format == .dense {
             throw bits.error("size", "`\(bits.path).size` has no meaning with `format: dense`, whose results have one size whatever their bits; give `average`")
         }

@@ -24,6 +24,8 @@ public struct Recipe: Sendable, Equatable {
     /// Patterns of linears that keep their weights; they win over rules.
     public var ignore: [Pattern]
     public var format: OutputFormat
+    /// Of `format: gguf`.
+    public var gguf: GGUFSettings
     /// Bytes of an output shard, a tensor larger than that excepted.
     public var maxShardSize: Int
     /// Where nothing else is asked for.

@@ -61,7 +61,7 @@ extension Plan {
                 let tiles = StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: tilings.insert(tiles).memberAfterInsert))
             }
-            if recipe.format != .dense, let mixture = block.mixture { try Self.checkSchemes(mixture, stages) }
+            if recipe.format != .dense, let mixture = block.mixture { try Self.checkSchemes(mixture, stages, recipe.format) }
             blocks.append(BlockPlan(block: block, stages: stages))
         }
         if let unused = recipe.rules.indices.first(where: { !usedRules.contains($0) }) {
@@ -102,9 +102,17 @@ extension Plan {
         }
     }
 
-    /// Holds the experts of a block to one scheme: clients fuse them, and look at the first alone.
-    private static func checkSchemes(_ mixture: Mixture, _ stages: [StagePlan]) throws {
+    /// Holds the experts of a block to one scheme: clients fuse them, and look at the first alone. GGUF has a tensor for the gates of all, one for their ups
+    /// and one for their downs.
+    private static func checkSchemes(_ mixture: Mixture, _ stages: [StagePlan], _ format: OutputFormat) throws {
         let linears = stages[mixture.firstStage...].flatMap(\.linears)
+        if format == .gguf {
+            let count = linears.count / mixture.experts
+            for (place, linear) in linears.enumerated() where linear.scheme != linears[place % count].scheme {
+                throw PlanError.mixedStack(linears[place % count].linear.name, linear.linear.name)
+            }
+            return
+        }
         guard let first = linears.first, let other = linears.first(where: { $0.scheme != first.scheme }) else { return }
         throw PlanError.mixedExperts(first.linear.name, other.linear.name)
     }

@@ -12,6 +12,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case unfitColumns(String, columns: Int, linear: String)
     case tooLarge(String)
     case mixedExperts(String, String)
+    case mixedStack(String, String)
     case mixedParts(String, String)
     case denseTarget(String)
     case mixedChoices(String, String)
@@ -35,6 +36,9 @@ public enum PlanError: Error, CustomStringConvertible {
         case .mixedExperts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "
                 + "them one method, type, bits, group and symmetry, or `format: dense`"
+        case .mixedStack(let first, let other):
+            "\(first) and \(other) would be stored in two types, but GGUF has one tensor for this linear of all experts of a block: give them one type, or name all "
+                + "of them under `ignore`"
         case .mixedParts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but clients make one linear of them: give them one type, or `format: dense`"
         case .denseTarget(let why): "`target: dense` \(why)"

@@ -113,7 +113,7 @@ public struct Head: Sendable, Hashable {
     /// What logits are multiplied by; nil: 1.
     let scale: Float?
     /// Logits x become c tanh(x / c); nil: they stay.
-    let softcap: Float?
+    public let softcap: Float?
 
     /// A head of its own, or the embedding's weight where `embedding` is given.
     init(_ names: ModuleNames, tiedTo embedding: String?, vocabularySize: Int, hiddenSize: Int, bias: Bool = false, scale: Float? = nil, softcap: Float? = nil)

@@ -62,6 +62,12 @@ struct InspectVerb: Verb {
         if isDirectory.boolValue || GGUFFile.isOne(path), let found = try ggufFiles(isDirectory: isDirectory.boolValue) {
             list = found.flatMap { file in
                 file.tensors.map { Tensor(name: $0.tensor.name, type: $0.tensor.type.name, shape: $0.tensor.shape, file: file.path) }
+                    + file.unknown.map { Tensor(name: $0.name, type: "type \($0.type)", shape: $0.shape, file: file.path) }
+            }
+            let unknown = Set(found.flatMap(\.unknown).map(\.type)).sorted()
+            if !unknown.isEmpty {
+                Console.error(
+                    "note: ggml's type \(unknown.map(String.init).joined(separator: ", ")) is not known here; the bytes of such tensors are not counted\n")
             }
             list.sort { $0.name < $1.name }
             for treatment in isDirectory.boolValue ? try treatments(path)?.values.map(\.summary) ?? [] : [] { methods[treatment, default: 0] += 1 }

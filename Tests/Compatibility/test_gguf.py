@@ -16,7 +16,8 @@ MIXTURE = {
         {"match": "*.v_proj", "type": "q6_k"}, {"match": "*.0.mlp.*", "type": "q3_k"}, {"match": "*.1.mlp.*", "type": "q2_k"},
         {"match": "*.2.*", "type": "q5_k", "act_order": False}, {"match": "*.3.*", "type": "q8_0"}, {"match": "*.4.*", "type": "q4_0", "method": "rtn"},
         {"match": "*.5.*", "type": "q5_1", "static_groups": True, "act_order": True}, {"match": "*.6.mlp.*", "type": "q4_1", "grid": "mse"},
-        {"match": "*.7.mlp.*", "type": "q5_0", "grid": "minmax"}, {"match": "*"}],
+        {"match": "*.7.mlp.*", "type": "q5_0", "grid": "minmax"}, {"match": "*.7.self_attn.q_proj", "type": "iq4_nl", "method": "rtn"},
+        {"match": "*.7.*", "type": "iq4_nl"}, {"match": "*"}],
     "ignore": ["lm_head", "model.layers.6.self_attn.q_proj"],
     "max_shard_size": "2MB",
 }
@@ -63,13 +64,13 @@ def bf16(numbers):
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
-def name_of(tensor):
+def name_of(tensor, modules=MODULES):
     module, kind = tensor.rsplit(".", 1)
     known = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
     if module in known:
         return f"{known[module]}.{kind}"
     _, _, block, rest = module.split(".", 3)
-    return f"blk.{block}.{MODULES[rest]}.{kind}"
+    return f"blk.{block}.{modules[rest]}.{kind}"
 
 
 def permuted(weight, heads):
@@ -78,7 +79,7 @@ def permuted(weight, heads):
 
 
 def in_file(name, weight, config):
-    if config["model_type"] == "llama":
+    if config["model_type"] in ("llama", "mixtral"):
         if ".q_proj." in name:
             return permuted(weight, config["num_attention_heads"])
         if ".k_proj." in name:
@@ -110,11 +111,11 @@ def test_values(result):
         else:
             error = np.linalg.norm(found - in_file(name, source[name], config)) / np.linalg.norm(source[name])
             assert 0 < error < {"Q2_K": 0.8, "Q3_K": 0.4, "Q8_0": 0.02}.get(kind, 0.25), f"{name} ({kind}): {error}"
-    assert set(types) == {"F32", "BF16", "Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0"}
+    assert set(types) == {"F32", "BF16", "Q2_K", "Q3_K", "Q4_0", "Q4_1", "Q4_K", "Q5_0", "Q5_1", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL"}
     assert types["BF16"] == ["model.layers.6.self_attn.q_proj.weight"]
     # 704 columns are no multiple of 256.
     assert tensors["blk.0.ffn_down.weight"][0] == "Q4_0" and tensors["blk.2.ffn_down.weight"][0] == "Q5_1"
-    assert tensors["output.weight"][0] == "Q6_K"
+    assert tensors["output.weight"][0] == "Q6_K" and "general.name" not in fields
     # The file, and the embedding, have the type of most weights.
     weights = {kind: sum(expected[name].size for name in names if "proj" in name) for kind, names in types.items()}
     most = max(weights, key=weights.get)
@@ -204,13 +205,16 @@ CUTS = {
     "smollm": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, BYTES | {"use_regex": True}]},
 }
 # By model_type: what its tokenizer cuts like, and the tensors that it has beside those of Llama.
-FAMILIES = {"qwen2": "qwen2", "qwen3": "qwen2", "llama": "llama-bpe", "mistral": "smollm"}
+FAMILIES = {"qwen2": "qwen2", "qwen3": "qwen2", "llama": "llama-bpe", "mistral": "smollm", "gemma2": "gpt-2", "gemma3_text": "gpt-2"}
+GEMMA = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm"}
 
 
 def small_model(family):
     random = np.random.default_rng(7)
+    # Of Gemma 3, every sixth block sees all tokens before it.
+    blocks = 6 if family == "gemma3_text" else 2
     config = {
-        "model_type": family, "hidden_size": 256, "intermediate_size": 320, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "model_type": family, "_name_or_path": f"makers/small-{family}", "hidden_size": 256, "intermediate_size": 320, "num_hidden_layers": blocks, "num_attention_heads": 4, "num_key_value_heads": 2,
         "head_dim": 64, "vocab_size": 4100, "max_position_embeddings": 4096, "rms_norm_eps": 1e-6, "rope_theta": 500000.0, "tie_word_embeddings": True,
         "hidden_act": "silu", "torch_dtype": "bfloat16", "bos_token_id": 0, "eos_token_id": [0, 1]}
     if family == "llama":
@@ -218,8 +222,12 @@ def small_model(family):
             "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 512}
     if family == "mistral":
         config["sliding_window"] = None
+    if family in ("gemma2", "gemma3_text"):
+        config |= {"hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 64, "sliding_window": 64}
+    if family == "gemma3_text":
+        config |= {"rope_local_base_freq": 20000.0}
     shapes = {"model.embed_tokens.weight": (4100, 256), "model.norm.weight": (256,)}
-    for block in range(2):
+    for block in range(blocks):
         name = f"model.layers.{block}."
         shapes |= {
             name + "self_attn.q_proj.weight": (256, 256), name + "self_attn.k_proj.weight": (128, 256), name + "self_attn.v_proj.weight": (128, 256),
@@ -227,31 +235,37 @@ def small_model(family):
             name + "mlp.down_proj.weight": (256, 320), name + "input_layernorm.weight": (256,), name + "post_attention_layernorm.weight": (256,)}
         if family == "qwen2":
             shapes |= {f"{name}self_attn.{part}_proj.bias": (rows,) for part, rows in (("q", 256), ("k", 128), ("v", 128))}
-        if family == "qwen3":
+        if family in ("qwen3", "gemma3_text"):
             shapes |= {f"{name}self_attn.{part}_norm.weight": (64,) for part in "qk"}
-    return config, {name: random.normal(0, 0.05, shape).astype(np.float32) + (1 if "norm" in name else 0) for name, shape in shapes.items()}
+        if family in ("gemma2", "gemma3_text"):
+            shapes |= {f"{name}{part}_feedforward_layernorm.weight": (256,) for part in ("pre", "post")}
+    middle = 0 if "gemma" in family else 1
+    return config, {name: random.normal(0, 0.05, shape).astype(np.float32) + (middle if "norm" in name else 0) for name, shape in shapes.items()}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family, tmp_path):
     config, tensors = small_model(family)
-    write_checkpoint(tmp_path / "model", config, tensors, CUTS[FAMILIES[family]])
+    write_checkpoint(tmp_path / "model", config, tensors, CUTS.get(FAMILIES[family]))
+    kinds = {"gemma2": "{output_tensor_type: q8_0}", "gemma3_text": "{output_tensor_type: q8_0, token_embedding_type: f16}"}.get(family, "{}")
     cleave.run(
-        "compress", "Configs/demo.yaml", "--model", tmp_path / "model", "--output", tmp_path / "out", "--set", "compress={type: q4_k}",
+        "compress", "Configs/demo.yaml", "--model", tmp_path / "model", "--output", tmp_path / "out", "--set", "compress={type: q4_k}", "--set", f"gguf={kinds}",
         *[part for key, value in SMALL.items() for part in ("--set", f"{key}={json.dumps(value)}")])
     cleave.run("verify", tmp_path / "out", ranks=None)
     fields, found = read(tmp_path / "out")
-    name = {"llama": "llama", "mistral": "llama"}.get(family, family)
-    assert fields["general.architecture"] == name and fields["tokenizer.ggml.pre"] == FAMILIES[family]
+    name = {"llama": "llama", "mistral": "llama", "gemma3_text": "gemma3"}.get(family, family)
+    assert fields["general.architecture"] == name and fields["tokenizer.ggml.pre"] == FAMILIES[family] and fields["general.name"] == f"small-{family}"
     assert fields[f"{name}.attention.key_length"] == 64 and fields[f"{name}.rope.freq_base"] == 500000
     assert fields["tokenizer.ggml.tokens"][4096:] == [f"[PAD{number}]" for number in range(4096, 4100)]
     assert fields["tokenizer.ggml.token_type"][4096:] == [5] * 4
-    # Tied: the embedding is the head, and has the head's type.
-    assert found.keys() - {"rope_freqs.weight"} == {name_of(tensor) for tensor in tensors} and found["token_embd.weight"][0] == "Q6_K"
+    # Tied: the embedding is the head, and has the head's type where none is given for embeddings.
+    modules = MODULES | (GEMMA if "gemma" in family else {})
+    assert found.keys() - {"rope_freqs.weight"} == {name_of(tensor, modules) for tensor in tensors}
+    assert found["token_embd.weight"][0] == {"gemma2": "Q8_0", "gemma3_text": "F16"}.get(family, "Q6_K")
     arranged = config | {"model_type": "llama" if name == "llama" else family}
     for tensor, numbers in tensors.items():
-        kind, weights = found[name_of(tensor)]
-        expected = in_file(tensor, bf16(numbers), arranged)
+        kind, weights = found[name_of(tensor, modules)]
+        expected = in_file(tensor, bf16(numbers), arranged) + np.float32(1 if "gemma" in family and "norm" in tensor else 0)
         if expected.ndim == 1:
             assert kind == "F32" and np.array_equal(weights, expected), tensor
         else:
@@ -265,6 +279,199 @@ def test_families(family, tmp_path):
         assert found["rope_freqs.weight"][0] == "F32" and 1 < factors[-1] <= 8
     else:
         assert "rope_freqs.weight" not in found
+    if "gemma" in family:
+        assert fields[f"{name}.attention.sliding_window"] == 64
+        cleave.run("convert", tmp_path / "out", "--format", "dense", "--output", tmp_path / "dense", ranks=None)
+        for tensor, numbers in dense(tmp_path / "dense").items():
+            if "norm" in tensor:
+                assert np.array_equal(np.float32(1) + numbers, found[name_of(tensor, modules)][1]), tensor
+    if family == "gemma2":
+        assert fields["gemma2.attn_logit_softcapping"] == 50 and fields["gemma2.final_logit_softcapping"] == 30
+    if family == "gemma3_text":
+        assert fields["gemma3.rope.freq_base_swa"] == 20000 and "gemma3.final_logit_softcapping" not in fields
+
+
+def pieces(text):
+    """A tokenizer.json as transformers makes it of a SentencePiece model: tokens by score, and all ways to make each of two others."""
+    letters = sorted(set(text.replace(" ", "▁")) | {"▁"})
+    words = [word for word in ("▁" + text.replace(" ", "▁")).replace("▁", " ▁").split(" ") if word]
+    counts = {}
+    for word in words:
+        for size in (2, 3, 4, 5, 7):
+            for start in range(len(word) - size + 1):
+                counts[word[start:start + size]] = counts.get(word[start:start + size], 0) + 1
+    tokens = sorted(counts, key=lambda token: (-counts[token] * len(token), token))[:600]
+    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2} | {f"<0x{byte:02X}>": byte + 3 for byte in range(256)}
+    for token in letters + tokens:
+        vocabulary.setdefault(token, len(vocabulary))
+    known = set(letters + tokens)
+    # A token that no two others make would be out of reach of both.
+    while lost := [t for t in known if len(t) > 1 and not any(t[:cut] in known and t[cut:] in known for cut in range(1, len(t)))]:
+        known -= set(lost)
+    vocabulary = {token: place for place, token in enumerate(t for t in vocabulary if t in known or t.startswith("<"))}
+    merges = [[token[:cut], token[cut:]] for token in vocabulary if token in known for cut in range(1, len(token)) if token[:cut] in known and token[cut:] in known]
+    special = [{"id": place, "content": token, "special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+               for place, token in enumerate(("<unk>", "<s>", "</s>"))]
+    spaces = [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
+    return {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": special, "normalizer": {"type": "Sequence", "normalizers": spaces},
+        "pre_tokenizer": None, "post_processor": None, "decoder": None, "model": {
+            "type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None, "fuse_unk": True,
+            "byte_fallback": True, "ignore_merges": False, "vocab": vocabulary, "merges": merges}}
+
+
+def by_scores(text, tokens, scores):
+    """Ids as llama.cpp finds them (llm_tokenizer_spm): the neighbours are joined whose text is the token of the highest score, the first of equal ones."""
+    ids, parts = {token: place for place, token in enumerate(tokens)}, list("▁" + text.replace(" ", "▁"))
+    while True:
+        best = max(((scores[ids[a + b]], -place) for place, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in ids), default=None)
+        if best is None:
+            break
+        place = -best[1]
+        parts[place:place + 2] = [parts[place] + parts[place + 1]]
+    return [id for part in parts for id in ([ids[part]] if part in ids else [ids[f"<0x{byte:02X}>"] for byte in part.encode()])]
+
+
+def test_sentencepiece(tmp_path):
+    """Scores of tokens lead to the ids that the tokenizers library finds by merges."""
+    import tokenizers
+    text = (cleave.ROOT / "Demo/evaluation.txt").read_text()[:20000].replace("\n", " ")
+    config, tensors = small_model("llama")
+    write_checkpoint(tmp_path / "model", config, tensors)
+    (tmp_path / "model/tokenizer.json").write_text(json.dumps(pieces(text)))
+    (tmp_path / "model/tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": True}))
+    options = [part for key, value in (SMALL | {"calibration": None}).items() for part in ("--set", f"{key}={json.dumps(value)}") if "." not in key]
+    cleave.run(
+        "compress", "Configs/demo.yaml", "--model", tmp_path / "model", "--output", tmp_path / "out", "--set", "compress={type: q8_0, method: rtn}", *options)
+    fields, _ = read(tmp_path / "out")
+    assert fields["tokenizer.ggml.model"] == "llama" and fields["tokenizer.ggml.add_space_prefix"] is True and fields["tokenizer.ggml.add_bos_token"] is True
+    tokens, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
+    assert kinds[:3] == [2, 3, 3] and set(kinds[3:259]) == {6} and fields["tokenizer.ggml.unknown_token_id"] == 0
+    library = tokenizers.Tokenizer.from_file(str(tmp_path / "model/tokenizer.json"))
+    for start in range(0, 20000, 500):
+        some = text[start:start + 480] + " é漢  x   "
+        assert by_scores(some, tokens, fields["tokenizer.ggml.scores"]) == library.encode(some, add_special_tokens=False).ids
+
+
+SHARED = {f"{part}_proj": f"ffn_{part}_shexp" for part in ("gate", "up", "down")}
+MIXTURES = {
+    "mixtral": {"block_sparse_moe.gate": "ffn_gate_inp"}, "olmoe": {"mlp.gate": "ffn_gate_inp"}, "qwen3_moe": {"mlp.gate": "ffn_gate_inp"},
+    "qwen2_moe": {"mlp.gate": "ffn_gate_inp", "mlp.shared_expert_gate": "ffn_gate_inp_shexp"} | {f"mlp.shared_expert.{a}": b for a, b in SHARED.items()},
+    "deepseek_v3": {
+        "mlp.gate": "ffn_gate_inp", "self_attn.q_a_proj": "attn_q_a", "self_attn.q_a_layernorm": "attn_q_a_norm", "self_attn.q_b_proj": "attn_q_b",
+        "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.kv_a_layernorm": "attn_kv_a_norm"} | {f"mlp.shared_experts.{a}": b for a, b in SHARED.items()},
+}
+EXPERTS = {"gate_proj": "ffn_gate_exps", "up_proj": "ffn_up_exps", "down_proj": "ffn_down_exps", "w1": "ffn_gate_exps", "w3": "ffn_up_exps", "w2": "ffn_down_exps"}
+
+
+def small_mixture(family):
+    """Two blocks, of which DeepSeek's first has no experts; four experts, two for a token."""
+    random = np.random.default_rng(11)
+    config, tensors = small_model("qwen3")
+    config |= {"model_type": family, "num_experts_per_tok": 2, "tie_word_embeddings": False}
+    config |= {"mixtral": {"num_local_experts": 4, "sliding_window": None}, "deepseek_v3": {
+        "n_routed_experts": 4, "moe_intermediate_size": 320, "n_group": 2, "topk_group": 1, "n_shared_experts": 1, "first_k_dense_replace": 1,
+        "q_lora_rank": 64, "kv_lora_rank": 96, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 48, "num_key_value_heads": 4, "head_dim": 16,
+        "routed_scaling_factor": 1.5, "rope_scaling": {
+            "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512, "beta_fast": 32, "beta_slow": 1, "mscale": 0.7, "mscale_all_dim": 0.7}},
+        "qwen2_moe": {"num_experts": 4, "moe_intermediate_size": 320, "shared_expert_intermediate_size": 288},
+        "qwen3_moe": {"num_experts": 4, "moe_intermediate_size": 320, "norm_topk_prob": True}, "olmoe": {"num_experts": 4, "num_key_value_heads": 4}}[family]
+    shapes = {"lm_head.weight": (4100, 256)}
+    for block in range(2):
+        name, module = f"model.layers.{block}.", "block_sparse_moe" if family == "mixtral" else "mlp"
+        linears = ("w1", "w3", "w2") if family == "mixtral" else ("gate_proj", "up_proj", "down_proj")
+        is_dense = family == "deepseek_v3" and block == 0
+        for tensor in list(tensors):
+            if ".mlp." in tensor and not is_dense and tensor.startswith(name) or "_norm" in tensor and family != "qwen3_moe" and "self_attn" in tensor:
+                del tensors[tensor]
+        if not is_dense:
+            shapes[f"{name}{module}.gate.weight"] = (4, 256)
+            for expert in range(4):
+                shapes |= {f"{name}{module}.experts.{expert}.{linear}.weight": (256, 320) if place == 2 else (320, 256) for place, linear in enumerate(linears)}
+        if family == "qwen2_moe":
+            shapes |= {f"{name}mlp.shared_expert.{linear}.weight": (256, 288) if linear == "down_proj" else (288, 256) for linear in linears}
+            shapes |= {f"{name}self_attn.{part}_proj.bias": (rows,) for part, rows in (("q", 256), ("k", 128), ("v", 128))}
+            shapes[f"{name}mlp.shared_expert_gate.weight"] = (1, 256)
+        if family == "olmoe":
+            shapes |= {f"{name}self_attn.{part}_norm.weight": (256,) for part in "qk"} | {f"{name}self_attn.{part}_proj.weight": (256, 256) for part in "kv"}
+        if family == "deepseek_v3":
+            for part in "qkv":
+                del tensors[f"{name}self_attn.{part}_proj.weight"]
+            shapes |= {
+                name + "self_attn.q_a_proj.weight": (64, 256), name + "self_attn.q_a_layernorm.weight": (64,), name + "self_attn.q_b_proj.weight": (192, 64),
+                name + "self_attn.kv_a_proj_with_mqa.weight": (112, 256), name + "self_attn.kv_a_layernorm.weight": (96,),
+                name + "self_attn.kv_b_proj.weight": (320, 96), name + "self_attn.o_proj.weight": (256, 192)}
+            if not is_dense:
+                shapes |= {f"{name}mlp.shared_experts.{linear}.weight": (256, 320) if linear == "down_proj" else (320, 256) for linear in linears}
+                shapes[f"{name}mlp.gate.e_score_correction_bias"] = (4,)
+    tensors |= {name: random.normal(0, 0.05, shape).astype(np.float32) + (1 if "norm" in name else 0) for name, shape in shapes.items()}
+    return config, tensors
+
+
+def as_in_file(tensors, config):
+    """Tensors of GGUF's names and shapes: experts stacked, keys and values of the latent vector apart."""
+    family, result, stacks = config["model_type"], {}, {}
+    for name, weight in tensors.items():
+        if ".experts." in name:
+            block, expert, linear = name.split(".")[2], name.split(".")[-3], name.split(".")[-2]
+            stacks.setdefault(f"blk.{block}.{EXPERTS[linear]}.weight", {})[int(expert)] = weight
+        elif name.endswith("kv_b_proj.weight"):
+            block, plain, value = name.split(".")[2], config["qk_nope_head_dim"], config["v_head_dim"]
+            heads = weight.reshape(config["num_attention_heads"], plain + value, -1)
+            result |= {f"blk.{block}.attn_k_b.weight": heads[:, :plain].transpose(0, 2, 1), f"blk.{block}.attn_v_b.weight": heads[:, plain:]}
+        elif name.endswith("e_score_correction_bias"):
+            result[f"blk.{name.split('.')[2]}.exp_probs_b.bias"] = weight
+        else:
+            weight = weight[0] if name.endswith("shared_expert_gate.weight") else weight
+            result[name_of(name, MODULES | MIXTURES[family])] = in_file(name, weight, config)
+    return result | {name: np.stack([experts[number] for number in sorted(experts)]) for name, experts in stacks.items()}
+
+
+@pytest.mark.parametrize("family", MIXTURES)
+def test_mixtures(family, tmp_path):
+    """Experts in one tensor for each of their linears, other types for the downs; the values are those of a dense copy, the bytes those of other ranks."""
+    config, tensors = small_mixture(family)
+    write_checkpoint(tmp_path / "model", config, tensors, CUTS["qwen2"])
+    settings = SMALL | {
+        "rules": [{"match": "re:.*experts.*(w2|down_proj)", "type": "q6_k"}, {"match": "*"}], "max_shard_size": "1MB",
+        "ignore": ["lm_head"] + (["*.kv_b_proj"] if family == "deepseek_v3" else [])}
+    options = [part for key, value in settings.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    for ranks in (2, 3):
+        cleave.run(
+            "compress", "Configs/demo.yaml", "--model", tmp_path / "model", "--output", tmp_path / f"out{ranks}", "--set", "compress={type: q4_k}", *options,
+            ranks=ranks)
+    files = sorted(path.name for path in (tmp_path / "out2").glob("*.gguf"))
+    assert len(files) > 1 and files == sorted(path.name for path in (tmp_path / "out3").glob("*.gguf"))
+    for name in [*files, "cleave_manifest.json"]:
+        assert (tmp_path / "out2" / name).read_bytes() == (tmp_path / "out3" / name).read_bytes(), name
+    cleave.run("verify", tmp_path / "out2", ranks=None)
+    cleave.run("convert", tmp_path / "out2", "--format", "dense", "--output", tmp_path / "dense", ranks=None)
+    fields, found = read(tmp_path / "out2")
+    source, expected = as_in_file(tensors, config), as_in_file(dense(tmp_path / "dense"), config)
+    assert found.keys() == source.keys() == expected.keys()
+    for name, (kind, weights) in found.items():
+        assert np.array_equal(weights if kind == "F32" else bf16(weights), expected[name]), name
+        if kind in ("F32", "BF16"):
+            assert np.array_equal(weights, bf16(source[name])), name
+        else:
+            assert np.linalg.norm(weights - source[name]) < 0.15 * np.linalg.norm(source[name]), name
+    # 320 columns are no multiple of 256.
+    block = found["blk.1.ffn_gate_exps.weight"], found["blk.1.ffn_up_exps.weight"], found["blk.1.ffn_down_exps.weight"]
+    assert [kind for kind, _ in block] == ["Q4_K", "Q4_K", "Q8_0"] and [weights.shape for _, weights in block] == [(4, 320, 256)] * 2 + [(4, 256, 320)]
+    assert found["blk.1.ffn_gate_inp.weight"][0] == "F32"
+    name = {"mixtral": "llama", "olmoe": "olmoe", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "deepseek_v3": "deepseek2"}[family]
+    numbers = {"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 320}
+    if family == "qwen2_moe":
+        numbers |= {"expert_shared_feed_forward_length": 288}
+        assert found["blk.0.ffn_gate_inp_shexp.weight"][1].shape == (256,)
+    if family == "deepseek_v3":
+        numbers |= {
+            "leading_dense_block_count": 1, "expert_shared_count": 1, "expert_weights_norm": True, "expert_gating_func": 2, "expert_weights_scale": 1.5,
+            "expert_group_count": 2, "expert_group_used_count": 1, "attention.head_count_kv": 1, "attention.kv_lora_rank": 96, "attention.q_lora_rank": 64,
+            "attention.key_length": 112, "attention.value_length": 96, "attention.key_length_mla": 48, "attention.value_length_mla": 48,
+            "rope.dimension_count": 16, "rope.scaling.type": "yarn", "rope.scaling.factor": 4, "rope.scaling.original_context_length": 512}
+        assert fields[f"{name}.rope.scaling.yarn_log_multiplier"] == pytest.approx(0.07, rel=1e-5)
+    assert fields["general.architecture"] == name and {key: fields[f"{name}.{key}"] for key in numbers} == numbers
 
 
 def test_refusals(tmp_path):
@@ -280,6 +487,15 @@ def test_refusals(tmp_path):
     refused(tmp_path / "unknown", "`pre_tokenizer` of tokenizer.json is none of those")
     write_checkpoint(tmp_path / "windows", config | {"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 0}, tensors, CUTS["qwen2"])
     refused(tmp_path / "windows", "attention that sees a window of tokens")
+    deepseek, weights = small_mixture("deepseek_v3")
+    write_checkpoint(tmp_path / "latent", deepseek, weights, CUTS["qwen2"])
+    refused(tmp_path / "latent", "`ignore: ['*.kv_b_proj']`")
+    mixture, weights = small_mixture("qwen3_moe")
+    write_checkpoint(tmp_path / "mixture", mixture, weights, CUTS["qwen2"])
+    some = [{"match": "*.experts.2.up_proj", "type": "q5_k"}, {"match": "*"}]
+    refused(tmp_path / "mixture", "GGUF has one tensor for this linear of all experts", "--set", f"rules={json.dumps(some)}")
+    write_checkpoint(tmp_path / "sums", mixture | {"norm_topk_prob": False}, weights, CUTS["qwen2"])
+    refused(tmp_path / "sums", "`norm_topk_prob: false`, which llama.cpp does not compute")
     refused(cleave.MODEL, "GGUF has blocks; give `compress.type`", "--set", "compress={bits: 4}")
     refused(cleave.MODEL, "contradicts `type: q4_k`", "--set", "compress={type: q4_k, group: 64}")
     refused(cleave.MODEL, "compressed-tensors has none of `type: q4_k`", "--set", "format=compressed-tensors")

@@ -37,8 +37,8 @@ import Testing
     @Test func headsComeBack() throws {
         let header = try Self.header()
         var reader = GGUFReader(header.bytes, byteCount: header.fileByteCount)
-        let (metadata, tensors) = try reader.read()
-        #expect(metadata == Self.metadata)
+        let (metadata, tensors, unknown) = try reader.read()
+        #expect(metadata == Self.metadata && unknown.isEmpty)
         #expect(tensors.map(\.tensor) == header.tensors && tensors.map(\.bytes) == [384..<396, 416..<484])
     }
 
@@ -54,11 +54,29 @@ import Testing
                 var bytes = header.bytes
                 bytes[place] = value
                 var reader = GGUFReader(bytes, byteCount: 512)
-                if let (_, tensors) = try? reader.read() { #expect(tensors.allSatisfy { $0.bytes.upperBound <= 512 }) }
+                if let (_, tensors, _) = try? reader.read() { #expect(tensors.allSatisfy { $0.bytes.upperBound <= 512 }) }
             }
         }
         var short = GGUFReader(header.bytes, byteCount: 480)
         #expect(throws: GGUFFault.self) { try short.read() }
+    }
+
+    /// A type that is not known is no reason to refuse a file; its other tensors are found.
+    @Test func unknownTypesAreNamed() throws {
+        let header = try Self.header()
+        var bytes = header.bytes
+        // The type of the first tensor, behind its name, its one dimension, and before its offset.
+        let name = Array("output_norm.weight".utf8), start = try #require(bytes.indices.first { bytes[$0...].starts(with: name) })
+        let place = start + name.count + 4 + 8
+        #expect(bytes[place] == 0)
+        bytes[place] = 99
+        var reader = GGUFReader(bytes, byteCount: 512)
+        let (_, tensors, unknown) = try reader.read()
+        #expect(unknown.map(\.name) == ["output_norm.weight"] && unknown.first?.type == 99 && unknown.first?.shape == [3])
+        #expect(tensors.map(\.tensor) == Array(header.tensors.dropFirst()))
+        for byte in place - 8..<place { bytes[byte] = 0x7f }
+        var large = GGUFReader(bytes, byteCount: 512)
+        #expect(throws: GGUFFault.self) { try large.read() }
     }
 
     @Test func namesGoBothWays() throws {
@@ -67,10 +85,43 @@ import Testing
             "model.layers.12.self_attn.k_proj.bias": "blk.12.attn_k.bias", "model.layers.0.post_attention_layernorm.weight": "blk.0.ffn_norm.weight",
         ]
         for (transformers, gguf) in names {
-            #expect(GGUFNames.name(of: transformers) == gguf && GGUFNames.transformersName(of: gguf) == transformers)
+            #expect(GGUFNames.llama.name(of: transformers) == gguf && GGUFNames.llama.transformersName(of: gguf) == transformers)
         }
-        for other in ["model.layers.x.mlp.up_proj.weight", "model.layers.1.mlp.gate.weight", "weight", ""] { #expect(GGUFNames.name(of: other) == nil) }
-        #expect(GGUFNames.transformersName(of: GGUFNames.frequencyFactors) == nil)
+        for other in ["model.layers.x.mlp.up_proj.weight", "model.layers.1.mlp.gate.weight", "weight", ""] {
+            #expect(GGUFNames.llama.name(of: other) == nil)
+        }
+        #expect(GGUFNames.llama.transformersName(of: GGUFNames.frequencyFactors) == nil)
+    }
+
+    @Test func expertsShareATensor() {
+        let names: [(String, String, Int, GGUFNames)] = [
+            ("model.layers.3.block_sparse_moe.experts.11.w2.weight", "blk.3.ffn_down_exps.weight", 11, .mixtral),
+            ("model.layers.0.mlp.experts.0.up_proj.weight", "blk.0.ffn_up_exps.weight", 0, .mixture),
+            ("model.layers.7.mlp.experts.2.gate_proj.weight", "blk.7.ffn_gate_exps.weight", 2, .deepSeek),
+        ]
+        for (tensor, stack, expert, family) in names {
+            let found = family.expertTensor(of: tensor)
+            #expect(found?.stack == stack && found?.expert == expert)
+            #expect(family.transformersName(ofStack: stack)?(expert) == tensor)
+            #expect(family.name(of: tensor) == nil && family.transformersName(of: stack) == nil && GGUFNames.llama.expertTensor(of: tensor) == nil)
+        }
+        for other in ["model.layers.0.mlp.experts.x.up_proj.weight", "model.layers.0.mlp.experts.1.up_proj.bias", "model.layers.0.mlp.experts.1.w1.weight"] {
+            #expect(GGUFNames.mixture.expertTensor(of: other) == nil)
+        }
+        let shared = "model.layers.1.mlp.shared_expert_gate.weight"
+        #expect(GGUFNames.qwen2Mixture.name(of: shared) == "blk.1.ffn_gate_inp_shexp.weight" && GGUFNames.qwen2Mixture.isSingleRow(shared))
+        #expect(GGUFNames.deepSeek.name(of: "model.layers.4.mlp.gate.e_score_correction_bias") == "blk.4.exp_probs_b.bias")
+        #expect(GGUFNames.deepSeek.transformersName(of: "blk.4.exp_probs_b.bias") == "model.layers.4.mlp.gate.e_score_correction_bias")
+    }
+
+    @Test func keysAndValuesOfLatentVectorsAreTwoTensors() {
+        let tensor = "model.layers.2.self_attn.kv_b_proj.weight", names = GGUFNames.deepSeek
+        #expect(names.latentName(of: tensor)?(.keys) == "blk.2.attn_k_b.weight" && names.name(of: tensor) == nil)
+        for half in GGUFNames.LatentHalf.allCases {
+            let found = names.latentName(of: tensor).flatMap { names.transformersName(ofHalf: $0(half)) }
+            #expect(found?.name == tensor && found?.half == half)
+        }
+        #expect(GGUFNames.llama.latentName(of: tensor) == nil)
     }
 
     @Test func rowsAreWholeBlocks() {

@@ -94,6 +94,16 @@ import Testing
         }
     }
 
+    /// Codes (5 i + 1) mod 16 with the scale 0.125, as gguf decodes them.
+    @Test func numbersOfIQ4NL() {
+        let bytes = "00301166bb0055aaff4499ee3388dd2277cc", tile = tile(.iq4_nl, bytes, columns: 32)
+        let numbers: [Float] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+        let weights = Matrix<Float>(uninitialized: 1, 32), expected = (0..<32).map { numbers[(5 * $0 + 1) % 16] / 8 }
+        tile.dequantize(into: weights)
+        #expect(weights.elements() == expected)
+        #expect(hex(EncodedTile(tile.decoded(), options: tile.layout.options)) == bytes)
+    }
+
     /// What was solved comes back as it was, of every type, with rows that are no multiple of the kernels' lanes.
     @Test(arguments: NumberType.allCases.filter { $0.blocks != nil }) func comesBack(number: NumberType) throws {
         let numbers: [Float] = (0..<5 * 512).map { (place: Int) -> Float in

@@ -22,9 +22,28 @@ import Testing
         try #require(ordered.options(scaleType: .f16)).validate()
     }
 
+    @Test func typesOfEmbeddingAndHead() throws {
+        func recipe(_ rest: String) throws -> Recipe {
+            try Recipe(yaml: "model: m\noutput: o\ncalibration: {source: c}\ncompress: {type: q4_k}\n\(rest)", file: "r.yaml")
+        }
+        #expect(try recipe("format: gguf").gguf == GGUFSettings())
+        let settings = try recipe("format: gguf\ngguf: {token_embedding_type: iq4_nl, output_tensor_type: bf16}").gguf
+        #expect(settings.tokenEmbeddingType?.blocks == .iq4_nl && settings.outputTensorType?.rawValue == "bf16" && settings.outputTensorType?.blocks == nil)
+        for (text, part) in [
+            ("format: gguf\ngguf: {output_tensor_type: int}", "one of f32, bf16, f16, q8_0"),
+            ("format: dense\ngguf: {output_tensor_type: q8_0}", "goes with `format: gguf`"),
+            ("format: gguf\ngguf: {output_type: q8_0}", "output_tensor_type"),
+        ] {
+            let error = #expect(throws: RecipeError.self) { try recipe(text) }
+            #expect(error.map { "\($0)".contains(part) } == true, "\(String(describing: error))")
+        }
+    }
+
     /// llama.cpp's own replacements.
     @Test func typesThatTakeAnothersPlace() throws {
-        let expected: [(NumberType, NumberType)] = [(.q6_k, .q8_0), (.q5_k, .q5_1), (.q4_k, .q5_0), (.q3_k, .q4_0), (.q2_k, .q4_0), (.q8_0, .q8_0)]
+        let expected: [(NumberType, NumberType)] = [
+            (.q6_k, .q8_0), (.q5_k, .q5_1), (.q4_k, .q5_0), (.q3_k, .q4_0), (.q2_k, .q4_0), (.q8_0, .q8_0), (.iq4_nl, .iq4_nl),
+        ]
         for (asked, given) in expected {
             let treatment = try Self.treatment("{type: \(asked.rawValue)}")
             #expect(try treatment.fitting(columns: 512) == treatment)

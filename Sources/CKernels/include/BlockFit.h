@@ -4,6 +4,8 @@
 #pragma once
 #include <stddef.h>
 
+#include "SmallNumbers.h"
+
 /// What holds offsets.
 typedef enum {
     cleave_offset_free,
@@ -16,9 +18,9 @@ typedef enum {
 ///
 /// weights: [columns]; zero: the code that stands for 0, under `cleave_offset_of_zero`.
 void cleave_fit_block(
-    const float *values, size_t columns, size_t rows, const float *weights, float max_code, cleave_offset_rule rule, float zero, float *scales,
+    const float *values, size_t columns, size_t rows, const float *weights, cleave_numbers numbers, cleave_offset_rule rule, float zero, float *scales,
     float *offsets);
 
 /// errors = the sum of weight (number - value)^2 with the nearest codes.
 void cleave_block_error(
-    const float *values, size_t columns, size_t rows, const float *weights, float max_code, const float *scales, const float *offsets, double *errors);
+    const float *values, size_t columns, size_t rows, const float *weights, cleave_numbers numbers, const float *scales, const float *offsets, double *errors);

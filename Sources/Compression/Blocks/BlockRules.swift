@@ -1,6 +1,8 @@
 // Types of numbers in blocks of columns, as GGUF has them: groups of a block share a scale and an offset, which are small integers times those of the block.
 
-/// A type of blocks: a weight is A q - B, where q is a code, A = scale * level and B = offset * offset's level.
+internal import CKernels
+
+/// A type of blocks: a weight is A q - B, where q is a code or what it stands for, A = scale * level and B = offset * offset's level.
 ///
 /// Source: ggml, `ggml-common.h` for the blocks, `ggml-quants.c` for how they are read.
 public struct BlockRules: Sendable, Equatable {
@@ -23,6 +25,20 @@ public struct BlockRules: Sendable, Equatable {
     /// The code that stands for 0, so that B = zero A; nil where B is free.
     public let zero: Int?
     public let levels: Levels
+    /// What codes stand for, where not for themselves.
+    private let table: [Float]?
+
+    init(bits: Int, columns: Int, groupColumns: Int, zero: Int?, levels: Levels, table: [Float]? = nil) {
+        (self.bits, self.columns, self.groupColumns, self.zero, self.levels, self.table) = (bits, columns, groupColumns, zero, levels, table)
+    }
+
+    /// What the scale multiplies, by code.
+    public var numbers: [Float] { table ?? (0...maxCode).map { Float($0) } }
+
+    /// The numbers as the kernels know them.
+    var kernelNumbers: cleave_numbers {
+        cleave_numbers(type: Int32(table == nil ? cleave_blocks : cleave_iq4_nl_blocks), max_code: Float(maxCode))
+    }
 
     public var maxCode: Int { (1 << bits) - 1 }
 
@@ -45,7 +61,7 @@ public struct BlockRules: Sendable, Equatable {
     public func rowBytes(columns: Int) -> Int { columns / self.columns * byteCount }
 
     /// What A is with the whole range: a block of `q8_0` leaves its last code unused, others use theirs for the weight of largest magnitude.
-    var reach: Float { bits == 8 ? 127 : Float(zero ?? maxCode) }
+    var reach: Float { table.map { -$0[0] } ?? (bits == 8 ? 127 : Float(zero ?? maxCode)) }
 
     static let q8_0 = BlockRules(bits: 8, columns: 32, groupColumns: 32, zero: 128, levels: .none)
     static let q5_1 = BlockRules(bits: 5, columns: 32, groupColumns: 32, zero: nil, levels: .none)
@@ -57,4 +73,8 @@ public struct BlockRules: Sendable, Equatable {
     static let q4_k = BlockRules(bits: 4, columns: 256, groupColumns: 32, zero: nil, levels: .unsigned(most: 63))
     static let q3_k = BlockRules(bits: 3, columns: 256, groupColumns: 16, zero: 4, levels: .signed(most: 31))
     static let q2_k = BlockRules(bits: 2, columns: 256, groupColumns: 16, zero: nil, levels: .unsigned(most: 15))
+    /// No code stands for 0, and B is 0: what counts from a zero code of 0.
+    static let iq4_nl = BlockRules(
+        bits: 4, columns: 32, groupColumns: 32, zero: 0, levels: .none,
+        table: withUnsafeBytes(of: cleave_iq4_nl_numbers) { Array($0.bindMemory(to: Float.self)) })
 }

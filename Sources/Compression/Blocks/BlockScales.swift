@@ -34,11 +34,12 @@ public struct BlockScales: @unchecked Sendable {
 
     /// The weights of codes [rows, columns], into as many: A q - B, rounded once.
     public func dequantize(_ codes: Matrix<UInt8>, _ rules: BlockRules, into weights: Matrix<Float>) {
+        let numbers = rules.numbers
         for row in 0..<codes.rows {
             let (code, target) = (codes.row(row), weights.row(row))
             for (group, columns) in (0..<codes.columns).cut(every: rules.groupColumns).enumerated() {
                 let (scale, offset) = grid(row, group, rules)
-                for column in columns { target[column] = scale * Float(code[column]) - offset }
+                for column in columns { target[column] = scale * numbers[Int(code[column])] - offset }
             }
         }
     }

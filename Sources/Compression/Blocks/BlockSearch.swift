@@ -78,7 +78,7 @@ final class BlockSearch {
             for turned in rules.zero == nil || rules.bits == 8 ? [Float(1)] : [1, -1] {
                 makeRanges(share * turned, scales, offsets)
                 cleave_fit_block(
-                    values.base, values.rows, rows, weights, Float(rules.maxCode), offsetRule, Float(rules.zero ?? 0), scales.base, offsets.base)
+                    values.base, values.rows, rows, weights, rules.kernelNumbers, offsetRule, Float(rules.zero ?? 0), scales.base, offsets.base)
                 measure(weights, scales, offsets, into: errors)
                 for row in 0..<rows where errors.base[row] < best.base[row] {
                     (best.base[row], bestScales.base[row], bestOffsets.base[row]) = (errors.base[row], scales.base[row], offsets.base[row])
@@ -123,7 +123,7 @@ final class BlockSearch {
     }
 
     private func measure(_ weights: [Float], _ scales: Matrix<Float>, _ offsets: Matrix<Float>, into errors: Matrix<Double>) {
-        cleave_block_error(values.base, values.rows, rows, weights, Float(rules.maxCode), scales.base, offsets.base, errors.base)
+        cleave_block_error(values.base, values.rows, rows, weights, rules.kernelNumbers, scales.base, offsets.base, errors.base)
     }
 
     // MARK: - What stores a block

@@ -15,6 +15,7 @@ extension NumberType {
         case .q4_k: .q4_k
         case .q3_k: .q3_k
         case .q2_k: .q2_k
+        case .iq4_nl: .iq4_nl
         }
     }
 

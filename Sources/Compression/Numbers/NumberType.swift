@@ -15,7 +15,7 @@ public enum NumberType: String, Sendable, Codable, CaseIterable {
     /// E2M1 with scales in E4M3 and one number for the whole weight.
     case nvfp4
     /// Blocks of GGUF; see `BlockRules`.
-    case q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, q4_0, q3_k, q2_k
+    case q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, q4_0, q3_k, q2_k, iq4_nl
 
     /// nil of integer codes, which `GridRanges` makes, and of blocks, which `BlockSearch` fits.
     public var rules: (any NumberRules)? {
@@ -26,7 +26,7 @@ public enum NumberType: String, Sendable, Codable, CaseIterable {
         case .mxfp8: MicroscalingRules.fp8
         case .mxfp4: MicroscalingRules.fp4
         case .nvfp4: NVFP4Rules()
-        case .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: nil
+        case .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: nil
         }
     }
 }

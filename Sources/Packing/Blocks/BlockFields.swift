@@ -50,7 +50,7 @@ struct BlockFields {
     init(_ number: NumberType) {
         switch number {
         case .q8_0: self.init(codes: (0..<32).map { BitField(byte: 2 + $0, shift: 0, bits: 8) }, isSigned: true)
-        case .q4_0: self.init(codes: Self.halves(from: 2))
+        case .q4_0, .iq4_nl: self.init(codes: Self.halves(from: 2))
         case .q4_1: self.init(codes: Self.halves(from: 4), offset: 2)
         case .q5_0: self.init(codes: Self.halves(from: 6, higher: 2))
         case .q5_1: self.init(codes: Self.halves(from: 8, higher: 4), offset: 2)

@@ -11,7 +11,7 @@ extension Recipe {
     var measuringLosses: Recipe {
         var recipe = self
         (recipe.budget, recipe.evaluation, recipe.propagation) = (nil, nil, .none)
-        recipe.maxShardSize = 5_000_000_000
+        (recipe.maxShardSize, recipe.gguf) = (5_000_000_000, GGUFSettings())
         for index in recipe.rules.indices { recipe.rules[index] = recipe.rules[index].withOwnTargets }
         return recipe
     }

@@ -31,34 +31,43 @@ extension CheckpointContent {
         let writer = try writer(of: file, in: directory, source: source.tensors.index.directory)
         do {
             for tensor in writer.descriptions {
-                let sink: TensorSink = { try writer.append($0, to: tensor.name) }
-                switch origins[tensor.name] {
-                case .linear(let index):
-                    try format.write(tensor.name, of: linears[index], tile: { try tile(index, $0) }, to: sink)
-                case .source(let name):
-                    try source.checkpoint.copy(name, bytes: [0..<tensor.byteCount], append: sink)
-                case .parts(let name, let kept):
-                    let size = tensor.byteCount / max(kept.count, 1)
-                    try source.checkpoint.copy(name, bytes: kept.map { $0 * size..<($0 + 1) * size }, append: sink)
-                case .numbers(let name):
-                    let shape = try source.tensors.matrixShape(name)
-                    try write(tensor, shape.rows, shape.columns, to: sink) { try source.tensors.read(name, rows: $0, from: source.checkpoint, into: $1) }
-                case .weight(let linear):
-                    try write(tensor, linear.rows, linear.columns, to: sink) { try source.rows(of: linear, $0, into: $1) }
-                case .bias(let linear):
-                    try write(tensor, 1, linear.rows, to: sink) { try source.bias(of: linear, into: $1) }
-                case .rows(let rows):
-                    try rows.write(as: tensor.type, from: source, to: sink)
-                case .constant(let numbers):
-                    try writeNumbers(Matrix(numbers, 1, numbers.count), as: tensor.type, to: sink)
-                case nil:
-                    throw PipelineError(.internalError, "tensor \(tensor.name) has no origin")
-                }
+                guard let origin = origins[tensor.name] else { throw PipelineError(.internalError, "tensor \(tensor.name) has no origin") }
+                try write(tensor, origin, from: source, tile: tile) { try writer.append($0, to: tensor.name) }
             }
             return Manifest.File(file.name, try writer.finish())
         } catch {
             writer.abandon()
             throw error
+        }
+    }
+
+    private func write(
+        _ tensor: TensorDescription, _ origin: TensorOrigin, from source: CheckpointParameters, tile: (_ linear: Int, _ tile: Int) throws -> EncodedTile,
+        to sink: TensorSink
+    ) throws {
+        switch origin {
+        case .linear(let index):
+            try format.write(tensor.name, of: linears[index], tile: { try tile(index, $0) }, to: sink)
+        case .source(let name):
+            try source.checkpoint.copy(name, bytes: [0..<tensor.byteCount], append: sink)
+        case .parts(let name, let kept):
+            let size = tensor.byteCount / max(kept.count, 1)
+            try source.checkpoint.copy(name, bytes: kept.map { $0 * size..<($0 + 1) * size }, append: sink)
+        case .numbers(let name):
+            let shape = try source.tensors.matrixShape(name)
+            try write(tensor, shape.rows, shape.columns, to: sink) { try source.tensors.read(name, rows: $0, from: source.checkpoint, into: $1) }
+        case .weight(let linear):
+            try write(tensor, linear.rows, linear.columns, to: sink) { try source.rows(of: linear, $0, into: $1) }
+        case .bias(let linear):
+            try write(tensor, 1, linear.rows, to: sink) { try source.bias(of: linear, into: $1) }
+        case .rows(let rows):
+            try rows.write(as: tensor.type, from: source, to: sink)
+        case .latentHalf(let half):
+            try half.write(as: tensor.type, from: source, to: sink)
+        case .experts(let parts):
+            for part in parts { try write(tensor, part, from: source, tile: tile, to: sink) }
+        case .constant(let numbers):
+            try writeNumbers(Matrix(numbers, 1, numbers.count), as: tensor.type, to: sink)
         }
     }
 

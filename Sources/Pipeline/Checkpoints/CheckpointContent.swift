@@ -19,9 +19,21 @@ enum TensorOrigin: Sendable {
     indirect case bias(of: Linear)
     /// Rows of a tensor in an order of their own, rounded to the output's type or to blocks. Rare likewise, as are the numbers that follow from config.json.
     indirect case rows(OrderedRows)
+    indirect case latentHalf(LatentHalfRows)
     indirect case constant([Float])
+    /// Those of all experts of a block, one after the other.
+    indirect case experts([TensorOrigin])
     /// Made from the tiles of a compressed linear (an index into `CheckpointContent.linears`).
     case linear(Int)
+
+    /// Whether it is made from tiles.
+    var isCompressed: Bool {
+        switch self {
+        case .linear: true
+        case .experts(let parts): parts.first?.isCompressed == true
+        default: false
+        }
+    }
 }
 
 /// How the rows of a tensor of the source go to a file.
@@ -34,6 +46,8 @@ struct OrderedRows: Sendable {
     let pairing: RowPairing?
     /// Of blocks, to which they are rounded to nearest; nil: numbers of the output's type.
     let blocks: NumberType?
+    /// What is added to each number.
+    var addend: Float = 0
 }
 
 /// The content of a checkpoint, known before any of it is written.

@@ -41,7 +41,7 @@ struct OutputPlan: Sendable {
                         name: own.name, otherNames: plan.architecture.names.otherNames(of: own.name), sourceType: found.type.ofWeights,
                         isTransposed: own.layout == .columnsByRows && own.slice == nil, rows: own.rows, tile: stage.layout(of: tiles.lowerBound),
                         tileCount: tiles.count, pairing: gguf?.pairing(of: own.name))
-                    if let refusal = format.refusal(packed) {
+                    if let refusal = format.refusal(packed) ?? gguf?.refusal(of: own) {
                         throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
                     }
                     placeOfLinear[own.slice == nil ? weight : own.name] = linears.count
@@ -102,7 +102,7 @@ struct OutputPlan: Sendable {
         content.files.reduce(0) { sum, file in
             sum
                 + file.tensors.reduce(0) { total, tensor in
-                    if case .linear = content.origins[tensor.name] { total + tensor.byteCount } else { total }
+                    content.origins[tensor.name]?.isCompressed == true ? total + tensor.byteCount : total
                 }
         }
     }

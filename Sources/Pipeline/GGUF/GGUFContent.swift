@@ -1,6 +1,7 @@
 // What the GGUF files of a result say: the model, and the types of their tensors.
 
 internal import GGUF
+internal import JSON
 internal import Safetensors
 
 struct GGUFContent: Sendable {
@@ -25,8 +26,8 @@ struct GGUFContent: Sendable {
     func header(of index: Int, among count: Int, names: [String], source: String) throws -> GGUFHeader {
         var metadata: [GGUFEntry] = []
         if index == 0 {
-            let title = source.split(separator: "/").last { $0 != "." && $0 != ".." }.map(String.init) ?? "model"
-            metadata += model.metadata(title: title, type: type) + (try model.tokenizer(in: source))
+            let configuration = try JSONValue(configuration: InputFile.json(of: source + "/config.json"), of: source)
+            metadata += model.metadata(title: GGUFModel.title(configuration: configuration), type: type) + (try model.tokenizer(in: source))
         }
         if count > 1 {
             metadata += [

@@ -11,12 +11,16 @@ extension CheckpointIndex {
 
     /// The files of a directory whose weights are GGUF alone; nil of others.
     ///
-    /// Blocks are described by their bytes: U8 [rows, bytes of a row]. Tensors that transformers' models do not have are left out.
-    /// - Throws: `SafetensorsError`, or `PipelineError` for parts that are not all there, and types that are not read
-    init?(gguf directory: String) throws {
+    /// Blocks are described by their bytes: U8 [rows, bytes of a row]. Tensors that transformers' models do not have are left out, and one of all experts of a
+    /// block is as many as there are experts.
+    ///
+    /// - Parameter modelType: of config.json.
+    /// - Throws: `SafetensorsError`, or `PipelineError` for parts that are not all there, and families and types that are not read.
+    init?(gguf directory: String, modelType: String) throws {
         let names = ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted()
         let found = names.filter { $0.hasSuffix(".gguf") }
         guard !found.isEmpty, !names.contains(ShardIndex.singleFileName), !names.contains(ShardIndex.fileName) else { return nil }
+        let known = try GGUFFamily.of(modelType).names
         var files: [File] = []
         var tensors: [String: Tensor] = [:]
         for (place, name) in found.enumerated() {
@@ -28,24 +32,38 @@ extension CheckpointIndex {
                     "\(path) is one of \(parts) parts, and the directory has \(found.joined(separator: ", ")): one model's files are needed, all of them")
             }
             var types: [String: String] = [:]
-            for entry in file.tensors {
-                guard let own = GGUFNames.transformersName(of: entry.tensor.name) else { continue }
-                let description: TensorDescription
-                switch entry.tensor.type {
-                case .f32: description = try TensorDescription(name: own, type: .f32, shape: entry.tensor.shape)
-                case .f16: description = try TensorDescription(name: own, type: .f16, shape: entry.tensor.shape)
-                case .bf16: description = try TensorDescription(name: own, type: .bf16, shape: entry.tensor.shape)
-                case let type:
-                    description = try TensorDescription(name: own, type: .u8, shape: entry.tensor.shape.dropLast() + [entry.tensor.rowBytes])
-                    types[Self.typeKey + own] = type.name.lowercased()
-                }
-                guard tensors.updateValue(Tensor(file: place, description: description, bytes: entry.bytes), forKey: own) == nil else {
-                    throw PipelineError(.badInput, "\(directory): tensor \(entry.tensor.name) is in two files")
+            let unknown = file.unknown.map { ($0.name, "ggml's type \($0.type)") }
+            let unread = file.tensors.map(\.tensor).filter { !$0.type.isRead }.map { ($0.name, $0.type.name) }
+            if let (name, type) = (unknown + unread).first(where: { known.isKnown($0.0) }) {
+                throw PipelineError(
+                    .badInput, "\(path): tensor \(name) is of \(type), which is not read here (`cleave inspect \(path) --tensors` lists the types)")
+            }
+            for entry in file.tensors where entry.tensor.type.isRead {
+                for part in Self.parts(of: entry, known) {
+                    let stored = entry.tensor.type.elementType
+                    if stored == .u8 { types[Self.typeKey + part.name] = entry.tensor.type.name.lowercased() }
+                    let shape = stored == .u8 ? part.shape.dropLast() + [entry.tensor.rowBytes] : part.shape
+                    let description = try TensorDescription(name: part.name, type: stored, shape: Array(shape))
+                    guard tensors.updateValue(Tensor(file: place, description: description, bytes: part.bytes), forKey: part.name) == nil else {
+                        throw PipelineError(.badInput, "\(directory): tensor \(entry.tensor.name) is in two files")
+                    }
                 }
             }
             files.append(File(name: name, byteCount: file.byteCount, metadata: types, stamp: try FileStamp(path: path)))
         }
         self.init(directory: directory, files: files, tensors: tensors)
+    }
+
+    /// The tensors of transformers' model that a tensor of a file holds.
+    private static func parts(of entry: PlacedTensor, _ names: GGUFNames) -> [(name: String, shape: [Int], bytes: Range<Int>)] {
+        let (tensor, bytes) = (entry.tensor, entry.bytes)
+        if let name = names.transformersName(of: tensor.name) {
+            return [(name, names.isSingleRow(name) && tensor.shape.count == 1 ? [1] + tensor.shape : tensor.shape, bytes)]
+        }
+        if let (name, half) = names.transformersName(ofHalf: tensor.name) { return [(LatentHalfRows.name(half, of: name), tensor.shape, bytes)] }
+        guard let name = names.transformersName(ofStack: tensor.name), tensor.shape.count == 3, tensor.shape[0] > 0 else { return [] }
+        let size = bytes.count / tensor.shape[0]
+        return (0..<tensor.shape[0]).map { (name($0), Array(tensor.shape[1...]), bytes.lowerBound + $0 * size..<bytes.lowerBound + ($0 + 1) * size) }
     }
 
     /// The type of a tensor's blocks; nil of other tensors.

@@ -1,54 +1,65 @@
-// What a GGUF file says of a model's architecture, and which architectures it can be said of.
+// A model that GGUF can hold: what llama.cpp would compute otherwise is refused.
 
 internal import GGUF
 internal import Packing
-internal import Safetensors
 internal import Transformers
 
 /// An architecture as llama.cpp knows it.
 struct GGUFModel: Sendable {
-    /// `general.architecture`.
-    private let name: String
-    private let architecture: Architecture
-    private let attention: Attention
-    private let intermediateSize: Int
-
-    /// llama.cpp's names by transformers' model_type.
-    private static let names = ["llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"]
+    let family: GGUFFamily
+    let architecture: Architecture
+    let attention: GGUFAttention
+    /// Of the blocks that end in experts, all alike.
+    let experts: GGUFExperts?
+    /// Rows of the gate of a feed-forward network; those of an expert where no block has another.
+    let intermediateSize: Int
 
     /// - Throws: `PipelineError` that says what llama.cpp, or this writer, has no place for.
     init(_ architecture: Architecture) throws {
-        guard let name = Self.names[architecture.family] else {
-            let known = Self.names.keys.sorted().joined(separator: ", ")
-            throw PipelineError(
-                .badInput, "GGUF is written and read for models of the types \(known), and this one is \(architecture.family); use another format")
-        }
-        let attentions = architecture.blocks.compactMap { block in block.stages.lazy.compactMap { $0.effect as? Attention }.first }
-        guard let attention = attentions.first, attentions.count == architecture.blockCount, attentions.allSatisfy({ $0.hasShape(of: attention) }),
-            let down = architecture.blocks.first?.stages.last?.linears.first
-        else { throw Self.refusal("blocks whose attention differs") }
-        if attention.window != nil { throw Self.refusal("attention that sees a window of tokens") }
-        guard let rotary = attention.rotary, rotary.size == attention.headSize, !rotary.isInterleaved else { throw Self.refusal("heads rotated in part") }
-        switch rotary.scaling {
-        case .none, .linear, .llama3: break
-        case .yarn, .dynamic, .longRope, .divided: throw Self.refusal("rotations scaled in another way than linear or llama3")
-        }
-        if let foreign = architecture.expectedTensors().map({ architecture.names.familyName($0.name) }).first(where: { GGUFNames.name(of: $0) == nil }) {
-            throw Self.refusal("the tensor \(foreign), for which GGUF has no name here")
-        }
-        self.name = name
+        family = try GGUFFamily.of(architecture.family)
         self.architecture = architecture
-        self.attention = attention
+        attention = try GGUFAttention(architecture, family)
+        experts = try GGUFExperts(architecture, family)
+        guard let down = architecture.blocks.first?.stages.last?.linears.first else { throw Self.refusal("no blocks") }
         intermediateSize = down.columns
+        if let hasHead = family.hasHead, hasHead == architecture.head.isTied {
+            throw Self.refusal(
+                "a head \(hasHead ? "tied to the embedding" : "of its own"), which llama.cpp does not take in its architecture \(family.architecture)")
+        }
+        if family.hasCaps != (architecture.head.softcap != nil) {
+            throw Self.refusal(
+                "logits \(family.hasCaps ? "without" : "with") a cap, which llama.cpp does not compute in its architecture \(family.architecture)")
+        }
+        if let gate = architecture.blocks.lazy.flatMap(\.stages).compactMap(\.gate).first(where: { $0 != family.activation }) {
+            throw Self.refusal("the activation \(gate), which llama.cpp does not compute in its architecture \(family.architecture)")
+        }
+        let names = family.names
+        let foreign = architecture.expectedTensors().map { architecture.names.familyName($0.name) }.first {
+            names.name(of: $0) == nil && names.expertTensor(of: $0) == nil && names.latentName(of: $0) == nil
+        }
+        if let foreign { throw Self.refusal("the tensor \(foreign), for which GGUF has no name here") }
     }
 
-    private static func refusal(_ what: String) -> PipelineError {
+    static func refusal(_ what: String) -> PipelineError {
         PipelineError(.badInput, "GGUF is not written or read here for models with \(what); use another format, such as compressed-tensors")
+    }
+
+    /// Why the codes of a linear cannot be stored; nil where they can.
+    func refusal(of linear: Linear) -> String? {
+        guard family.names.latentName(of: linear.name + ".weight") != nil else { return nil }
+        return "llama.cpp has it as two tensors, one of them transposed, so that codes would lie across its blocks; name it under `ignore`, such as "
+            + "`ignore: ['*.kv_b_proj']`: it keeps its type then"
     }
 
     /// The order of a linear's rows: llama.cpp rotates neighbours in models of its architecture `llama`, and halves in others.
     func pairing(of module: String) -> RowPairing? {
-        name == "llama" && (module.hasSuffix(".q_proj") || module.hasSuffix(".k_proj")) ? RowPairing(headRows: attention.headSize) : nil
+        guard family.pairsRows, module.hasSuffix(".q_proj") || module.hasSuffix(".k_proj"), case .grouped(let attention, _) = attention else { return nil }
+        return RowPairing(headRows: attention.headSize)
+    }
+
+    /// What a file adds to the numbers of a tensor: the 1 to which transformers' norms of this kind add theirs.
+    func addend(to tensor: String) -> Float {
+        architecture.finalNorm.kind == .zeroCentredRootMeanSquare && tensor.hasSuffix("norm.weight") ? 1 : 0
     }
 
     /// What the frequencies of the rotation are divided by, where each has a divisor of its own.
@@ -56,61 +67,5 @@ struct GGUFModel: Sendable {
         guard let rotary = attention.rotary, case .llama3 = rotary.scaling else { return nil }
         let plain = Rotary(size: rotary.size, divisor: rotary.divisor, base: rotary.base, scaling: .none)
         return zip(plain.frequencies, rotary.frequencies).map { Float($0 / $1) }
-    }
-
-    /// The metadata of the architecture. Source: llama.cpp, `conversion/base.py` and `llama.py`, `llama-model.cpp` (`load_hparams`).
-    ///
-    /// - Parameters:
-    ///   - title: what to call the model.
-    ///   - type: of most weights.
-    func metadata(title: String, type: GGMLType) -> [GGUFEntry] {
-        func count(_ key: String, _ value: Int) -> GGUFEntry { GGUFEntry("\(name).\(key)", .uint32(UInt32(clamping: value))) }
-        func number(_ key: String, _ value: Double) -> GGUFEntry { GGUFEntry("\(name).\(key)", .float32(Float(value))) }
-        var entries = [
-            GGUFEntry("general.architecture", .string(name)), GGUFEntry("general.type", .string("model")), GGUFEntry("general.name", .string(title)),
-            GGUFEntry("general.file_type", .uint32(type.fileType)), GGUFEntry("general.quantization_version", .uint32(2)),
-            count("block_count", architecture.blockCount), count("context_length", architecture.maximumPositions),
-            count("embedding_length", architecture.hiddenSize), count("feed_forward_length", intermediateSize), count("attention.head_count", attention.heads),
-            count("attention.head_count_kv", attention.keyValueHeads), count("attention.key_length", attention.headSize),
-            count("attention.value_length", attention.headSize),
-            number("attention.layer_norm_rms_epsilon", Double(architecture.finalNorm.epsilon)), count("vocab_size", architecture.vocabularySize),
-        ]
-        if let rotary = attention.rotary {
-            entries += [count("rope.dimension_count", rotary.size), number("rope.freq_base", rotary.base)]
-            if case .linear(let factor) = rotary.scaling {
-                entries += [GGUFEntry("\(name).rope.scaling.type", .string("linear")), number("rope.scaling.factor", factor)]
-            }
-        }
-        return entries
-    }
-
-    /// The metadata of a tokenizer.
-    /// - Parameter directory: of the model.
-    func tokenizer(in directory: String) throws -> [GGUFEntry] {
-        func optional(_ name: String) throws(SafetensorsError) -> [UInt8]? {
-            do {
-                return try InputFile.bytes(of: directory + "/" + name)
-            } catch {
-                guard error.kind == .missing else { throw error }
-                return nil
-            }
-        }
-        do {
-            return try TokenizerMetadata(
-                tokenizer: InputFile.json(of: directory + "/tokenizer.json"), settings: optional("tokenizer_config.json"),
-                configuration: InputFile.json(of: directory + "/config.json"),
-                chatTemplate: optional("chat_template.jinja").map { String(decoding: $0, as: UTF8.self) }, vocabularySize: architecture.vocabularySize
-            ).entries
-        } catch let error as GGUFError {
-            throw PipelineError(.badInput, "\(directory): `format: gguf` carries the tokenizer too: \(error)")
-        }
-    }
-}
-
-extension Attention {
-    /// Whether another's heads and rotation are those of this one.
-    fileprivate func hasShape(of other: Attention) -> Bool {
-        (heads, keyValueHeads, headSize, window) == (other.heads, other.keyValueHeads, other.headSize, other.window) && rotary == other.rotary
-            && scale == other.scale && layout == .separate
     }
 }

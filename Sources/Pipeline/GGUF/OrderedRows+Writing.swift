@@ -23,6 +23,7 @@ extension OrderedRows {
                 // A bias, whose elements are rows of one column here.
                 read.base.update(from: try source.matrix(tensor).base + start, count: some.count)
             }
+            if addend != 0 { for index in 0..<read.count { read.base[index] += addend } }
             let ordered = pairing.map { order(read, $0.sources(some), from: start) } ?? read
             guard let blocks else {
                 try writeNumbers(ordered, as: type, to: sink)

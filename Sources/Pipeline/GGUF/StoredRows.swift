@@ -11,6 +11,8 @@ struct StoredRows: Sendable {
     let blocks: NumberType?
     /// nil: rows are in transformers' order.
     let pairing: RowPairing?
+    /// What the file's numbers are above transformers'.
+    var addend: Float = 0
 
     /// Reads some rows, of some columns.
     ///

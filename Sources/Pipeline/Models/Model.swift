@@ -45,8 +45,8 @@ public final class Model: Sendable {
             let configuration = try readConfiguration(path)
             let (data, source) = (Data(configuration), path + "/config.json")
             // A kind of model that is refused is said before what its directory lacks.
-            _ = try Architecture(configuration: data, source: source)
-            let index = try CheckpointIndex(gguf: path) ?? CheckpointIndex(directory: path)
+            let family = try Architecture(configuration: data, source: source).family
+            let index = try CheckpointIndex(gguf: path, modelType: family) ?? CheckpointIndex(directory: path)
             let plain = try Architecture(configuration: data, source: source, tensors: Set(index.tensors.keys))
             let isUntied = try plain.hasOwnHead(index)
             let architecture = isUntied ? plain.untied() : plain

@@ -67,7 +67,7 @@ extension SourceTensors {
             let all = Matrix<Float>(uninitialized: 1, shape.columns)
             try readPlain(name, 0..<1, 0..<shape.columns, of: shape.columns, from: checkpoint, into: all)
             let places = stored.pairing?.places(columns) ?? Array(columns)
-            for (index, place) in places.enumerated() { destination[0, index] = all[0, place] }
+            for (index, place) in places.enumerated() { destination[0, index] = all[0, place] - stored.addend }
         case .rows(let stored):
             let starts = Array(stride(from: 0, to: rows.count, by: Self.rowsAtOnce))
             _ = try parallelMap(starts.count) { part in
@@ -76,6 +76,10 @@ extension SourceTensors {
                     name, rows: rows.lowerBound + own.lowerBound..<rows.lowerBound + own.upperBound, columns: columns, of: shape.columns, from: checkpoint,
                     into: destination.rows(own)
                 ) { try readPlain(name, $0, 0..<shape.columns, of: shape.columns, from: checkpoint, into: $1) }
+            }
+        case .latentHalves(let halves):
+            try halves.read(rows: rows, columns: columns, from: checkpoint, into: destination) { half, rows, destination in
+                try readPlain(half, rows, 0..<destination.columns, of: destination.columns, from: checkpoint, into: destination)
             }
         case nil: preconditionFailure("\(name) has a shape and is not there")
         }

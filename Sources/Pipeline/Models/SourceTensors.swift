@@ -1,6 +1,7 @@
 // A checkpoint's tensors as the dense model has them, whichever way they are stored.
 
 internal import Compression
+internal import GGUF
 internal import JSON
 internal import Packing
 internal import Safetensors
@@ -20,6 +21,8 @@ struct SourceTensors: Sendable {
             indirect case scaled(ScaledWeight)
             /// Rows of a GGUF file.
             indirect case rows(StoredRows)
+            /// Two tensors of a GGUF file.
+            indirect case latentHalves(StoredLatentHalves)
         }
 
         enum Numbers: Sendable {
@@ -44,7 +47,7 @@ struct SourceTensors: Sendable {
         var isInOrderOfRows: Bool {
             switch storage {
             case .plain: true
-            case .packed, .rows: false
+            case .packed, .rows, .latentHalves: false
             case .scaled(let weight): !weight.isTransposed
             }
         }
@@ -125,10 +128,12 @@ struct SourceTensors: Sendable {
         self.init(plain: index)
         let model = try GGUFModel(architecture)
         let shapes = Dictionary(architecture.expectedTensors().map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        if case .latent(let heads, let columns, _) = model.attention { try joinLatentHalves(heads, columns: columns, type: type) }
         for (name, tensor) in tensors {
+            if case .latentHalves = tensor.storage { continue }
             let module = name[..<(name.lastIndex(of: ".") ?? name.endIndex)]
-            let stored = StoredRows(blocks: index.blocks(name), pairing: model.pairing(of: String(module)))
-            guard stored.blocks != nil || stored.pairing != nil else { continue }
+            let stored = StoredRows(blocks: index.blocks(name), pairing: model.pairing(of: String(module)), addend: model.addend(to: name))
+            guard stored.blocks != nil || stored.pairing != nil || stored.addend != 0 else { continue }
             var description = tensor.description
             if let blocks = stored.blocks?.blocks, let rowBytes = description.shape.last {
                 let own = description.shape.dropLast() + [rowBytes / blocks.byteCount * blocks.columns]
@@ -139,6 +144,21 @@ struct SourceTensors: Sendable {
                 throw PipelineError(.badInput, "\(index.directory): tensor \(name) has shape \(description.shape), config.json says \(shape)")
             }
             tensors[name] = Tensor(description: description, storage: .rows(stored), parts: [name])
+        }
+    }
+
+    /// Puts together what makes keys and values of the latent vector.
+    private mutating func joinLatentHalves(_ heads: LatentShape, columns: Int, type: ElementType) throws {
+        for keys in tensors.keys.filter({ $0.hasSuffix(LatentHalfRows.name(.keys, of: "")) }) {
+            let name = String(keys.dropLast(LatentHalfRows.name(.keys, of: "").count))
+            let halves = StoredLatentHalves(index, name, heads, columns: columns)
+            guard halves.isThere(index) else {
+                throw PipelineError(.badInput, "\(index.directory): the keys and values of \(name) do not have the shapes that config.json says")
+            }
+            let plain = halves.blocks == nil ? tensors[keys]?.description.type ?? type : type
+            for half in halves.tensors { tensors[half] = nil }
+            tensors[name] = Tensor(
+                description: try TensorDescription(name: name, type: plain, shape: halves.shape), storage: .latentHalves(halves), parts: halves.tensors)
         }
     }
 

@@ -41,6 +41,10 @@ struct PlanIdentity: Codable, Equatable, Sendable {
             "calibration: token ids (source, tokenizer, sampling)": tokens?.hash ?? "none",
             "cut of the tiles": Self.checksum(plan.blocks.map { block in "\(block.stages.map { $0.tiles.map { "\($0.linear):\($0.rows)" } })\n" }.joined()),
         ]
+        if recipe.format == .gguf {
+            parts["gguf: token_embedding_type"] = recipe.gguf.tokenEmbeddingType?.rawValue ?? "by other weights"
+            parts["gguf: output_tensor_type"] = recipe.gguf.outputTensorType?.rawValue ?? "by other weights"
+        }
         if plan.architecture.hasExperts {
             let experts = recipe.experts
             parts["experts: calibrate"] = experts.calibrate.rawValue

@@ -62,3 +62,8 @@ struct GatedActivation: StageEffect {
         }
     }
 }
+
+extension Stage {
+    /// The activation of its gate; nil of stages that are none of a gated feed-forward network.
+    package var gate: ActivationFunction? { (effect as? GatedActivation)?.function }
+}

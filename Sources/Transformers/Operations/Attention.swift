@@ -27,9 +27,9 @@ public struct Attention: Sendable, Hashable {
     public internal(set) var keyNorm: Norm?
 
     /// The largest magnitude of queries, keys and values, to which others are cut after the normalisation; nil: any.
-    var clip: Float? = nil
+    public internal(set) var clip: Float? = nil
     /// Scaled scores x become c tanh(x / c); nil: they stay.
-    var softcap: Float? = nil
+    public internal(set) var softcap: Float? = nil
     /// Of each head of the stage, a score beside those of the keys, which takes its share of the probabilities and gives nothing: [heads]; nil: none.
     var sinks: ExpectedTensor? = nil
     /// Whether the linear of queries gives each head a gate behind its query, whose sigmoid multiplies the head's context.

@@ -20,6 +20,10 @@ struct LatentAttention: StageEffect {
     var queries: ValuePart
     let sharedKey: ValuePart
 
+    var shape: LatentShape {
+        LatentShape(heads: heads, plainSize: plainSize, rotatedSize: rotatedSize, valueSize: valueSize, scale: scale, rotary: rotary)
+    }
+
     private var querySize: Int { plainSize + rotatedSize }
     /// Outputs of the linear for a head.
     private var outputSize: Int { plainSize + valueSize }
@@ -88,4 +92,21 @@ struct LatentAttention: StageEffect {
             queries: windows(queries, querySize), keys: windows(keys, querySize), values: windows(values, valueSize), scale: scale, window: nil
         ).attend(into: contexts)
     }
+}
+
+/// The extents of latent attention, and how it rotates and scales.
+package struct LatentShape: Sendable, Hashable {
+    package let heads: Int
+    /// Elements of a head's query and key that are not rotated, and that are.
+    package let plainSize: Int
+    package let rotatedSize: Int
+    package let valueSize: Int
+    /// Factor of the scores.
+    package let scale: Float
+    package let rotary: Rotary?
+}
+
+extension Stage {
+    /// That of a stage of keys and values from a latent vector; nil of other stages.
+    package var latentShape: LatentShape? { (effect as? LatentAttention)?.shape }
 }

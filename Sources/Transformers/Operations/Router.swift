@@ -9,7 +9,7 @@ public import LinearAlgebra
 public struct Router: Sendable, Hashable {
     /// Weight: [experts, hidden].
     public let linear: Linear
-    let rule: RouterRule
+    package let rule: RouterRule
 
     public var experts: Int { linear.rows }
     /// Experts of a token.

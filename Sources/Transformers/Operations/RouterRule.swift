@@ -5,7 +5,7 @@ internal import Glibc
 /// How the outputs of a router's linear become a choice of experts, and what the experts' outputs weigh.
 public struct RouterRule: Sendable, Hashable {
     /// What an expert's output of the linear becomes.
-    enum Scores: Sendable {
+    package enum Scores: Sendable {
         /// Its share in the exponentials of all experts.
         case softmax
         /// 1 / (1 + exp(-x)), of each expert by itself.
@@ -13,29 +13,29 @@ public struct RouterRule: Sendable, Hashable {
     }
 
     /// Groups of neighbouring experts, of which a token's experts come from a few.
-    struct Groups: Sendable, Hashable {
+    package struct Groups: Sendable, Hashable {
         /// What decides between groups.
-        enum Measure: Sendable {
+        package enum Measure: Sendable {
             case largest
             case sumOfTwoLargest
         }
 
-        let count: Int
+        package let count: Int
         /// Of a token.
-        let chosen: Int
-        let measure: Measure
+        package let chosen: Int
+        package let measure: Measure
     }
 
     /// Experts of a token.
     let chosen: Int
-    var scores = Scores.softmax
+    package internal(set) var scores = Scores.softmax
     /// Whether the weights of a token's experts are divided by their sum.
-    var normalises: Bool
+    package internal(set) var normalises: Bool
     /// A tensor that is added to the scores for the choice alone, [experts]; nil: nothing.
-    var correction: String? = nil
-    var groups: Groups? = nil
+    package internal(set) var correction: String? = nil
+    package internal(set) var groups: Groups? = nil
     /// Factor of the weights.
-    var scale: Float = 1
+    package internal(set) var scale: Float = 1
     /// Whether an expert's input is multiplied by the sigmoid of its output of the linear, instead of its own output by the weight (Llama 4).
     var weighsInputs = false
 

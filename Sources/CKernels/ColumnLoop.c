@@ -38,6 +38,8 @@ CLEAVE_INLINE void quantize(
                 lanes_f32 code = block_code(v, scale, zero, maxq);
                 q = scale * code - zero;
                 *(lanes_u8 *)(codes + at) = __builtin_convertvector(code, lanes_u8);
+            } else if (type == cleave_ternary) {
+                q = nearest_ternary(v, scale, zero, (lanes_u8 *)(codes + at));
             } else {
                 q = scale * nearest(v / scale, zero, type, maxq, (lanes_u8 *)(codes + at));
             }
@@ -56,6 +58,7 @@ void cleave_quantize_columns(
     double *loss) {
 #define QUANTIZE(type) quantize(tile, scales, zeros, group, type, numbers.max_code, NULL, codes, loss)
     if (numbers.type == cleave_blocks) QUANTIZE(cleave_blocks);
+    else if (numbers.type == cleave_ternary) QUANTIZE(cleave_ternary);
     else WITH_TYPE(numbers, QUANTIZE)
 #undef QUANTIZE
 }
@@ -70,6 +73,10 @@ CLEAVE_INLINE void round_column(
             STORE(errors + row, w - (scale * code - offset));
             continue;
         }
+        if (type == cleave_ternary) {
+            STORE(errors + row, w - nearest_ternary(w, scale, LOAD(zeros + row), (lanes_u8 *)(codes + row)));
+            continue;
+        }
         STORE(errors + row, w - scale * nearest(w / scale, LOAD(zeros + row), type, max_code, (lanes_u8 *)(codes + row)));
     }
 }
@@ -79,6 +86,7 @@ void cleave_round_column(
     const float *weights, const float *scales, const float *zeros, cleave_numbers numbers, uint8_t *codes, float *errors, size_t rows) {
 #define ROUND(type) round_column(weights, scales, zeros, type, numbers.max_code, codes, errors, rows)
     if (numbers.type == cleave_blocks) ROUND(cleave_blocks);
+    else if (numbers.type == cleave_ternary) ROUND(cleave_ternary);
     else WITH_TYPE(numbers, ROUND)
 #undef ROUND
 }

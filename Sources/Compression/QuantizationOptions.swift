@@ -75,6 +75,11 @@ public struct QuantizationOptions: Sendable, Equatable {
             self.number = number
             return
         }
+        if number == .ternary {
+            self.init(bits: 2, group: -1, grid: grid, actOrder: actOrder, staticGroups: staticGroups, scaleType: scaleType)
+            self.number = number
+            return
+        }
         guard let rules = number.rules else { preconditionFailure("\(number) has no rules of its own") }
         let strategy = strategy ?? rules.strategies[0]
         self.init(
@@ -87,7 +92,7 @@ public struct QuantizationOptions: Sendable, Equatable {
     /// The numbers as the kernels know them.
     var kernelNumbers: cleave_numbers {
         let plain = number.blocks == nil ? Int32(cleave_integers) : Int32(cleave_blocks)
-        return cleave_numbers(type: number.rules?.kernelType ?? plain, max_code: Float(maxCode))
+        return cleave_numbers(type: number == .ternary ? Int32(cleave_ternary) : number.rules?.kernelType ?? plain, max_code: Float(maxCode))
     }
 
     /// Whether scales depend on the largest weight of the whole tensor.
@@ -134,6 +139,9 @@ public struct QuantizationOptions: Sendable, Equatable {
                 throw .options("\(number.rawValue) has bits and blocks of its own, which stay whole, and grids minmax, mse and hessian")
             }
             return
+        }
+        if number == .ternary {
+            guard bits == 2, group == -1, symmetric, !signedScales else { throw .options("ternary numbers have codes of 2 bits, and rows that are one group") }
         }
         guard [2, 3, 4, 8].contains(bits) else {
             throw .options("bits is \(bits), but a code has 2, 3, 4 or 8 bits")

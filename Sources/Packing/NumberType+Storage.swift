@@ -3,13 +3,13 @@
 public import Compression
 
 extension NumberType {
-    /// nil of blocks, which GGUF alone has.
+    /// nil of blocks, which GGUF alone has, and of ternary numbers.
     var compressedTensorsStorage: (any CompressedTensorsStorage)? {
         switch self {
         case .int: PackedIntegers()
         case .fp8, .int8, .mxfp8: EightBitNumbers(number: self)
         case .mxfp4, .nvfp4: FourBitNumbers(number: self)
-        case .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: nil
+        case .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: nil
         }
     }
 
@@ -19,7 +19,7 @@ extension NumberType {
     /// How clients compute with a result in compressed-tensors' format.
     public var arithmetic: String {
         switch self {
-        case .int, .mxfp4, .nvfp4, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: "weights times activations as they are"
+        case .int, .mxfp4, .nvfp4, .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k: "weights times activations as they are"
         case .fp8, .int8, .mxfp8: "weights times activations that clients round to \(rawValue) as they come"
         }
     }

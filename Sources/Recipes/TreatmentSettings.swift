@@ -80,6 +80,7 @@ struct TreatmentSettings {
     func resolved() -> Result<Treatment, Contradiction> {
         if let rules = type?.rules { return resolved(rules) }
         if let type, let blocks = type.blocks { return resolved(type, blocks) }
+        if type == .ternary { return resolvedTernary() }
         if let strategy { return .failure(Contradiction("`strategy: \(strategy.rawValue)` goes with a `type` such as fp8; `group` says it for integers")) }
         return resolvedIntegers()
     }

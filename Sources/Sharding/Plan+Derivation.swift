@@ -61,7 +61,7 @@ extension Plan {
                 let tiles = StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: tilings.insert(tiles).memberAfterInsert))
             }
-            if recipe.format != .dense, let mixture = block.mixture { try Self.checkSchemes(mixture, stages) }
+            if recipe.format.hasOneSchemeOfExperts, let mixture = block.mixture { try Self.checkSchemes(mixture, stages) }
             blocks.append(BlockPlan(block: block, stages: stages))
         }
         if let unused = recipe.rules.indices.first(where: { !usedRules.contains($0) }) {

@@ -114,7 +114,7 @@ let package = Package(
         tests("TokenizersTests", ["Tokenizers"], fixtures: true),
         tests("TransformersTests", ["Transformers", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
         tests("CompressionTests", ["Compression", "LinearAlgebra", "CKernels", "SeededNumbers"], fixtures: true),
-        tests("PackingTests", ["Packing", "Compression", "JSON", "LinearAlgebra", "Safetensors"]),
+        tests("PackingTests", ["Packing", "Compression", "JSON", "LinearAlgebra", "Safetensors"], fixtures: true),
         tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "SeededNumbers", "Transformers"]),
         tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),

@@ -38,6 +38,8 @@ CLEAVE_INLINE void quantize(
                 lanes_f32 code;
                 q = scale * block_number(v, scale, zero, type, maxq, &code) - zero;
                 *(lanes_u8 *)(codes + at) = __builtin_convertvector(code, lanes_u8);
+            } else if (type == cleave_ternary) {
+                q = nearest_ternary(v, scale, zero, (lanes_u8 *)(codes + at));
             } else {
                 q = scale * nearest(v / scale, zero, type, maxq, (lanes_u8 *)(codes + at));
             }
@@ -57,6 +59,7 @@ void cleave_quantize_columns(
 #define QUANTIZE(type) quantize(tile, scales, zeros, group, type, numbers.max_code, NULL, codes, loss)
     if (numbers.type == cleave_blocks) QUANTIZE(cleave_blocks);
     else if (numbers.type == cleave_iq4_nl_blocks) QUANTIZE(cleave_iq4_nl_blocks);
+    else if (numbers.type == cleave_ternary) QUANTIZE(cleave_ternary);
     else WITH_TYPE(numbers, QUANTIZE)
 #undef QUANTIZE
 }
@@ -71,6 +74,10 @@ CLEAVE_INLINE void round_column(
             STORE(errors + row, w - (scale * number - offset));
             continue;
         }
+        if (type == cleave_ternary) {
+            STORE(errors + row, w - nearest_ternary(w, scale, LOAD(zeros + row), (lanes_u8 *)(codes + row)));
+            continue;
+        }
         STORE(errors + row, w - scale * nearest(w / scale, LOAD(zeros + row), type, max_code, (lanes_u8 *)(codes + row)));
     }
 }
@@ -81,6 +88,7 @@ void cleave_round_column(
 #define ROUND(type) round_column(weights, scales, zeros, type, numbers.max_code, codes, errors, rows)
     if (numbers.type == cleave_blocks) ROUND(cleave_blocks);
     else if (numbers.type == cleave_iq4_nl_blocks) ROUND(cleave_iq4_nl_blocks);
+    else if (numbers.type == cleave_ternary) ROUND(cleave_ternary);
     else WITH_TYPE(numbers, ROUND)
 #undef ROUND
 }

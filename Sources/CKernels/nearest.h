@@ -71,7 +71,16 @@ CLEAVE_INLINE lanes_f32 block_number(lanes_f32 v, lanes_f32 scale, lanes_f32 off
     return number;
 }
 
-/// Calls a function that is inlined with the type as a constant; blocks have loops of their own.
+/// The one of 0, low and high (codes 0, 1, 2) that is nearest to v; 0 half-way. Where low or high is 0 itself, its code is not used.
+///
+/// Source: GPTQ, `quant.py`, `quantize` of three levels.
+CLEAVE_INLINE lanes_f32 nearest_ternary(lanes_f32 v, lanes_f32 low, lanes_f32 high, lanes_u8 *codes) {
+    lanes_i32 is_low = (v < low * 0.5f) & (low < splat(0)), is_high = (v > high * 0.5f) & (high > splat(0));
+    *codes = __builtin_convertvector((is_low & 1) | (is_high & 2), lanes_u8);
+    return choose(is_low, low, choose(is_high, high, splat(0)));
+}
+
+/// Calls a function that is inlined with the type as a constant; blocks and ternary numbers have loops of their own.
 #define WITH_TYPE(numbers, call)                                                                                                                     \
     switch ((numbers).type) {                                                                                                                        \
     case cleave_e4m3: call(cleave_e4m3); break;                                                                                                      \

@@ -7,11 +7,12 @@ struct GroupGrids {
     private enum Finder {
         case groups(GridSearch)
         case blocks(BlockGrids)
+        case ternary(TernarySearch)
     }
 
     /// [groups, lanes]
     let scales: Matrix<Float>
-    /// Of blocks, their offsets.
+    /// Of blocks, their offsets. Of ternary rows `scales` are the numbers below 0, and these those above.
     let zeros: Matrix<Float>
     /// Position in the order of quantization -> group.
     let groupOfPosition: [Int32]
@@ -38,6 +39,10 @@ struct GroupGrids {
         let groups = options.groupCount(columns: tile.columns)
         scales = Matrix(repeating: 1, groups, tile.lanes)
         zeros = Matrix(repeating: 0, groups, tile.lanes)
+        if options.number == .ternary {
+            (divisor, finder) = (nil, .ternary(TernarySearch(options, rows: tile.lanes)))
+            return
+        }
         let magnitude = tensorMagnitude ?? (options.needsTensorMagnitude ? maxMagnitude(tile.weights) : 0)
         divisor = options.number.rules?.divisor(magnitude)
         finder = .groups(GridSearch(options, columns: width, rows: tile.lanes, tensorMagnitude: magnitude))
@@ -48,6 +53,7 @@ struct GroupGrids {
         switch finder {
         case .groups(let search): search.clampedScales
         case .blocks(let blocks): blocks.clampedScales
+        case .ternary: 0
         }
     }
 
@@ -79,6 +85,10 @@ struct GroupGrids {
                 find(positions, values, blocks)
                 continue
             }
+            if case .ternary(let search) = finder {
+                search.find(values, weights: weights(positions), low: scales, high: zeros)
+                continue
+            }
             find(group, values, nil) { factor.map { factor in .diagonal(positions.map { factor.comparedDiagonal[$0] }) } }
         }
     }
@@ -93,9 +103,14 @@ struct GroupGrids {
 
     /// The grids of the block at some positions.
     private func find(_ positions: [Int], _ values: Matrix<Float>, _ blocks: BlockGrids) {
-        let weights = options.grid == .hessian ? factor.map { factor in positions.map { factor.comparedDiagonal[$0] * factor.comparedDiagonal[$0] } } : nil
         let groups = positions.map { groupOfPosition[$0] }
-        blocks.find(Int(groups[0]) / blocks.rules.groups, values, groups: groups, weights: weights)
+        blocks.find(Int(groups[0]) / blocks.rules.groups, values, groups: groups, weights: weights(positions))
+    }
+
+    /// How much the squared errors of columns count where the Hessian says it; nil: all the same.
+    private func weights(_ positions: [Int]) -> [Float]? {
+        guard options.grid == .hessian, let factor else { return nil }
+        return positions.map { factor.comparedDiagonal[$0] * factor.comparedDiagonal[$0] }
     }
 
     private func find(_ group: Int, _ values: Matrix<Float>, _ kept: Matrix<UInt8>?, factor: () -> GroupFactor?) {

@@ -78,6 +78,11 @@ public struct QuantizationOptions: Sendable, Equatable {
             self.number = number
             return
         }
+        if number == .ternary {
+            self.init(bits: 2, group: -1, grid: grid, actOrder: actOrder, staticGroups: staticGroups, scaleType: scaleType)
+            self.number = number
+            return
+        }
         guard let rules = number.rules else { preconditionFailure("\(number) has no rules of its own") }
         let strategy = strategy ?? rules.strategies[0]
         self.init(
@@ -91,7 +96,8 @@ public struct QuantizationOptions: Sendable, Equatable {
     /// The numbers as the kernels know them.
     var kernelNumbers: cleave_numbers {
         if let blocks = number.blocks { return blocks.kernelNumbers }
-        return cleave_numbers(type: number.rules?.kernelType ?? Int32(cleave_integers), max_code: Float(maxCode))
+        let type = number == .ternary ? Int32(cleave_ternary) : number.rules?.kernelType ?? Int32(cleave_integers)
+        return cleave_numbers(type: type, max_code: Float(maxCode))
     }
 
     /// Whether scales depend on the largest weight of the whole tensor.
@@ -138,6 +144,9 @@ public struct QuantizationOptions: Sendable, Equatable {
                 throw .options("\(number.rawValue) has bits and blocks of its own, which stay whole, and grids minmax, mse and hessian")
             }
             return
+        }
+        if number == .ternary {
+            guard bits == 2, group == -1, symmetric, !signedScales else { throw .options("ternary numbers have codes of 2 bits, and rows that are one group") }
         }
         guard [2, 3, 4, 8].contains(bits) else {
             throw .options("bits is \(bits), but a code has 2, 3, 4 or 8 bits")

@@ -8,9 +8,9 @@ public struct QuantizedTile: @unchecked Sendable {
     public let number: NumberType
     /// [rows, columns], in the original order of columns, 0 ..< 2^bits.
     public let codes: Matrix<UInt8>
-    /// [rows, groups], each exactly a number of the options' scale type.
+    /// [rows, groups], each exactly a number of the options' scale type. Of ternary rows [rows, 2]: the number below 0 and that above.
     public let scales: Matrix<Float>
-    /// [rows, groups]; 2^(bits - 1) for symmetric grids of integers.
+    /// [rows, groups]; 2^(bits - 1) for symmetric grids of integers. Of ternary rows and of blocks there are none.
     public let zeros: Matrix<UInt8>
     /// Columns of a group, -1 for all.
     public let group: Int
@@ -22,7 +22,7 @@ public struct QuantizedTile: @unchecked Sendable {
     public let energy: [Double]
     /// One number for the whole layer by which the stored scales are divided; `scales` are so already.
     public let divisor: Float?
-    /// What `scales` and offsets of blocks follow from; nil of other types, and then `zeros` says what codes count from.
+    /// What `scales` and offsets of blocks follow from; nil of other types.
     public let blocks: BlockScales?
     /// Scales that would have to lie outside the normal numbers of their type, and are the nearest one.
     public let clampedScales: Int
@@ -49,6 +49,7 @@ public struct QuantizedTile: @unchecked Sendable {
         precondition(weights.rows == codes.rows && weights.columns == codes.columns, "\(codes.rows) x \(codes.columns) into another shape")
         let width = group == -1 ? max(codes.columns, 1) : group
         if let blocks, let rules = number.blocks { return blocks.dequantize(codes, rules, into: weights) }
+        if number == .ternary { return dequantizeTernary(into: weights) }
         if let rules = number.rules { return dequantize(rules.numbers, width, into: weights) }
         for row in 0..<codes.rows {
             let (code, scale, zero, target) = (codes.row(row), scales.row(row), zeros.row(row), weights.row(row))
@@ -84,13 +85,26 @@ extension QuantizedTile {
         }
     }
 
+    private func dequantizeTernary(into weights: Matrix<Float>) {
+        for row in 0..<codes.rows {
+            let (code, target, low, high) = (codes.row(row), weights.row(row), scales[row, 0], scales[row, 1])
+            for column in 0..<codes.columns { target[column] = code[column] == 0 ? 0 : code[column] == 1 ? low : high }
+        }
+    }
+
     init(_ tile: Tile, codes: Matrix<UInt8>, grids: GroupGrids, options: QuantizationOptions, loss: [Double], energy: [Double]) {
         number = options.number
         divisor = grids.divisor
         self.codes = tile.original(codes)
-        scales = tile.byRow(grids.scales) { $0 }
         blocks = grids.blockScales(tile)
-        zeros = blocks == nil ? tile.byRow(grids.zeros) { UInt8($0) } : Matrix(uninitialized: tile.rows, 0)
+        if number == .ternary {
+            scales = Matrix(uninitialized: tile.rows, 2)
+            for row in 0..<tile.rows { (scales[row, 0], scales[row, 1]) = (grids.scales[0, row], grids.zeros[0, row]) }
+            zeros = Matrix(uninitialized: tile.rows, 0)
+        } else {
+            scales = tile.byRow(grids.scales) { $0 }
+            zeros = blocks == nil ? tile.byRow(grids.zeros) { UInt8($0) } : Matrix(uninitialized: tile.rows, 0)
+        }
         group = options.group
         if let permutation = tile.permutation, options.hasPermutedGroups {
             var groups = [Int32](repeating: 0, count: tile.columns)

@@ -20,7 +20,10 @@ public struct CompressedTensorsFormat: WeightFormat {
                 + "`format: gptq_v2`, or `format: dense`"
         }
         let number = linear.options.number
-        guard number.compressedTensorsStorage != nil else { return "compressed-tensors has none of `type: \(number.rawValue)`; use `format: gguf`" }
+        guard number.compressedTensorsStorage != nil else {
+            let instead = number == .ternary ? "use `format: qmoe` or `format: dense`" : "use `format: gguf`"
+            return "compressed-tensors has none of `type: \(number.rawValue)`; \(instead)"
+        }
         return storage(linear).refusal(linear)
     }
 

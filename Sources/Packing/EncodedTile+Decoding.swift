@@ -39,8 +39,9 @@ extension EncodedTile {
             }
             return Array(UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4))
         }
+        let zeroPoints: Matrix<UInt8> = layout.isTernary ? Matrix(uninitialized: layout.rows, 0) : Matrix(zeros(), layout.rows, layout.groups)
         return QuantizedTile(
-            codes: codes, scales: scales(), zeros: Matrix(zeros(), layout.rows, layout.groups), group: layout.options.group,
+            codes: codes, scales: scales(), zeros: zeroPoints, group: layout.options.group,
             groupOfColumn: groups.isEmpty ? nil : groups, loss: loss, energy: energy, clampedScales: clampedScales ?? 0,
             number: layout.options.number, divisor: layout.options.hasDivisor ? divisor : nil)
     }

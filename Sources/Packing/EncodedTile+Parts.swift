@@ -27,6 +27,17 @@ extension EncodedTile {
         }
     }
 
+    /// A ternary tile.
+    ///
+    /// - Parameter numbers: the number below 0 and that above, of each row: [rows, 2].
+    init(_ layout: TileLayout, ternary codes: Matrix<UInt8>, numbers: Matrix<Float>) {
+        self.init(
+            .codes(
+                QuantizedTile(
+                    codes: codes, scales: numbers, zeros: Matrix(uninitialized: codes.rows, 0), group: -1, groupOfColumn: nil, loss: [], energy: [],
+                    number: .ternary)), layout: layout)
+    }
+
     /// Column -> group, where groups are made of permuted columns.
     public var groupOfColumn: [Int32]? {
         guard !layout.groupOfColumn.isEmpty else { return nil }

@@ -15,6 +15,7 @@ public struct MarlinFormat: WeightFormat {
         if linear.holdsValues { return nil }
         let options = linear.options
         let instead = "use `format: gptq` or `format: compressed-tensors`"
+        if options.number == .ternary { return "Marlin has integers alone, and no ternary numbers; use `format: qmoe` or `format: dense`" }
         if options.number != .int { return "Marlin has integers alone, and none of `type: \(options.number.rawValue)`; use `format: compressed-tensors`" }
         if linear.bits != 4 || !options.symmetric { return "Marlin has symmetric codes of 4 bits; \(instead)" }
         if linear.group != -1 && linear.group != 128 { return "Marlin has groups of 128 columns or whole rows (-1), not of \(linear.group); \(instead)" }

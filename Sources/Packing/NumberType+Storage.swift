@@ -3,13 +3,13 @@
 public import Compression
 
 extension NumberType {
-    /// nil of blocks, which GGUF alone has.
+    /// nil of blocks, which GGUF alone has, and of ternary numbers.
     var compressedTensorsStorage: (any CompressedTensorsStorage)? {
         switch self {
         case .int: PackedIntegers()
         case .fp8, .int8, .mxfp8: EightBitNumbers(number: self)
         case .mxfp4, .nvfp4: FourBitNumbers(number: self)
-        case .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: nil
+        case .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: nil
         }
     }
 

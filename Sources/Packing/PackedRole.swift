@@ -10,8 +10,8 @@ public enum PackedRole: Sendable {
     public init(suffix: some StringProtocol) {
         self =
             switch suffix {
-            case ".weight_packed", ".qweight", ".B", ".weight": .codes
-            case ".weight_scale", ".scales", ".s": .scales
+            case ".weight_packed", ".qweight", ".B", ".w_comp", ".weight": .codes
+            case ".weight_scale", ".scales", ".s", ".ter_minmax": .scales
             case ".weight_zero_point", ".qzeros": .zeros
             default: .other
             }

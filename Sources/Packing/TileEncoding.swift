@@ -34,7 +34,7 @@ public struct EncodedTile: Sendable {
         (losses + layout.rows).update(from: tile.energy, count: tile.energy.count)
         precondition(thresholds.count * 4 == layout.thresholds.count, "\(thresholds.count) thresholds for \(layout.thresholds.count / 4) comparisons")
         pointer(layout.thresholds, Float.self).update(from: thresholds, count: thresholds.count)
-        if !layout.zeroCount.isEmpty {
+        if !layout.zeroCount.isEmpty, !layout.isTernary {
             let weights = Matrix<Float>(uninitialized: layout.rows, layout.columns)
             tile.dequantize(into: weights)
             pointer(layout.zeroCount, Int.self).pointee = UnsafeBufferPointer(start: weights.base, count: weights.count).count { $0 == 0 }
@@ -50,12 +50,22 @@ public struct EncodedTile: Sendable {
             BitStream.pack(tile.codes.row(row), count: layout.columns, bits: options.bits, into: words + row * layout.wordsPerRow)
         }
         copy(tile.scales, to: pointer(layout.scales, Float.self))
+        if layout.isTernary { return countTernary(tile.codes) }
         if let divisor = tile.divisor { pointer(layout.divisor, Float.self).pointee = divisor }
         if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
         if !layout.groupOfColumn.isEmpty {
             // A tile that was rounded to nearest has groups of neighbouring columns.
             let groups = tile.groupOfColumn ?? (0..<layout.columns).map { Int32($0 / options.group) }
             pointer(layout.groupOfColumn, Int32.self).update(from: groups, count: groups.count)
+        }
+    }
+
+    /// Zeros, and the codewords of each row.
+    private func countTernary(_ codes: Matrix<UInt8>) {
+        let counts = pointer(layout.codewordCounts, UInt32.self)
+        for row in 0..<codes.rows { counts[row] = UInt32(QMoEDictionary.shared.codewordCount(codes.row(row), count: codes.columns)) }
+        pointer(layout.zeroCount, Int.self).pointee = (0..<codes.rows).reduce(0) { sum, row in
+            sum + UnsafeBufferPointer(start: codes.row(row), count: codes.columns).count { $0 == 0 }
         }
     }
 
@@ -77,9 +87,9 @@ public struct EncodedTile: Sendable {
         try bytes.columns(layout.codes).withBytes { try body(UnsafeRawBufferPointer($0)) }
     }
 
-    /// The scales: [rows, groups]
+    /// The scales: [rows, groups]; of ternary rows the number below 0 and that above, [rows, 2].
     public func scales() -> Matrix<Float> {
-        let result = Matrix<Float>(uninitialized: layout.rows, layout.groups)
+        let result = Matrix<Float>(uninitialized: layout.rows, layout.numbersPerRow)
         withExtendedLifetime(bytes) { result.base.update(from: pointer(layout.scales, Float.self), count: result.count) }
         return result
     }
@@ -92,7 +102,7 @@ public struct EncodedTile: Sendable {
 
     /// Zero points as unsigned codes [rows, groups]; 2^(bits - 1) when symmetric.
     public func zeros() -> [UInt8] {
-        guard !layout.holdsValues else { return [] }
+        guard !layout.holdsValues, !layout.isTernary else { return [] }
         guard !layout.options.symmetric else {
             return [UInt8](repeating: UInt8(1 << (layout.options.bits - 1)), count: layout.rows * layout.groups)
         }
@@ -127,10 +137,16 @@ public struct EncodedTile: Sendable {
         withExtendedLifetime(bytes) { pointer(layout.inputMagnitude, Float.self).pointee = inputMagnitude }
     }
 
-    /// The number of weights that are zero; nil unless the tile was pruned. Bytes that came from a file may say more than there are.
+    /// The number of weights that are zero; nil unless the tile was pruned, or is ternary. Bytes that came from a file may say more than there are.
     public var zeroCount: Int? {
         guard !layout.zeroCount.isEmpty else { return nil }
         return withExtendedLifetime(bytes) { min(max(pointer(layout.zeroCount, Int.self).pointee, 0), layout.rows * layout.columns) }
+    }
+
+    /// QMoE's codewords of each row; nil of tiles that are not ternary.
+    public var codewordCounts: [UInt32]? {
+        guard layout.isTernary else { return nil }
+        return withExtendedLifetime(bytes) { Array(UnsafeBufferPointer(start: pointer(layout.codewordCounts, UInt32.self), count: layout.rows)) }
     }
 
     /// Scales that were clamped to the normal numbers of their type; nil for values. Bytes that came from a file may say more than there are.
@@ -144,6 +160,14 @@ public struct EncodedTile: Sendable {
         withExtendedLifetime(bytes) {
             UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4)
                 .allSatisfy { (0..<Int32(clamping: layout.groups)).contains($0) }
+        }
+    }
+
+    /// Whether every ternary code is 0, 1 or 2; bytes that came from a file may say otherwise.
+    public var hasValidCodes: Bool {
+        guard layout.isTernary else { return true }
+        return withExtendedLifetime(bytes) {
+            UnsafeBufferPointer(start: pointer(layout.codes, UInt32.self), count: layout.codes.count / 4).allSatisfy { $0 & $0 >> 1 & 0x5555_5555 == 0 }
         }
     }
 

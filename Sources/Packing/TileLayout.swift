@@ -50,7 +50,10 @@ public struct TileLayout: Sendable, Equatable {
     public var codes: Range<Int> { 0..<rows * (blockBytesPerRow + wordsPerRow * 4) }
     /// [rows, columns] in their type; empty when the tile holds codes.
     public var values: Range<Int> { after(codes, valueType.map { rows * columns * ($0 == .f32 ? 4 : 2) } ?? 0) }
-    public var scales: Range<Int> { after(values, blocks == nil ? rows * groups * MemoryLayout<Float>.size : 0) }
+    /// Of ternary rows two numbers each.
+    public var scales: Range<Int> { after(values, blocks == nil ? rows * numbersPerRow * MemoryLayout<Float>.size : 0) }
+    /// Numbers of a row beside its codes.
+    var numbersPerRow: Int { holdsValues ? 0 : groups * options.number.numbersOfGroup }
     /// Empty when symmetric.
     public var zeros: Range<Int> { after(scales, holdsValues || options.symmetric ? 0 : rows * groups) }
     /// Empty unless groups are made of permuted columns.
@@ -63,11 +66,15 @@ public struct TileLayout: Sendable, Equatable {
     public var divisor: Range<Int> { after(clampedScales, !holdsValues && options.hasDivisor ? MemoryLayout<Float>.size : 0) }
     /// Of the comparisons that go through all rows of the linear: with them any tile can be solved again by itself.
     public var thresholds: Range<Int> { after(divisor, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
-    /// The number of weights that are zero; empty unless the tile was pruned.
-    public var zeroCount: Range<Int> { after(thresholds, pruning == nil ? 0 : MemoryLayout<Int>.size) }
+    /// The number of weights that are zero; empty unless the tile was pruned, or is ternary.
+    public var zeroCount: Range<Int> { after(thresholds, pruning == nil && !isTernary ? 0 : MemoryLayout<Int>.size) }
+    /// The number of QMoE's codewords of each row, in UInt32: what the length of a file's tensors follows from before a row of it is encoded. Of ternary tiles.
+    public var codewordCounts: Range<Int> { after(zeroCount, isTernary ? rows * MemoryLayout<UInt32>.size : 0) }
     /// The largest magnitude of the linear's inputs; empty where no scale of them is stored.
-    public var inputMagnitude: Range<Int> { after(zeroCount, !holdsValues && options.activations == .static ? MemoryLayout<Float>.size : 0) }
+    public var inputMagnitude: Range<Int> { after(codewordCounts, !holdsValues && options.activations == .static ? MemoryLayout<Float>.size : 0) }
     public var byteCount: Int { inputMagnitude.upperBound }
+
+    var isTernary: Bool { !holdsValues && options.number == .ternary }
 
     private func after(_ part: Range<Int>, _ length: Int) -> Range<Int> {
         let start = (part.upperBound + 7) / 8 * 8

@@ -20,13 +20,16 @@ public struct PackedLinear: Sendable {
     public let tileCount: Int
     /// How rows are ordered in a GGUF file; nil: as they are.
     public let pairing: RowPairing?
+    /// Of a ternary linear whose rows are encoded: all of QMoE's codewords; nil: not yet known.
+    public let codewords: Int?
 
     /// - Parameters:
     ///   - tile: the layout of the first.
     ///   - tileCount: of all that have the rows.
+    ///   - codewords: of all rows, where the format's tensors follow from them.
     public init(
         name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, rows: Int, tile: TileLayout, tileCount: Int,
-        pairing: RowPairing? = nil
+        pairing: RowPairing? = nil, codewords: Int? = nil
     ) {
         precondition(tileCount > 0, "\(name) has no tiles")
         self.name = name
@@ -37,6 +40,7 @@ public struct PackedLinear: Sendable {
         self.tile = tile
         self.tileCount = tileCount
         self.pairing = pairing
+        self.codewords = codewords
     }
 
     public var columns: Int { tile.columns }

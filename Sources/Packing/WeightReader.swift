@@ -30,11 +30,12 @@ public struct PackedPart: Sendable, Equatable {
     /// What follows the linear's name.
     public let suffix: String
     public let types: [ElementType]
-    public let shape: [Int]
+    /// nil: of any length, which the numbers of another tensor say.
+    public let shape: [Int?]
     /// Whether a linear may lack it.
     public let isOptional: Bool
 
-    init(_ suffix: String, _ types: [ElementType], _ shape: [Int], optional: Bool = false) {
+    init(_ suffix: String, _ types: [ElementType], _ shape: [Int?], optional: Bool = false) {
         self.suffix = suffix
         self.types = types
         self.shape = shape
@@ -87,8 +88,9 @@ extension WeightReader {
             guard part.types.contains(found.type) else {
                 throw PackingError("tensor \(name) is of type \(found.type.rawValue), expected \(part.types.map(\.rawValue).joined(separator: " or "))")
             }
-            guard found.shape == part.shape else {
-                throw PackingError("tensor \(name) has shape \(found.shape), expected \(part.shape) (\(options.bits) bits, group \(options.group))")
+            guard found.shape.count == part.shape.count, zip(found.shape, part.shape).allSatisfy({ $1 == nil || $0 == $1 }) else {
+                let expected = part.shape.map { $0.map { "\($0)" } ?? "any" }.joined(separator: ", ")
+                throw PackingError("tensor \(name) has shape \(found.shape), expected [\(expected)] (\(options.bits) bits, group \(options.group))")
             }
         }
     }

@@ -40,12 +40,13 @@ public struct WeightReaders: Sendable {
         case ("gptq", _) where isMarlin, ("gptq", "marlin"), ("marlin", _): self.init(codes: try MarlinReader(quantization))
         case ("gptq", nil), ("gptq", "gptq"): self.init(codes: try GPTQReader(quantization, zeroPoints: .lessOne))
         case ("gptq", "gptq_v2"): self.init(codes: try GPTQReader(quantization, zeroPoints: .plain))
+        case ("qmoe", _): self.init(codes: try QMoEReader(quantization))
         case ("fp8", _): self.init(scaled: try Float8Reader(quantization))
         case ("mxfp4", _): self.init(scaled: try MXFP4Reader(quantization))
         default:
             throw PackingError(
                 "quantization method `\(method)`\(format.map { " in format `\($0)`" } ?? "") cannot be read; known: compressed-tensors, fp8, gptq, gptq_v2, marlin, "
-                    + "mxfp4. Give the dense model; \(remedy)")
+                    + "mxfp4, qmoe. Give the dense model; \(remedy)")
         }
     }
 }

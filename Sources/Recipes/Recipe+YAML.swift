@@ -141,12 +141,9 @@ extension TreatmentSettings {
             if own != base.type ?? .int { dropNumbers() }
             type = own
         }
+        if budget?.areWidths != true, let own = try mapping.width("bits", of: Treatment.widths) { try take(own, mapping) }
         strategy = try mapping.choice("strategy") ?? strategy
         activations = try mapping.choice("activations") ?? activations
-        if budget?.areWidths != true, let own = try mapping.integer("bits", of: Treatment.widths) {
-            bits = own
-            if choices?.areWidths == true { choices = nil }
-        }
         if let own = try mapping.integer("group", of: Treatment.groups) {
             group = own
             if case .widths(let widths, _)? = choices { choices = .widths(widths, groups: nil) }

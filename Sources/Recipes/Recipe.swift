@@ -82,11 +82,14 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     case dense
     /// Blocks of llama.cpp.
     case gguf
+    /// Codewords of ternary experts.
+    case qmoe
 
     /// The type in which the format stores scales; nil: the weight's own.
     public var scaleType: ScaleType? {
         switch self {
         case .gptq, .gptqV2, .marlin, .gguf: .f16
+        case .qmoe: .bf16
         case .compressedTensors, .dense: nil
         }
     }
@@ -95,7 +98,10 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     public var laysRowsBesideEachOther: Bool { [.gptq, .gptqV2, .marlin].contains(self) }
 
     /// Whether what vLLM makes of several linears matters to the format: others hold plain weights, or are for other servers.
-    public var isServedByVLLM: Bool { self != .dense && self != .gguf }
+    public var isServedByVLLM: Bool { ![.dense, .gguf, .qmoe].contains(self) }
+
+    /// Whether clients take all experts of a block for alike.
+    public var hasOneSchemeOfExperts: Bool { self != .dense && self != .qmoe }
 
     /// The least zero point that the format can hold.
     public var leastZero: Int { self == .gptq ? 1 : 0 }

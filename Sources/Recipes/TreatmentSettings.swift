@@ -84,6 +84,7 @@ struct TreatmentSettings {
         if let activations, activations != .none {
             return .failure(Contradiction("`activations: \(activations.rawValue)` goes with a `type` whose inputs clients quantize, such as fp8 or nvfp4"))
         }
+        if type == .ternary { return resolvedTernary() }
         if let strategy { return .failure(Contradiction("`strategy: \(strategy.rawValue)` goes with a `type` such as fp8; `group` says it for integers")) }
         return resolvedIntegers()
     }

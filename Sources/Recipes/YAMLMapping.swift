@@ -71,6 +71,14 @@ struct YAMLMapping {
         try value(key, "one of \(choices.map(String.init).joined(separator: ", "))") { node in node.integer.flatMap { choices.contains($0) ? $0 : nil } }
     }
 
+    /// - Parameter choices: of bits.
+    func width(_ key: String, of choices: [Int]) throws(RecipeError) -> CodeWidth? {
+        try value(key, "one of \(choices.map(String.init).joined(separator: ", ")), or ternary") { node in
+            if node.scalar?.string == "ternary" { return CodeWidth.ternary }
+            return node.integer.flatMap { choices.contains($0) ? CodeWidth.bits($0) : nil }
+        }
+    }
+
     /// Different numbers, ascending.
     func integers(_ key: String, of choices: [Int]) throws(RecipeError) -> [Int]? {
         try value(key, "a list of different numbers of \(choices.map(String.init).joined(separator: ", "))") { node in

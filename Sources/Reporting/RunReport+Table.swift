@@ -41,6 +41,12 @@ extension RunReport {
         return [formatCount(operations), "\(formatCount(rate))/s", peakRate.map { "\(format(100 * rate / $0, digits: 0)) %" } ?? ""]
     }
 
+    /// A row with the least and the largest of some values; none without values.
+    private func addRange(_ title: String, _ values: [Double], unit: String, to table: inout Table) {
+        guard let least = values.min(), let most = values.max() else { return }
+        table.add([title, "", "\(format(least, digits: 2)) to \(format(most, digits: 2))\(unit)", "\(values.count) linears"])
+    }
+
     /// Source and result side by side: size, bits, perplexity; nil when nothing was merged.
     public func summaryTable() -> String? {
         guard let size else { return nil }
@@ -53,6 +59,8 @@ extension RunReport {
             let (least, most) = (format(100 * least, digits: 2), format(100 * most, digits: 2))
             table.add(["zeros in pruned linears", "", least == most ? "\(least) %" : "\(least) to \(most) %", "\(sparsities.count) linears"])
         }
+        addRange("zeros in ternary linears", linears.compactMap { $0.zeros.map { 100 * $0 } }, unit: " %", to: &table)
+        addRange("bits of a ternary weight in codewords", linears.compactMap(\.codewordBits), unit: "", to: &table)
         if let before, let after {
             let change = 100 * (after.perplexity / before.perplexity - 1)
             table.add([

@@ -130,6 +130,10 @@ public struct LinearReport: Codable, Sendable {
     public var columns: Int
     /// The share of its weights that are zero; nil when none were pruned.
     public var sparsity: Double?
+    /// The share of its ternary weights that are zero, and the bits of a weight in QMoE's codewords, 64 for each row included: what `format: qmoe` takes.
+    /// nil of other types.
+    public var zeros: Double?
+    public var codewordBits: Double?
     /// ||(W - Q) R||^2, where R R^T is the damped Hessian; nil without a Hessian.
     public var loss: Double?
     /// Square root of ||(W - Q) R||^2 / ||W R||^2 over the first 32 rows of every fourth tile.

@@ -93,7 +93,7 @@ extension Plan {
             let fewest = batches.isEmpty ? 1 : possible.last { $0 <= ranks / batches.count } ?? 1
             let sizes = tensorParallel.map { [$0] } ?? (limit == nil ? [fewest] : possible.filter { $0 >= fewest })
             let rotating = recipe.rotation == nil ? 0 : threads * TensorTransform.workspaceBytes
-            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + rotating
+            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + rotating + dictionaryBytes
             var least: MemoryPlan?
             for size in sizes {
                 for keeps in choices {

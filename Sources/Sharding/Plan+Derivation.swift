@@ -61,7 +61,7 @@ extension Plan {
                 let tiles = StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: tilings.insert(tiles).memberAfterInsert))
             }
-            if recipe.format != .dense, let mixture = block.mixture { try Self.checkSchemes(mixture, stages, recipe.format) }
+            if recipe.format.hasOneSchemeOfExperts, let mixture = block.mixture { try Self.checkSchemes(mixture, stages, recipe.format) }
             blocks.append(BlockPlan(block: block, stages: stages))
         }
         if let unused = recipe.rules.indices.first(where: { !usedRules.contains($0) }) {

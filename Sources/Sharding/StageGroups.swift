@@ -87,7 +87,7 @@ extension StagePlan {
             switch linear.content {
             case .codes(let options)?:
                 let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * (options.symmetric ? 4 : 5)
-                row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + 16
+                row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.measureBytesOfRow
             case .values(let type)?: row = columns * (type == .f32 ? 4 : 2) + 16
             case nil: row = 0
             }

@@ -34,10 +34,20 @@ extension StagePlan {
         switch linear.content {
         case .codes(let options)?:
             let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5
-            let row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + 16
+            let row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.measureBytesOfRow
             return tile.rows.count * row + extra
         case .values(let type)?: return tile.rows.count * (columns * (type == .f32 ? 4 : 2) + 16) + extra
         case nil: return 0
         }
     }
+}
+
+extension QuantizationOptions {
+    /// Bytes of a row of a solved tile beside codes, scales and zero points: two fp64. Of ternary rows also their second number, and how many codewords they have.
+    var measureBytesOfRow: Int { number == .ternary ? 24 : 16 }
+}
+
+extension Plan {
+    /// QMoE's dictionary, which counts codewords of ternary tiles, and what it is made of.
+    var dictionaryBytes: Int { compressedLinears.contains { $0.options?.number == .ternary } ? 20 << 20 : 0 }
 }

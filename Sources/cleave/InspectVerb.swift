@@ -120,14 +120,17 @@ struct InspectVerb: Verb {
         // How many linears of which scheme, those of the most first.
         let schemes = Dictionary(grouping: output.linears, by: \.scheme).sorted { (-$0.value.count, $0.key) < (-$1.value.count, $1.key) }
         for (scheme, linears) in schemes {
-            text += "  \(linears.count) linears: \(scheme)\(schemes.count > 1 ? ", such as \(linears[0].name)" : "")\n"
+            let bytes = linears.compactMap(\.storedBytes).reduce(0, +), weights = linears.reduce(0) { $0 + $1.rows * $1.columns }
+            let bits = bytes > 0 ? ", \(format(8 * Double(bytes) / Double(max(weights, 1)), digits: 2)) bits a weight" : ""
+            text += "  \(linears.count) linears: \(scheme)\(bits)\(schemes.count > 1 ? ", such as \(linears[0].name)" : "")\n"
         }
         for (method, count) in output.methods.sorted(by: { $0.key < $1.key }) { text += "  \(count) linears by \(method)\n" }
         guard tensors else { return text }
         if !output.linears.isEmpty {
             var table = Table(header: ["linear", "bits", "group", "symmetric", "rows", "columns"])
             for linear in output.linears {
-                table.add([linear.name, "\(linear.bits)", "\(linear.group)", linear.symmetric ? "yes" : "no", "\(linear.rows)", "\(linear.columns)"])
+                let bits = linear.type ?? "\(linear.bits)"
+                table.add([linear.name, bits, "\(linear.group)", linear.symmetric ? "yes" : "no", "\(linear.rows)", "\(linear.columns)"])
             }
             text += table.text()
         }

@@ -42,6 +42,9 @@ class Quantizer:
         steps = x.astype(np.float32) / scale.astype(np.float32)[:, None]
         return np.clip(np.round(steps).astype(np.float64) + zero[:, None], 0, self.maxq)
 
+    def values(self, codes, scale, zero):
+        return scale * (codes - zero)
+
     def dequantized(self, x, scale, zero):
         return scale[:, None] * (self.codes(x, scale, zero) - zero[:, None])
 
@@ -121,6 +124,27 @@ class Quantizer:
         return error
 
 
+class Ternary:
+    """The same of ternary rows: the number below 0 in place of the scale, that above in place of the zero; codes 0, 1, 2 for 0, the lower and the upper one."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def codes(self, x, low, high):
+        x = x.astype(np.float32)
+        below, above = x < low.astype(np.float32)[:, None] / 2, x > high.astype(np.float32)[:, None] / 2
+        return np.where(below & (low < 0)[:, None], 1.0, np.where(above & (high > 0)[:, None], 2.0, 0.0))
+
+    def values(self, codes, low, high):
+        return np.where(codes == 1, low, np.where(codes == 2, high, 0.0))
+
+    def find(self, x, U):
+        low, high = np.minimum(x.min(1), 0), np.maximum(x.max(1), 0)
+        empty = (low == 0) & (high == 0)
+        nearest = lambda y: np.where(y == 0, 0.0, round_to(self.options["scaleType"], y))
+        return nearest(np.where(empty, -1.0, low)), nearest(np.where(empty, 1.0, high))
+
+
 def column_order(diagonal, options):
     """Columns in the order of quantization: as they stand, by descending diagonal, or the same by whole groups."""
     columns = len(diagonal)
@@ -173,7 +197,7 @@ def gptq(weights, hessian, options, damping=0.01):
     dynamic = options["group"] != -1 and not options["staticGroups"]
     permuted = (dynamic and not options["wholeGroups"]) or options["group"] == -1
     group_at = np.arange(columns) // group if permuted else order // group
-    quantizer = Quantizer(options)
+    quantizer = Ternary(options) if options.get("ternary") else Quantizer(options)
     scales, zeros = np.zeros((rows, count)), np.zeros((rows, count))
 
     def find(index, values):
@@ -192,12 +216,12 @@ def gptq(weights, hessian, options, damping=0.01):
             find(group_at[j], V)
         scale, zero = scales[:, group_at[j]], zeros[:, group_at[j]]
         codes[:, j] = quantizer.codes(V[:, j : j + 1], scale, zero)[:, 0]
-        error = (V[:, j] - scale * (codes[:, j] - zero)) / U[j, j]
+        error = (V[:, j] - quantizer.values(codes[:, j], scale, zero)) / U[j, j]
         loss += error**2
         V[:, j:] -= np.outer(error, U[j, j:])
     back = np.argsort(order)
     energy = np.einsum("ri,ij,rj->r", original, H, original, optimize=True)
-    return codes[:, back].astype(np.uint8), scales, zeros.astype(np.uint8), loss, group_at[back], energy
+    return codes[:, back].astype(np.uint8), scales, zeros if options.get("ternary") else zeros.astype(np.uint8), loss, group_at[back], energy
 
 
 def compare(weights, hessian, options, codes, loss, damping=0.01):
@@ -219,6 +243,12 @@ def make_options(
         bits=bits, group=group, symmetric=symmetric, grid=grid, actOrder=actOrder, wholeGroups=wholeGroups, staticGroups=staticGroups,
         scaleType=scaleType, leastZero=leastZero, signedScales=signedScales)
 
+
+def make_ternary(actOrder=False, scaleType="bf16"):
+    return make_options(bits=2, group=-1, actOrder=actOrder, scaleType=scaleType) | dict(ternary=True)
+
+
+TERNARY_CASES = [make_ternary(), make_ternary(actOrder=True), make_ternary(actOrder=True, scaleType="f16"), make_ternary(scaleType="f32")]
 
 CASES = [
     make_options(),
@@ -253,7 +283,7 @@ CASES = [
 
 
 def write_fixtures(folder):
-    """gptq.json and gptq.bin, with codes u8, scales f32, zeros u8, loss f64 of each case."""
+    """gptq.json and gptq.bin, with codes u8, scales f32, zeros u8, loss f64 of each case; ternary.json and ternary.bin, whose zeros are f32 too."""
     rng = np.random.default_rng(7)
     rows, columns, tokens = 20, 176, 600
     mixing = rng.normal(size=(columns, columns)) * (rng.random((columns, columns)) < 0.1) + np.eye(columns)
@@ -266,7 +296,14 @@ def write_fixtures(folder):
         codes, scales, zeros, loss, _, _ = gptq(weights, hessian, options)
         return codes, scales.astype(np.float32), zeros, loss
 
+    def solve_ternary(weights, hessian, options):
+        codes, lows, highs, loss, _, _ = gptq(weights, hessian, options)
+        return codes, lows.astype(np.float32), highs.astype(np.float32), loss
+
     reference_file.write(folder, "gptq", W, H, CASES, solve)
+    # Some rows on one side of zero, and one of zeros alone.
+    W[3], W[4], W[5] = np.abs(W[3]), -np.abs(W[4]), 0
+    reference_file.write(folder, "ternary", W, H, TERNARY_CASES, solve_ternary)
 
 
 if __name__ == "__main__":

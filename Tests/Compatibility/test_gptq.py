@@ -96,3 +96,26 @@ def test_weights_and_losses(options, hessians, tmp_path):
             # A row that went another way weighs more among fewer rows.
             weight = 1 if equal.all() else len(loss) / sampled.sum()
             assert losses[BLOCK + name]["relativeOutputError"] == pytest.approx(relative, rel=tolerance * weight), name
+
+
+@pytest.mark.parametrize("act_order", [False, True])
+def test_ternary(act_order, hessians, tmp_path):
+    """Three numbers for each row, chosen by GPTQ."""
+    cleave.compress(tmp_path / "dense", {
+        "compress": {"bits": "ternary", "act_order": act_order, "damping": 0.1}, "format": "dense", "compute": "f32", "propagation": "none",
+        "rules": [{"match": BLOCK + "*"}], "ignore": ["*.down_proj"],
+        "calibration": {"source": "Demo/calibration.txt", "sequences": SEQUENCES, "length": LENGTH, "sampling": "consecutive"}})
+    source, result = load_file(cleave.MODEL / "model.safetensors"), load_file(tmp_path / "dense/model.safetensors")
+    losses = {linear["name"]: linear for linear in cleave.report(tmp_path / "dense")["linears"]}
+    for stage, names in STAGES.items():
+        for name in names:
+            weight = source[f"{BLOCK}{name}.weight"].float().numpy()
+            codes, lows, highs, loss, _, _ = gptq_reference.gptq(
+                weight, hessians[BLOCK + stage], gptq_reference.make_ternary(act_order), damping=0.1)
+            expected = numpy.where(codes == 1, lows, numpy.where(codes == 2, highs, 0.0))
+            equal = torch.from_numpy(expected).float().bfloat16() == result[f"{BLOCK}{name}.weight"]
+            strayed = int((~equal).any(dim=1).sum())
+            print(f"{name}: {equal.float().mean():.6f} equal, {strayed} rows strayed, loss {losses[BLOCK + name]['loss'] / loss.sum() - 1:+.1e}")
+            assert strayed <= max(1, len(equal) // 100), name
+            assert losses[BLOCK + name]["loss"] == pytest.approx(loss.sum(), rel=1e-4 if equal.all() else 2e-3), name
+            assert losses[BLOCK + name]["zeros"] == pytest.approx(float((codes == 0).mean()), abs=2e-3), name

@@ -18,7 +18,7 @@ extension NumberType {
         case .int8: [.dynamic, .static]
         case .mxfp8: [.dynamic]
         case .nvfp4: [.none, .static]
-        case .int, .mxfp4, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: [.none]
+        case .int, .ternary, .mxfp4, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: [.none]
         }
     }
 }

@@ -14,13 +14,15 @@ public enum NumberType: String, Sendable, Codable, CaseIterable {
     case mxfp4
     /// E2M1 with scales in E4M3 and one number for the whole weight.
     case nvfp4
+    /// Zero and two numbers for each row, one below zero and one above; see `TernarySearch`.
+    case ternary
     /// Blocks of GGUF; see `BlockRules`.
     case q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, q4_0, q3_k, q2_k, iq4_nl
 
-    /// nil of integer codes, which `GridRanges` makes, and of blocks, which `BlockSearch` fits.
+    /// nil of integer codes, which `GridRanges` makes, of blocks, which `BlockSearch` fits, and of ternary numbers.
     public var rules: (any NumberRules)? {
         switch self {
-        case .int: nil
+        case .int, .ternary: nil
         case .fp8: Float8Rules()
         case .int8: Integer8Rules()
         case .mxfp8: MicroscalingRules.fp8
@@ -29,4 +31,7 @@ public enum NumberType: String, Sendable, Codable, CaseIterable {
         case .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: nil
         }
     }
+
+    /// Numbers that the weights of a group have beside their codes: one scale, or the two of ternary rows.
+    public var numbersOfGroup: Int { self == .ternary ? 2 : 1 }
 }

@@ -18,10 +18,15 @@ public struct CompressedLinear: Codable, Sendable, Equatable {
     public var symmetric: Bool
     public var rows: Int
     public var columns: Int
+    /// Of numbers that are no integers; absent of others.
+    public var type: String?
+    /// All that stands for the linear, in bytes, where its length follows from its weights; absent of other formats.
+    public var storedBytes: Int?
 
     /// The scheme in a few words: `gptq 4 bits g128 symmetric`.
     public var scheme: String {
         let scales = groupRows.map { $0 == -1 ? "by tensor" : "\($0) x \(group)" } ?? (group == -1 ? "by row" : "g\(group)")
+        if let type { return "\(format) \(type) \(scales)" }
         return "\(format) \(bits) bits \(scales) \(symmetric ? "symmetric" : "asymmetric")"
     }
 }
@@ -44,9 +49,11 @@ public func compressedLinears(_ index: CheckpointIndex) throws -> [CompressedLin
     let codes = try checkpoint.names.filter { $0.hasSuffix(packed.reader.codesSuffix) }.map { String($0.dropLast(packed.reader.codesSuffix.count)) }
         .filter { !own.contains($0) }.map { name in
             let (options, shape) = try packed.examine(name, checkpoint)
+            let isTernary = options.number == .ternary
+            let bytes = packed.reader.parts(shape, options).reduce(0) { $0 + (checkpoint.description(name + $1.suffix)?.byteCount ?? 0) }
             return CompressedLinear(
                 name: name, format: packed.reader.name, bits: options.bits, group: options.group, symmetric: options.symmetric, rows: shape.rows,
-                columns: shape.columns)
+                columns: shape.columns, type: isTernary ? options.number.rawValue : nil, storedBytes: isTernary ? bytes : nil)
         }
     return (codes + scaled).sorted { $0.name < $1.name }
 }

@@ -37,6 +37,10 @@ struct ConversionPlan: Sendable {
                 .badInput,
                 "codes of other formats are none of GGUF's blocks: compress \(directory) with a recipe that says `format: gguf`, and a `type` such as q4_k")
         }
+        if format == .qmoe {
+            throw PipelineError(
+                .badInput, "codes of other formats are no ternary weights: compress \(directory) with a recipe that says `format: qmoe`, and `bits: ternary`")
+        }
         if format != .dense, index.isGGUF {
             throw PipelineError(
                 .badInput, "\(directory) has blocks of GGUF, which \(format.rawValue) cannot hold as they are; `--format dense` writes plain weights")

@@ -32,7 +32,8 @@ struct Merge {
 
     /// - Returns: the sizes of source and result.
     func run() throws -> SizeReport {
-        let output = try OutputPlan(plan, source: model.tensors)
+        let codewords = try plan.recipe.format == .qmoe ? tiles.codewords(world: world) : nil
+        let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, codewords: codewords) }
         let completion = CheckpointCompletion(content: output.content, source: model, output: work, world: world)
         try world.onCoordinator(exitCode: exitCode) { try work.beginResult(completion.fileNames()) }
         let shards = try output.content.write(to: work.output, from: model.parameters, world: world) { try tiles.read(output.tile($0, $1)) }

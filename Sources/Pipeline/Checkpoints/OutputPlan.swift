@@ -6,7 +6,7 @@ internal import Safetensors
 internal import Sharding
 internal import Transformers
 
-/// The files of the result, a function of plan and source alone.
+/// The files of the result, a function of plan and source, and where tensors are as long as their content makes them, of the solved tiles.
 struct OutputPlan: Sendable {
     let content: CheckpointContent
     /// The first tile of each compressed linear; the others of its rows follow it.
@@ -14,8 +14,13 @@ struct OutputPlan: Sendable {
     /// Bits of a weight of the compressed linears in the source, scales included.
     let sourceBitsPerWeight: Double
 
+    /// - Parameter codewords: of each compressed linear of the plan, where the format has such and all tiles are solved; nil: sizes are expected ones.
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
-    init(_ plan: Plan, source: SourceTensors) throws {
+    init(_ plan: Plan, source: SourceTensors, codewords: [Int]? = nil) throws {
+        if plan.recipe.format == .qmoe, !plan.architecture.hasExperts {
+            throw PipelineError(
+                .badInput, "`format: qmoe` is for mixtures of experts, and \(source.index.directory) has no experts; use `format: dense` for ternary weights")
+        }
         let format = plan.recipe.format.weightFormat, directory = source.index.directory
         var linears: [PackedLinear] = []
         var firstTiles: [TileKey] = []
@@ -40,7 +45,7 @@ struct OutputPlan: Sendable {
                         // The result has the family's names, which every client knows; each slice of a tensor is a weight of its own there.
                         name: own.name, otherNames: plan.architecture.names.otherNames(of: own.name), sourceType: found.type.ofWeights,
                         isTransposed: own.layout == .columnsByRows && own.slice == nil, rows: own.rows, tile: stage.layout(of: tiles.lowerBound),
-                        tileCount: tiles.count, pairing: gguf?.pairing(of: own.name))
+                        tileCount: tiles.count, pairing: gguf?.pairing(of: own.name), codewords: codewords?[linears.count])
                     if let refusal = format.refusal(packed) ?? gguf?.refusal(of: own) {
                         throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
                     }
@@ -123,6 +128,7 @@ extension OutputFormat {
         case .marlin: MarlinFormat()
         case .dense: DenseFormat()
         case .gguf: GGUFFormat()
+        case .qmoe: QMoEFormat()
         }
     }
 }

@@ -2,6 +2,7 @@
 
 internal import Foundation
 internal import LinearAlgebra
+internal import MessagePassing
 internal import Packing
 internal import Safetensors
 internal import Sharding
@@ -83,20 +84,55 @@ struct CommittedTiles: Sendable {
 
     func contains(_ key: TileKey) -> Bool { files[key] != nil }
 
-    /// Reads one committed tile.
-    func read(_ key: TileKey) throws -> EncodedTile {
-        let stage = plan.blocks[key.block].stages[key.stage]
-        let name = PartialCheckpoint.tensorName(stage, key.tile)
+    /// QMoE's codewords of each compressed linear, in the plan's order; 0 of those that have none. Every rank reads the counts of its share of the linears.
+    func codewords(world: Communicator) throws -> [Int] {
+        var counts = [Int](repeating: 0, count: plan.compressedLinears.count)
+        try world.together(exitCode: exitCode) { () throws in
+            var place = 0
+            for (block, stages) in plan.blocks.map(\.stages).enumerated() {
+                for (index, stage) in stages.enumerated() {
+                    for linear in stage.linears.indices where stage.linears[linear].treatment != nil {
+                        defer { place += 1 }
+                        guard place % world.size == world.rank else { continue }
+                        counts[place] = try stage.tiles(of: linear).reduce(0) { try $0 + codewords(TileKey(block: block, stage: index, tile: $1)) }
+                    }
+                }
+            }
+        }
+        try world.allReduceSum(&counts)
+        return counts
+    }
+
+    /// The codewords of a committed tile: the rest of it is not read.
+    private func codewords(_ key: TileKey) throws -> Int {
+        let layout = plan.blocks[key.block].stages[key.stage].layout(of: key.tile), part = layout.codewordCounts
+        guard !part.isEmpty else { return 0 }
+        let (name, partial) = try find(key, layout)
+        return try partial.withBytes(of: name, bytes: part) { bytes in
+            (0..<layout.rows).reduce(0) { $0 + Int(bytes.loadUnaligned(fromByteOffset: 4 * $1, as: UInt32.self)) }
+        }
+    }
+
+    /// The file of a tile, and its name there.
+    private func find(_ key: TileKey, _ layout: TileLayout) throws -> (name: String, file: SafetensorsFile) {
+        let name = PartialCheckpoint.tensorName(plan.blocks[key.block].stages[key.stage], key.tile)
         guard let file = files[key] else { throw PipelineError(.internalError, "tile \(name) is not committed") }
-        let layout = stage.layout(of: key.tile)
-        let bytes = Matrix<UInt8>(uninitialized: 1, layout.byteCount)
         let partial = try PartialFiles.open(directory + "/" + file)
         guard let found = partial.tensors[name]?.description, found.byteCount == layout.byteCount else {
             throw PipelineError(.badInput, "\(directory)/\(file): tile \(name) is missing or not \(layout.byteCount) bytes long")
         }
+        return (name, partial)
+    }
+
+    /// Reads one committed tile.
+    func read(_ key: TileKey) throws -> EncodedTile {
+        let layout = plan.blocks[key.block].stages[key.stage].layout(of: key.tile)
+        let (name, partial) = try find(key, layout)
+        let bytes = Matrix<UInt8>(uninitialized: 1, layout.byteCount)
         try bytes.withBytes { try partial.read(name, into: $0) }
         let tile = EncodedTile(layout: layout, bytes: bytes)
-        guard tile.hasValidGroups else { throw PipelineError(.badInput, "\(directory)/\(file): tile \(name) has columns of groups that it does not have") }
+        guard tile.hasValidGroups else { throw PipelineError(.badInput, "\(partial.path): tile \(name) has columns of groups that it does not have") }
+        guard tile.hasValidCodes else { throw PipelineError(.badInput, "\(partial.path): tile \(name) has codes that no ternary weight has") }
         return tile
     }
 }

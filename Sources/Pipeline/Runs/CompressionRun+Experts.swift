@@ -145,17 +145,15 @@ extension CompressionRun {
 }
 
 extension TileMeasure {
-    static let numberCount = 5
+    static let numberCount = 6
 
     /// What is not there is 0, and counts are one more.
     fileprivate var numbers: [Double] {
-        [loss, sampled.loss, sampled.energy, zeroCount.map { Double($0 + 1) } ?? 0, clampedScales.map { Double($0 + 1) } ?? 0]
+        [loss, sampled.loss, sampled.energy] + [zeroCount, clampedScales, codewords].map { $0.map { Double($0 + 1) } ?? 0 }
     }
 
     fileprivate init(numbers: ArraySlice<Double>) {
-        let values = Array(numbers)
-        self.init(
-            loss: values[0], sampled: (values[1], values[2]), zeroCount: values[3] > 0 ? Int(values[3]) - 1 : nil,
-            clampedScales: values[4] > 0 ? Int(values[4]) - 1 : nil)
+        let values = Array(numbers), counts: [Int?] = values[3...].map { $0 > 0 ? Int($0) - 1 : nil }
+        self.init(loss: values[0], sampled: (values[1], values[2]), zeroCount: counts[0], clampedScales: counts[1], codewords: counts[2])
     }
 }

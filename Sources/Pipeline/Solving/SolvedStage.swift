@@ -24,6 +24,17 @@ struct TileMeasure {
     var sampled: (loss: Double, energy: Double)
     var zeroCount: Int?
     var clampedScales: Int?
+    var codewords: Int?
+
+    init(_ tile: EncodedTile) {
+        self.init(
+            loss: tile.loss, sampled: tile.sampled, zeroCount: tile.zeroCount, clampedScales: tile.clampedScales,
+            codewords: tile.codewordCounts.map { $0.reduce(0) { $0 + Int($1) } })
+    }
+
+    init(loss: Double, sampled: (loss: Double, energy: Double), zeroCount: Int?, clampedScales: Int?, codewords: Int?) {
+        (self.loss, self.sampled, self.zeroCount, self.clampedScales, self.codewords) = (loss, sampled, zeroCount, clampedScales, codewords)
+    }
 }
 
 /// The tiles of a rank on their way to the others; they may be put in their places at the same time.
@@ -73,7 +84,7 @@ struct StageTiles: Sendable {
             let isWhole = owner == rank || needed.isSuperset(of: tiles)
             for index in tiles {
                 let tile = EncodedTile(layout: layouts[index], bytes: part.columns(starts[index]..<starts[index] + layouts[index].byteCount))
-                measures[index] = TileMeasure(loss: tile.loss, sampled: tile.sampled, zeroCount: tile.zeroCount, clampedScales: tile.clampedScales)
+                measures[index] = TileMeasure(tile)
                 if needed.contains(index) { kept[index] = isWhole ? tile : EncodedTile(layout: tile.layout, bytes: tile.bytes.copy()) }
                 if owner == rank { own[index] = tile }
             }

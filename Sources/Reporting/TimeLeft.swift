@@ -10,8 +10,9 @@ package struct TimeLeft {
     private var done = 0.0
     /// When the stage began that did the first work.
     private var began: ContinuousClock.Instant?
-    /// After the first block that did any.
+    /// After the first block that did any, and whether another one is done since.
     private var first: (done: Double, time: ContinuousClock.Instant)?
+    private var hasSecond = false
 
     /// - Parameter work: all that is to be done.
     package init(work: Double) { total = work }
@@ -25,7 +26,7 @@ package struct TimeLeft {
 
     /// A block is done.
     package mutating func endBlock(_ now: ContinuousClock.Instant = .now) {
-        if first == nil, done > 0 { first = (done, now) }
+        if let first { hasSecond = hasSecond || done > first.done } else if done > 0 { first = (done, now) }
     }
 
     /// In seconds; nil where no rate is known.
@@ -33,7 +34,7 @@ package struct TimeLeft {
         guard let began, done > 0 else { return nil }
         let rest = max(total - done, 0)
         // A second block in its middle is no measure yet.
-        if let first, done - first.done >= first.done * 0.99 { return rest * (first.time.duration(to: now) / .seconds(1)) / (done - first.done) }
+        if let first, hasSecond { return rest * (first.time.duration(to: now) / .seconds(1)) / (done - first.done) }
         return rest * (began.duration(to: now) / .seconds(1)) / done
     }
 }

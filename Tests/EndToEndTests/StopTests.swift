@@ -41,18 +41,6 @@ import Testing
         }
     }
 
-    /// What the kernel says of a mapped file that has become shorter.
-    @Test func aFailingMappingIsSaidInWords() throws {
-        let directory = try TemporaryDirectory()
-        let longer = try longer(in: directory)
-        let output = directory.path + "/out"
-        let run = try CleaveProcess(SmallRun.arguments(output, longer), ranks: 2)
-        while run.isRunning, try SmallRun.committedTiles(output) == 0 { Thread.sleep(forTimeInterval: 0.01) }
-        kill(try #require(run.ranks.last), SIGBUS)
-        let failed = try run.wait()
-        #expect(failed.exitCode == 74 && failed.errors.contains("a file that was mapped into memory could not be read"), "\(failed.exitCode) \(failed.errors)")
-    }
-
     @Test func twoRunsInOneDirectory() throws {
         let directory = try TemporaryDirectory()
         let longer = try longer(in: directory)

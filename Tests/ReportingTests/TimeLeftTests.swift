@@ -25,6 +25,18 @@ import Testing
         }
     }
 
+    /// A first block that is taken for much more work than the others, and is not.
+    @Test func theFirstBlockIsOfAnotherKind() throws {
+        var left = TimeLeft(work: 22)
+        for (block, work) in [10.0, 4, 4, 4].enumerated() {
+            left.begin(at(Double(block)))
+            left.add(work: work)
+            left.endBlock(at(Double(block) + 1))
+            let found = try #require(left.seconds(at(Double(block) + 1)))
+            #expect(abs(found - (block == 0 ? 1.2 : Double(3 - block))) < 1e-6, "block \(block): \(found)")
+        }
+    }
+
     /// Blocks that an earlier attempt committed take time, and are no work.
     @Test func whatWasCommittedIsNoMeasure() throws {
         var left = TimeLeft(work: 8)

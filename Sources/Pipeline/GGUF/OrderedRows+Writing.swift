@@ -21,7 +21,8 @@ extension OrderedRows {
                 try source.tensors.read(tensor, rows: some, from: source.checkpoint, into: read)
             } else {
                 // A bias, whose elements are rows of one column here.
-                read.base.update(from: try source.matrix(tensor).base + start, count: some.count)
+                let whole = try source.matrix(tensor)
+                withExtendedLifetime(whole) { read.base.update(from: whole.base + start, count: some.count) }
             }
             if addend != 0 { for index in 0..<read.count { read.base[index] += addend } }
             let ordered = pairing.map { order(read, $0.sources(some), from: start) } ?? read

@@ -58,8 +58,9 @@ test-mpi: build-tests
 	    OMP_NUM_THREADS=1 $(MPIRUN) -n $$ranks $(BUILD)/cleavePackageTests.xctest --testing-library swift-testing --filter MessagePassingTests; \
 	done
 
+# As many suites at a time as there are cores: a launcher spends half of its time waiting.
 test-end-to-end: build build-tests
-	swift test $(OPTIONS) --skip-build --no-parallel --filter '$(FILTER)'
+	swift test $(OPTIONS) --skip-build --parallel --filter '$(FILTER)'
 
 test-platform:
 	Tests/Platforms/run.sh $(RELEASE)

@@ -44,12 +44,12 @@ public struct QMoEDictionary: Sendable {
     }
 
     /// In the order of their numbers.
-    private static func mostProbableRuns() -> [Run] {
+    private static func mostProbableRuns() -> [PairRun] {
         let zero = 0.885, weights = [zero, (1 - zero) / 2, (1 - zero) / 2]
         let probabilities = (0..<pairs).map { weights[$0 % 3] * weights[$0 / 3] }
-        var waiting = RunHeap(), runs: [Run] = []
+        var waiting = PairRunHeap(), runs: [PairRun] = []
         runs.reserveCapacity(count)
-        waiting.insert(Run(probability: 1, pairs: 0))
+        waiting.insert(PairRun(probability: 1, pairs: 0))
         while runs.count < count {
             let run = waiting.removeFirst()
             if run.pairs != 0 { runs.append(run) }

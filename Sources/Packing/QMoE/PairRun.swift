@@ -1,7 +1,7 @@
 // Runs of pairs while QMoE's dictionary is made, the most probable first.
 
 /// A run of pairs and its probability.
-struct Run {
+struct PairRun {
     let probability: Double
     /// A pair and one more in each four bits, from the highest on; 0 after the last. As numbers, runs of one probability are in the order of their pairs.
     let pairs: UInt64
@@ -15,20 +15,20 @@ struct Run {
     var parent: UInt64 { pairs & ~(15 << UInt64(64 - 4 * length)) }
 
     /// - Parameter probability: of the pair.
-    func followed(by pair: Int, _ probability: Double) -> Run {
-        Run(probability: self.probability * probability, pairs: pairs | UInt64(pair + 1) << UInt64(60 - 4 * length))
+    func followed(by pair: Int, _ probability: Double) -> PairRun {
+        PairRun(probability: self.probability * probability, pairs: pairs | UInt64(pair + 1) << UInt64(60 - 4 * length))
     }
 
-    func precedes(_ other: Run) -> Bool {
+    func precedes(_ other: PairRun) -> Bool {
         probability == other.probability ? pairs < other.pairs : probability > other.probability
     }
 }
 
 /// A binary heap of runs.
-struct RunHeap {
-    private var runs: [Run] = []
+struct PairRunHeap {
+    private var runs: [PairRun] = []
 
-    mutating func insert(_ run: Run) {
+    mutating func insert(_ run: PairRun) {
         runs.append(run)
         var place = runs.count - 1
         while place > 0, runs[place].precedes(runs[(place - 1) / 2]) {
@@ -38,7 +38,7 @@ struct RunHeap {
     }
 
     /// - Precondition: there are some.
-    mutating func removeFirst() -> Run {
+    mutating func removeFirst() -> PairRun {
         let first = runs[0], last = runs.removeLast()
         guard !runs.isEmpty else { return first }
         runs[0] = last

@@ -40,7 +40,7 @@ def read(directory):
 
 
 def dense(directory):
-    """Tensors of a checkpoint in BF16 or F32, as fp32: read without a library, so that no client's idea of a shape comes between."""
+    """Tensors of a checkpoint in BF16, F16 or F32, as fp32: read without a library, so that no client's idea of a shape comes between."""
     result = {}
     for path in sorted(directory.glob("*.safetensors")):
         data = path.read_bytes()
@@ -51,6 +51,8 @@ def dense(directory):
             start, end = (8 + length + offset for offset in entry["data_offsets"])
             if entry["dtype"] == "BF16":
                 numbers = (np.frombuffer(data[start:end], np.uint16).astype(np.uint32) << 16).view(np.float32)
+            elif entry["dtype"] == "F16":
+                numbers = np.frombuffer(data[start:end], np.float16).astype(np.float32)
             else:
                 assert entry["dtype"] == "F32", entry["dtype"]
                 numbers = np.frombuffer(data[start:end], np.float32)

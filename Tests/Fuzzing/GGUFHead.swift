@@ -14,13 +14,15 @@ extension FuzzTarget {
                 claim(placed.tensor.shape.dropLast().reduce(placed.tensor.rowBytes, *) == placed.tensor.byteCount, "\(placed) has other rows")
             }
         }
-        do {
-            guard let index = try CheckpointIndex(gguf: "\(Scratch.folder)/\(directory)") else { fatalError("the file is not seen") }
-            claim(index.tensors.values.allSatisfy { $0.bytes.upperBound <= bytes.count }, "a tensor outside its file")
-        } catch is SafetensorsError {
-        } catch is PipelineError {
-        } catch {
-            fatalError("not the room's own error: \(error)")
+        for modelType in ["llama", "mixtral", "deepseek_v3"] {
+            do {
+                guard let index = try CheckpointIndex(gguf: "\(Scratch.folder)/\(directory)", modelType: modelType) else { fatalError("the file is not seen") }
+                claim(index.tensors.values.allSatisfy { $0.bytes.upperBound <= bytes.count }, "a tensor outside its file")
+            } catch is SafetensorsError {
+            } catch is PipelineError {
+            } catch {
+                fatalError("not the room's own error: \(error)")
+            }
         }
     }
 

@@ -2,13 +2,6 @@
 
 internal import Compression
 
-/// What `bits` may say.
-enum CodeWidth {
-    case bits(Int)
-    /// As much as `type: ternary`.
-    case ternary
-}
-
 extension TreatmentSettings {
     /// Takes the width that a mapping gives, after its type. One in place of another kind of numbers leaves nothing of what was said of these.
     mutating func take(_ width: CodeWidth, _ mapping: YAMLMapping) throws(RecipeError) {

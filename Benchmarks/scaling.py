@@ -62,7 +62,7 @@ def places():
 def recipe(model, ids, folder):
     path = folder / "recipe.yaml"
     path.write_text(json.dumps(dict(
-        model=str(model), output="unused", ignore=["lm_head"],
+        model=str(model), output="unused", ignore=["lm_head", "re:.*gate$"],
         calibration=dict(source=str(ids), sequences=arguments.sequences, length=arguments.length), compress=dict(bits=4, group=128))))
     return path
 

@@ -68,6 +68,8 @@ install -m 755 "$binary" "$work/cleave"
 # An rpath of the old kind also counts for the libraries' own needs.
 patchelf --remove-rpath "$work/cleave"
 for library in "$work"/lib/*; do patchelf --remove-rpath "$library"; done
+# So that RHEL 9 has all that is asked for.
+"${PYTHON:-python3}" Cluster/older_symbols.py "$work/cleave" "$work"/lib/*
 
 # The newest version of a symbol that anything here asks of the machine.
 newest() {

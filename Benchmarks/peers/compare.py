@@ -57,7 +57,7 @@ def cleave(arguments, output):
     method = f"method: sparsegpt, sparsity: {arguments.sparsity}" if arguments.sparsity else f"bits: {arguments.bits}, group: {arguments.group}"
     recipe.write_text(
         f"calibration: {{ source: {arguments.ids}, sequences: {arguments.sequences}, length: {arguments.length}, sampling: consecutive }}\n"
-        f"compress: {{ {method} }}\nignore: [lm_head]\n")
+        f"compress: {{ {method} }}\nignore: [lm_head, \"re:.*gate$\"]\n")
     launcher = ["mpirun", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.threads)]
     command = [*launcher, arguments.binary, "compress", str(recipe), "--model", arguments.model, "--output", str(output)]
     seconds, _ = run(command, {"OMP_NUM_THREADS": "1"})

@@ -15,6 +15,9 @@ from llmcompressor.modifiers.pruning import SparseGPTModifier
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, default_data_collator
 
+# The head, and routers of mixtures.
+IGNORED = ["lm_head", "re:.*gate$"]
+
 model_path, ids_path, sequences, length, *settings, output = sys.argv[1:]
 sequences, length = int(sequences), int(length)
 ids = numpy.load(ids_path)[: sequences * length].reshape(sequences, length)
@@ -24,14 +27,14 @@ model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.bfloat16)
 if len(settings) == 2:
     bits, group = map(int, settings)
     weights = {"num_bits": bits, "type": "int", "symmetric": True, "strategy": "group", "group_size": group}
-    recipe = GPTQModifier(config_groups={"group_0": {"targets": ["Linear"], "weights": weights}}, ignore=["lm_head"], dampening_frac=0.01)
+    recipe = GPTQModifier(config_groups={"group_0": {"targets": ["Linear"], "weights": weights}}, ignore=IGNORED, dampening_frac=0.01)
 else:
     (sparsity,) = settings
     pattern = sparsity if ":" in sparsity else "0:0"
     zeros, block = map(int, pattern.split(":"))
     # The whole pattern is kept or cut: its share of zeros is that of the pattern.
     share = zeros / block if block else float(sparsity)
-    recipe = SparseGPTModifier(sparsity=share, mask_structure=pattern, targets=["Linear"], ignore=["lm_head"], dampening_frac=0.01)
+    recipe = SparseGPTModifier(sparsity=share, mask_structure=pattern, targets=["Linear"], ignore=IGNORED, dampening_frac=0.01)
 # Asked for, and not used on ids.
 processor = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
 start = time.perf_counter()

@@ -1,4 +1,4 @@
-// How fast ranks add up and copy: the sums of a Hessian's panels and the copies of a factor's, in a host's memory and between hosts.
+// How fast ranks add up, copy and exchange: the sums of a Hessian's panels, the copies of a factor's, and tokens, in a host's memory and between hosts.
 
 internal import MessagePassing
 internal import Sharding
@@ -6,6 +6,8 @@ internal import Sharding
 extension Measurement {
     /// Bytes of a message, as large as a band of a Hessian.
     private static let messageBytes = 32 << 20
+    /// Bytes of a message between two ranks, as large as a step of an expert's tokens.
+    private static let exchangedBytes = 4 << 20
     /// Bytes that a host's ranks share while they sum.
     private static let sharedBytes = 16 << 20
 
@@ -13,6 +15,7 @@ extension Measurement {
         guard world.size > 1 else { return }
         var one = [0]
         rates.latency = try watch.seconds { try world.allReduceSum(&one) }
+        rates.exchange = try exchangeRate()
         let all = try NodeGroups(world), host = try NodeGroups(all.own)
         let copied = Double(Self.messageBytes), summed = Double(Self.sums(all) * Numbers.byteCount)
         let (sum, copy) = (try sumSeconds(all, count: Self.sums(all)), try copySeconds(all))
@@ -35,6 +38,22 @@ extension Measurement {
     private func sumSeconds(_ groups: NodeGroups, count: Int) throws -> Double {
         let sum = try NodeSum(groups, byteCount: Self.sharedBytes, atOnce: Plan.sumsAtOnce), numbers = Numbers()
         return try watch.seconds { try sum.add((0..<count).map { $0 % groups.world.size }) { _ in numbers } }
+    }
+
+    /// Bytes a second of this rank to ranks of other hosts, or of its own where there is no other, while all ranks send to all.
+    private func exchangeRate() throws -> Double {
+        let sent = [UInt8](repeating: 1, count: Self.exchangedBytes)
+        var received = sent
+        let seconds = try watch.seconds {
+            for distance in 1..<world.size {
+                let (next, last) = ((world.rank + distance) % world.size, (world.rank + world.size - distance) % world.size)
+                try sent.withUnsafeBufferPointer { sent in
+                    try received.withUnsafeMutableBufferPointer { try world.exchange(sent, to: next, $0, from: last) }
+                }
+            }
+        }
+        let own = world.nodes.count { $0 == world.nodes[world.rank] }
+        return Double((own == world.size ? own - 1 : world.size - own) * Self.exchangedBytes) / seconds
     }
 
     private func copySeconds(_ groups: NodeGroups) throws -> Double {

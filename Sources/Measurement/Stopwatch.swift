@@ -2,27 +2,26 @@
 
 internal import MessagePassing
 
-/// Repeats work and keeps the best time.
+/// Repeats work and keeps the median of its times.
 struct Stopwatch {
     let world: Communicator
     /// Seconds for which each piece of work is repeated, at least.
     let patience: Double
 
-    /// Seconds of the fastest repetition, where a repetition is as slow as its slowest rank: the best of what all ranks can do at once.
+    /// Seconds of the median repetition, where a repetition is as slow as its slowest rank: what all ranks do at once over a longer time.
     ///
     /// The first run, which fills caches and generates code, does not count.
     func seconds(_ work: () throws -> Void) throws -> Double {
         try work()
-        var (best, spent) = (Double.infinity, 0.0)
-        while spent < patience {
+        var times: [Double] = []
+        while times.reduce(0, +) < patience {
             try world.barrier()
             let start = ContinuousClock.now
             try work()
             var slowest = [start.duration(to: .now) / .seconds(1)]
             try world.allReduceMax(&slowest)
-            best = min(best, slowest[0])
-            spent += slowest[0]
+            times.append(slowest[0])
         }
-        return best
+        return times.sorted()[times.count / 2]
     }
 }

@@ -67,7 +67,8 @@ extension Plan {
         func send(_ bytes: (Int) -> Double) { for rank in sent.indices { sent[rank] += bytes(rank) } }
         let ranks = assignment.ranks, passes = forwardPasses
         let (rows, columns) = (stage.linears.reduce(0) { $0 + $1.linear.rows }, stage.columns)
-        costs.forwardOperations += sharing.operations(stage) * passes
+        let operations = sharing.operations(stage)
+        costs.forwardOperations += (operations.products + operations.effects) * passes
         let forward = sharing.forwardBytes(stage)
         send { forward[$0] * passes }
         if stage.needsHessian {

@@ -33,11 +33,16 @@ struct GroupShares {
         return Double(busiest(stage).reduce(0) { $0 + $1.rows }) / Double(max(rows, 1))
     }
 
-    /// Multiplications and additions of the busiest member for all batches of its group.
-    func operations(_ stage: StagePlan) -> Double {
-        let sequences = assignment.shares(stage.stage) ? groupSequences : ownSequences
-        return stage.stage.operations(of: busiest(stage), lengths: Array(repeating: length, count: sequences))
+    /// Multiplications and additions of the busiest member for all batches of its group: of the linears, and of what becomes of their outputs.
+    func operations(_ stage: StagePlan) -> (products: Double, effects: Double) {
+        let pieces = busiest(stage), tokens = tokens(stage)
+        let all = tokens / Double(max(length, 1)) * stage.stage.operations(of: pieces, lengths: [length])
+        let products = tokens * 2 * Double(pieces.reduce(0) { $0 + $1.rows }) * Double(stage.columns) * stage.stage.tokenShare
+        return (products, max(all - products, 0))
     }
+
+    /// Tokens that pass the busiest member's part of a stage.
+    func tokens(_ stage: StagePlan) -> Double { Double(length * (assignment.shares(stage.stage) ? groupSequences : ownSequences)) }
 
     /// Bytes that each rank sends while a stage is run forward: the input of its own batches to the others, and its part of the result of theirs.
     func forwardBytes(_ stage: StagePlan) -> [Double] {

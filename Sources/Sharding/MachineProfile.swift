@@ -21,17 +21,24 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         /// x W^T of operands in bf16 and fp32: [1024, 4096] [4096, 4096].
         public var productBFloat16 = 0.0
         public var productFloat = 0.0
+        /// Causal attention of heads of 128 columns over 2048 tokens, with operands in bf16 and fp32; the operations are those of scores and contexts.
+        public var attentionBFloat16 = 0.0
+        public var attentionFloat = 0.0
         /// X^T X into the exact sum, from bf16 and fp32; n c^2 operations, as the lower half is never computed.
         public var gramBFloat16 = 0.0
         public var gramFloat = 0.0
         /// The factorisation, with products in fp32 (`compute: bf16`) and fp64 (`compute: f32`); c^3 / 3 operations.
         public var factorBFloat16 = 0.0
         public var factorFloat = 0.0
+        /// Products, X^T X and the factorisation with fewer columns.
+        public var narrow = Narrow()
         /// Solving a tile with the default method, errors of earlier columns gathered in bf16 and fp32: r c^2 operations, and r c weights whose ranges are
         /// searched.
         public var solveBFloat16 = 0.0
         public var solveFloat = 0.0
         public var search = 0.0
+        /// Numbers a second that are added to others and become operands: what a stage does with its inputs and outputs besides products.
+        public var elements = 0.0
         /// Weights a second that become operands of products: from 4-bit codes to fp32 and to bf16.
         public var dequantize = 0.0
         /// Bytes a second of a Hessian that are put in the factor's order.
@@ -43,6 +50,8 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         /// The same among the ranks of a host, in memory.
         public var reduceInHost = 0.0
         public var broadcastInHost = 0.0
+        /// Bytes that a rank sends to those of other hosts, or of its own where there is one host, while all ranks send to all.
+        public var exchange = 0.0
         /// One all-reduce of a single number.
         public var latency = 0.0
         /// Reading past the page cache, and writing with fsync.
@@ -50,6 +59,21 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         public var diskWrite = 0.0
 
         public init() {}
+
+        /// The rates with `narrowColumns` in place of `wideColumns`: what is not arithmetic weighs more there.
+        public struct Narrow: Codable, Sendable, Equatable {
+            public var productBFloat16 = 0.0
+            public var productFloat = 0.0
+            public var gramBFloat16 = 0.0
+            public var gramFloat = 0.0
+            public var factorBFloat16 = 0.0
+            public var factorFloat = 0.0
+
+            public init() {}
+        }
+
+        /// Columns (of products, rows as well) with which rates are measured.
+        public static let (wideColumns, narrowColumns) = (4096, 1024)
     }
 
     public init(processor: String, ranks: Int, hosts: Int, threads: Int, multipliesBFloat16: Bool, rates: Rates) {
@@ -81,9 +105,14 @@ public struct MachineProfile: Codable, Sendable, Equatable {
         guard ranks >= 1, hosts >= 1, hosts <= ranks, threads >= 1 else { return "\(ranks) ranks on \(hosts) hosts with \(threads) threads" }
         let needed: [(String, Double)] = [
             ("productBFloat16", rates.productBFloat16), ("productFloat", rates.productFloat), ("gramBFloat16", rates.gramBFloat16),
-            ("gramFloat", rates.gramFloat), ("factorBFloat16", rates.factorBFloat16), ("factorFloat", rates.factorFloat),
+            ("gramFloat", rates.gramFloat), ("attentionBFloat16", rates.attentionBFloat16), ("attentionFloat", rates.attentionFloat),
+            ("factorBFloat16", rates.factorBFloat16), ("factorFloat", rates.factorFloat),
             ("solveBFloat16", rates.solveBFloat16), ("solveFloat", rates.solveFloat), ("search", rates.search), ("dequantize", rates.dequantize),
-            ("permute", rates.permute), ("diskRead", rates.diskRead), ("diskWrite", rates.diskWrite),
+            ("narrow.productBFloat16", rates.narrow.productBFloat16), ("narrow.productFloat", rates.narrow.productFloat),
+            ("narrow.gramBFloat16", rates.narrow.gramBFloat16), ("narrow.gramFloat", rates.narrow.gramFloat),
+            ("narrow.factorBFloat16", rates.narrow.factorBFloat16), ("narrow.factorFloat", rates.narrow.factorFloat), ("elements", rates.elements),
+            ("permute", rates.permute),
+            ("diskRead", rates.diskRead), ("diskWrite", rates.diskWrite),
         ]
         return needed.first { !($0.1 > 0 && $0.1.isFinite) }.map { "the rate `\($0.0)` is \($0.1)" }
     }

@@ -14,8 +14,7 @@ extension Plan {
     /// Tokens of an expert that its owner keeps where memory is not short: several times as many as an expert gets on average. Those of an expert with
     /// more come again for each use.
     func usualExpertTokens(_ mixture: Mixture) -> Int {
-        let tokens = batches.reduce(0) { $0 + $1.count } * (recipe.calibration?.length ?? 0)
-        let mean = tokens * mixture.router.chosen / mixture.experts
+        let mean = calibrationTokens * mixture.router.chosen / mixture.experts
         return max(4 * (mean + Self.expertStepTokens - 1) / Self.expertStepTokens, 1) * Self.expertStepTokens
     }
 }

@@ -22,6 +22,7 @@ struct MessageModel {
         guard ranks > 1 else { return }
         guard shape.most == 1 || (ofHost > 1 && rates.reduceInHost > 0 && rates.broadcastInHost > 0) else { return nil }
         guard shape.hosts == 1 || (rates.reduce > 0 && rates.broadcast > 0) else { return nil }
+        guard rates.exchange > 0 else { return nil }
     }
 
     /// Seconds of a collective of a few bytes: as many rounds as doublings.
@@ -41,14 +42,14 @@ struct MessageModel {
         latency + inHost(bytes, rates.broadcastInHost) + (shape.hosts == 1 ? 0 : bytes / rates.broadcast)
     }
 
-    /// Seconds in which each rank sends `bytes` in all to the others, each of which gets as much, a few at a time.
+    /// Seconds in which each rank has `bytes` for all ranks alike, itself included, and gets as many, a few at a time. Between hosts they share the link.
     ///
     /// - Parameter steps: rounds of messages between all pairs.
     func exchange(bytes: Double, steps: Int) -> Double {
         guard ranks > 1 else { return 0 }
-        let spread = Self.absent(ranks) / Self.absent(measured.ranks)
-        return Double(steps * (ranks - 1)) * rates.latency / Self.rounds(measured.ranks)
-            + bytes / (shape.hosts == 1 ? rates.broadcastInHost : rates.broadcast) * spread
+        let latency = Double(steps * (ranks - 1)) * rates.latency / Self.rounds(measured.ranks)
+        guard shape.hosts > 1 else { return latency + bytes * Self.absent(ranks) / (measured.hosts == 1 ? rates.exchange : rates.broadcastInHost) }
+        return latency + bytes * Self.absent(shape.hosts) * Double(shape.most) / Double(measured.ofHost) / rates.exchange
     }
 
     private func inHost(_ bytes: Double, _ rate: Double) -> Double {

@@ -41,7 +41,7 @@ extension Workload {
     func addMismatch(_ stage: StagePlan, _ residency: StageResidency, count: Double, to prediction: inout Prediction) {
         let columns = Double(stage.columns), panels = choleskyPanels(order: stage.columns), factors = Double(stage.factorCount)
         let visits = residency.mismatchPanels.map { (panels.count + $0 - 1) / $0 } ?? 1
-        prediction.hessian += count * 2 * sharing.hessianTokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
+        prediction.hessian += count * times.gram(2 * sharing.hessianTokens * columns * columns, columns: columns)
         prediction.hessian += count * Double(2 * visits) * groupMessages.broadcast(bytes: sharing.inputs(stage))
         var seconds = 2 * messages.latency
         for panel in panels {

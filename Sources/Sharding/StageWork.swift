@@ -14,7 +14,8 @@ extension Plan {
     /// - Parameter runsOn: whether a later stage needs the activations behind it.
     public func work(of stage: StagePlan, runsOn: Bool) -> Double {
         let tokens = Double(calibrationTokens) * stage.stage.tokenShare, columns = Double(stage.columns)
-        var work = (forwardPasses - (runsOn ? 0 : 1)) * 2 * stage.weightCount * tokens
+        let forward = Double(calibrationSequences) * stage.stage.operations(lengths: [recipe.calibration?.length ?? 0])
+        var work = (forwardPasses - (runsOn ? 0 : 1)) * forward
         if stage.needsHessian {
             work += Self.ofGram * tokens * columns * columns
             work += Self.ofFactor * (Double(stage.factorCount) * columns * columns * columns / 3 + stage.inverseOperations)

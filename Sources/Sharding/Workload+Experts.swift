@@ -32,14 +32,22 @@ extension Workload {
         if plan.calibrationTokens > 0 {
             let tokens = Double(plan.calibrationTokens) * stage.stage.tokenShare * shares.imbalance
             let passes = plan.forwardPasses
-            prediction.forward += count * passes * 2 * stage.weightCount * tokens / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
+            let operations = 2 * stage.weightCount * tokens, rows = stage.weightCount / columns
+            prediction.forward += count * passes * times.product(operations, rows: rows, columns: columns)
+            prediction.forward += count * passes * tokens * (columns + rows) / rates.elements
             prediction.read += count * passes * stage.weightCount / rates.dequantize
-            let bytes = exchangedBytes(stage, experts: experts)
-            prediction.exchange += blocks * passes * messages.exchange(bytes: bytes, steps: shares.most)
+            // A step that an expert's last tokens fill in part has messages of one direction where others are of both.
+            let steps = tokens / shares.imbalance / Double(Plan.expertStepTokens)
+            let bytes = exchangedBytes(stage, experts: experts) * (steps > 1 ? (steps + 1) / steps : 1)
+            prediction.exchange += blocks * passes * messages.exchange(bytes: bytes, steps: shares.most * max(Int(steps.rounded(.up)), 1))
+            // Inputs are also copied to those of their expert.
+            if stage.stage.input.isDerived { prediction.exchange += count * passes * tokens * columns / rates.elements }
             if stage.needsHessian {
-                prediction.hessian += count * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
+                prediction.hessian += count * times.gram(tokens * columns * columns, columns: columns)
                 let factor = FactorSchedule(columns: stage.columns, ranks: 1, threads: threads)
-                prediction.factor += count * Double(stage.factorCount) * factor.critical / (isBFloat16 ? rates.factorBFloat16 : rates.factorFloat)
+                prediction.factor += count * Double(stage.factorCount) * times.factor(factor.critical, columns: columns)
+                // Put in the factor's order, and from there into its panels, by the expert's own rank.
+                prediction.reduce += count * Double(stage.factorCount) * 2 * 4 * columns * columns / rates.permute
                 prediction.factor += count * stage.inverseOperations / rates.factorFloat
             }
         }
@@ -50,15 +58,18 @@ extension Workload {
         prediction.commit += blocks * Double(experts) * stage.encodedBytes / disk.write(ranks: workers)
     }
 
-    /// Bytes that a rank sends for a stage: the inputs of its tokens to the experts, or as owner the outputs back.
+    /// Bytes that a rank has for all ranks, itself included, in a stage: the inputs of its tokens to their experts, or as owner the outputs back.
     private func exchangedBytes(_ stage: StagePlan, experts: Int) -> Double {
         plan.exchangedBytes(stage, experts: experts) / Double(ranks)
     }
 }
 
 extension Plan {
+    /// Sequences of the calibration.
+    var calibrationSequences: Int { batches.reduce(0) { $0 + $1.count } }
+
     /// Tokens of the calibration.
-    var calibrationTokens: Int { batches.reduce(0) { $0 + $1.count } * (recipe.calibration?.length ?? 0) }
+    var calibrationTokens: Int { calibrationSequences * (recipe.calibration?.length ?? 0) }
 
     /// Bytes that all ranks together exchange for the experts' stages of one kind in a block.
     func exchangedBytes(_ stage: StagePlan, experts: Int) -> Double {

@@ -22,6 +22,7 @@ struct Workload {
     let groupMessages: MessageModel
 
     var isBFloat16: Bool { plan.operands(plan.recipe.compute) == .bf16 }
+    var times: ArithmeticTimes { ArithmeticTimes(rates: rates, isBFloat16: isBFloat16) }
 
     /// - Parameter tensorParallel: ranks of a group.
     init(plan: Plan, ranks: Int, tensorParallel: Int, profile: MachineProfile, messages: MessageModel) {
@@ -45,7 +46,11 @@ struct Workload {
         if sequences > 0 {
             let passes = plan.forwardPasses
             let traffic = sharing.traffic(stage)
-            prediction.forward += count * passes * sharing.operations(stage) / (isBFloat16 ? rates.productBFloat16 : rates.productFloat)
+            let operations = sharing.operations(stage)
+            let rows = stage.weightCount / columns
+            prediction.forward += count * passes * times.product(operations.products, rows: rows, columns: columns)
+            prediction.forward += count * passes * times.attention(operations.effects)
+            prediction.forward += count * passes * sharing.tokens(stage) * (columns + rows * sharing.share(stage)) / rates.elements
             prediction.forward += count * passes * (groupMessages.broadcast(bytes: traffic.inputs) + groupMessages.broadcast(bytes: traffic.results))
             prediction.read += count * passes * stage.weightCount * sharing.share(stage) / rates.dequantize
         }
@@ -55,7 +60,7 @@ struct Workload {
             // A sum in parts is made anew for each factor: each part, and before them the diagonal, has the batches pass by once.
             let sums = Double(parts == 1 ? 1 : stage.factorCount)
             let visits = parts == 1 ? 1 : sums * Double(parts) + 1
-            prediction.hessian += count * sums * tokens * columns * columns / (isBFloat16 ? rates.gramBFloat16 : rates.gramFloat)
+            prediction.hessian += count * times.gram(sums * tokens * columns * columns, columns: columns)
             prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.inputs(stage))
             addFactors(stage, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)
@@ -68,11 +73,11 @@ struct Workload {
     private func addFactors(_ stage: StagePlan, parts: Int, count: Double, to prediction: inout Prediction) {
         let schedule = FactorSchedule(columns: stage.columns, ranks: ranks, threads: threads)
         let count = count * Double(stage.factorCount)
-        let rate = isBFloat16 ? rates.factorBFloat16 : rates.factorFloat
-        prediction.factor += count * schedule.busiest / rate
+        let columns = Double(stage.columns)
+        prediction.factor += count * times.factor(schedule.busiest, columns: columns)
         prediction.factor += count / Double(stage.factorCount) * stage.inverseOperations / rates.factorFloat
         // The largest |x|, the memory that is shared, and the diagonal.
-        let diagonal = 8 * Double(stage.columns)
+        let diagonal = 8 * columns
         var seconds = Double(1 + parts) * messages.latency + messages.reduce(bytes: diagonal) + messages.broadcast(bytes: diagonal)
         for panel in choleskyPanels(order: stage.columns) {
             let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
@@ -83,7 +88,7 @@ struct Workload {
                 messages.reduce(bytes: bytes - 4 * Double(width * (width - 1)), ordering: ordering) + Double(parts) * messages.latency
                 + messages.broadcast(bytes: plan.panelElementBytes * Double(rows * width))
         }
-        prediction.reduce += count * (seconds + max(0, schedule.critical - schedule.busiest) / rate)
+        prediction.reduce += count * (seconds + times.factor(max(0, schedule.critical - schedule.busiest), columns: columns))
     }
 
     /// Where R lies over the ranks, every rank receives it again, in fp32, for each wave of tiles.

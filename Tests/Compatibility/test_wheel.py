@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -55,8 +56,21 @@ def nothing_is_loaded_from_the_builder(dist, python, tmp_path):
             assert places[name].resolve().is_relative_to(program.resolve().parents[1]), f"{name}: {places[name]}"
         assert not [name for name, place in places.items() if "swift" in name.lower() and not place.resolve().is_relative_to(program.resolve().parents[1])]
         assert "cleave" in run(program, "--version")
+    an_older_c_library_is_enough(unpacked, tmp_path / "older")
     for page in ["man/man1/cleave.1", "bash-completion/completions/cleave", "zsh/site-functions/_cleave", "fish/vendor_completions.d/cleave.fish"]:
         assert (unpacked.parents[1] / "share" / page).stat().st_size > 1000
+
+
+def an_older_c_library_is_enough(program, folder):
+    """RHEL 9 has glibc 2.34, and libstdc++ up to GLIBCXX_3.4.29: libraries of this machine in which all newer versions of symbols have another name."""
+    folder.mkdir()
+    newer = rb"\0(GLIBC_2\.(?:3[5-9]|[4-9][0-9])|GLIBCXX_3\.4\.[3-9][0-9])(?=\0)"
+    for name in ["libm.so.6", "libstdc++.so.6"]:
+        library = pathlib.Path(next(line.split()[2] for line in run("ldd", program).splitlines() if line.split()[0] == name)).read_bytes()
+        (folder / name).write_bytes(re.sub(newer, lambda match: b"\0" + match[1][:-1] + b"X", library))
+    assert run(program, "--version", LD_LIBRARY_PATH=str(folder)).startswith("cleave ")
+    # In this way a program that asks for newer ones does not start.
+    run(cleave.BINARY, "--version", LD_LIBRARY_PATH=str(folder), code=1)
 
 
 def the_command_of_the_wheel(python):

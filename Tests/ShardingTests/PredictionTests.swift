@@ -13,12 +13,17 @@ import Transformers
         (rates.productBFloat16, rates.productFloat, rates.gramBFloat16, rates.gramFloat) = (4e9, 2e9, 3e9, 1e9)
         (rates.factorBFloat16, rates.factorFloat, rates.solveBFloat16, rates.solveFloat) = (8e8, 5e8, 4e8, 2.5e8)
         (rates.search, rates.dequantize, rates.permute, rates.diskRead, rates.diskWrite) = (2e8, 1e9, 4e9, 1e8, 5e7)
+        // Widths and what products leave out cost nothing, unless a test says so.
+        (rates.narrow.productBFloat16, rates.narrow.productFloat) = (rates.productBFloat16, rates.productFloat)
+        (rates.narrow.gramBFloat16, rates.narrow.gramFloat) = (rates.gramBFloat16, rates.gramFloat)
+        (rates.narrow.factorBFloat16, rates.narrow.factorFloat) = (rates.factorBFloat16, rates.factorFloat)
+        (rates.attentionBFloat16, rates.attentionFloat, rates.elements) = (rates.productBFloat16, rates.productFloat, 1e30)
         change(&rates)
         return MachineProfile(processor: "test", ranks: ranks, hosts: 1, threads: threads, multipliesBFloat16: true, rates: rates)
     }
 
     private func connected(ranks: Int = 2, threads: Int = 1) -> MachineProfile {
-        profile(ranks: ranks, threads: threads) { ($0.reduceInHost, $0.broadcastInHost, $0.latency) = (1e9, 1e9, 1e-6) }
+        profile(ranks: ranks, threads: threads) { ($0.reduceInHost, $0.broadcastInHost, $0.exchange, $0.latency) = (1e9, 1e9, 1e9, 1e-6) }
     }
 
     @Test func arithmeticTakesItsTimeAtTheRates() throws {
@@ -42,12 +47,39 @@ import Transformers
         }
     }
 
+    /// 1 / rate is a straight line over 1 / width, and level above the wider of the widths that are measured.
+    @Test func narrowMatricesTakeLonger() throws {
+        func prediction(_ hidden: Int, _ change: (inout MachineProfile.Rates) -> Void = { _ in }) throws -> Prediction {
+            let square = try plan("", llama(hidden: hidden, intermediate: hidden))
+            return try #require(square.prediction(ranks: 1, files: files, on: profile(change)))
+        }
+        // Half the rate at 1024 columns: 1 at 4096, 2 at 1024, and so 1 + (4096 / 512 - 1) / 3 at 512.
+        for (hidden, times) in [(4096, 1.0), (1024, 2.0), (512, 1 + 7 / 3.0), (8192, 1.0)] {
+            let level = try prediction(hidden)
+            let found = try prediction(hidden) { ($0.narrow.productBFloat16, $0.narrow.gramBFloat16, $0.narrow.factorBFloat16) = (2e9, 1.5e9, 4e8) }
+            #expect(abs(found.hessian / level.hessian - times) < 1e-9 && abs(found.factor / level.factor - times) < 1e-9, "\(hidden)")
+            #expect(times == 1 ? found.forward == level.forward : found.forward > level.forward)
+        }
+        #expect(try prediction(512) { $0.attentionBFloat16 = 1e9 }.forward > prediction(512).forward)
+        // Inputs and outputs of q, k, v (of o; of gate and up; of down), for every token of 2 blocks.
+        let stages = try plan("", llama(hidden: 512, intermediate: 512)).blocks.flatMap(\.stages)
+        let tokens = Double(37 * 512)
+        let numbers = stages.reduce(0.0) { sum, stage in
+            sum + Double(stage.columns + stage.linears.reduce(0) { $0 + $1.linear.rows })
+        }
+        let more = try prediction(512) { $0.elements = 1e6 }.forward - prediction(512).forward
+        #expect(abs(more / (tokens * numbers / 1e6) - 1) < 1e-6, "\(more)")
+    }
+
     @Test func messagesNeedToHaveBeenMeasured() throws {
         let plan = try plan()
         #expect(plan.prediction(ranks: 2, files: files, on: profile()) == nil)
         func seconds(_ rate: Double, _ latency: Double) throws -> Prediction {
             // Arithmetic without end leaves nobody waiting.
-            let machine = profile { ($0.reduceInHost, $0.broadcastInHost, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30) }
+            let machine = profile {
+                ($0.reduceInHost, $0.broadcastInHost, $0.exchange, $0.latency) = (rate, rate, rate, latency)
+                ($0.factorBFloat16, $0.permute) = (1e30, 1e30)
+            }
             return try #require(plan.prediction(ranks: 2, files: files, on: machine))
         }
         let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
@@ -87,7 +119,8 @@ import Transformers
     @Test func latencyGrowsWithTheRoundsAndVolumeDoesNot() throws {
         func seconds(_ ranks: Int, measured: Int, latency: Double, rate: Double) throws -> Double {
             let machine = profile(ranks: measured) {
-                ($0.reduceInHost, $0.broadcastInHost, $0.latency, $0.factorBFloat16, $0.permute) = (rate, rate, latency, 1e30, 1e30)
+                ($0.reduceInHost, $0.broadcastInHost, $0.exchange, $0.latency) = (rate, rate, rate, latency)
+                ($0.factorBFloat16, $0.permute) = (1e30, 1e30)
             }
             return try #require(plan().prediction(ranks: ranks, files: files, on: machine)).reduce
         }
@@ -103,7 +136,8 @@ import Transformers
         let plan = try plan()
         func seconds(_ ranks: Int, ofHost: Int, _ change: (inout MachineProfile.Rates) -> Void) throws -> Double {
             var machine = profile(ranks: 16) {
-                ($0.reduce, $0.broadcast, $0.reduceInHost, $0.broadcastInHost, $0.factorBFloat16, $0.permute) = (1e30, 1e30, 1e30, 1e30, 1e30, 1e30)
+                ($0.reduce, $0.broadcast, $0.exchange, $0.reduceInHost, $0.broadcastInHost) = (1e30, 1e30, 1e30, 1e30, 1e30)
+                ($0.factorBFloat16, $0.permute) = (1e30, 1e30)
                 change(&$0)
             }
             machine.hosts = 2
@@ -123,9 +157,33 @@ import Transformers
         #expect(try seconds(8, ofHost: 1) { ($0.reduceInHost, $0.broadcastInHost) = (1, 1) } < 1e-9)
         #expect(try seconds(8, ofHost: 8) { $0.reduceInHost = 1e6 } > 1)
         // A profile of one rank on each host does not know a host's memory.
-        var machine = profile(ranks: 2) { ($0.reduce, $0.broadcast) = (1e9, 1e9) }
+        var machine = profile(ranks: 2) { ($0.reduce, $0.broadcast, $0.exchange) = (1e9, 1e9, 1e9) }
         machine.hosts = 2
         #expect(plan.prediction(ranks: 4, files: files, on: machine) != nil && plan.prediction(ranks: 4, ranksOfHost: 2, files: files, on: machine) == nil)
+    }
+
+    /// The tokens of a host's ranks share its link: as much passes it however many ranks it has.
+    @Test func tokensToExpertsShareTheLink() throws {
+        let json = """
+            {"model_type": "mixtral", "hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 8, "num_key_value_heads": 4,
+             "vocab_size": 1000, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "hidden_act": "silu", "num_local_experts": 8, "num_experts_per_tok": 2}
+            """
+        let plan = try plan("", Architecture(configuration: Data(json.utf8), source: "config.json"))
+        func seconds(_ ranks: Int, ofHost: Int) throws -> Double {
+            var machine = profile(ranks: 16) {
+                ($0.reduce, $0.broadcast, $0.exchange, $0.reduceInHost, $0.broadcastInHost) = (1e30, 1e30, 1e6, 1e30, 1e30)
+            }
+            machine.hosts = 2
+            return try #require(plan.prediction(ranks: ranks, ranksOfHost: ofHost, files: files, on: machine)).exchange
+        }
+        let base = try seconds(16, ofHost: 8)
+        // 37 x 512 tokens for 2 of 8 experts each, half of them on the other host; 2 + 4 bytes a number, and one step more than the 2.3 that 4736 tokens are.
+        let steps = 4736.0 / 2048
+        #expect(abs(base / (37 * 512 * 2 * 256 * (2 + 4) / 16 / 2 * (steps + 1) / steps / 1e6) - 1) < 1e-6, "\(base)")
+        #expect(try abs(seconds(32, ofHost: 16) / base - 1) < 1e-6 && abs(seconds(2, ofHost: 1) / base - 1) < 1e-6)
+        #expect(try abs(seconds(800, ofHost: 8) / (base * 16 / 800 * 0.99 / 0.5) - 1) < 1e-6)
+        // Memory alone.
+        #expect(try seconds(8, ofHost: 8) < 1e-6)
     }
 
     @Test func moreRanksTakeLessTime() throws {

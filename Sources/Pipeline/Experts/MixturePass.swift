@@ -67,13 +67,19 @@ struct MixturePass {
     }
 
     /// Calls `body` with the steps of a round: tokens of each rank's expert, until all have had theirs.
+    ///
+    /// Tokens lie in the order of batches, and so of ranks. If all experts began with their first tokens, some ranks would send to all others while the rest
+    /// wait; each therefore begins about where its own rank's tokens lie. Sums and outputs are the same in any order of steps, but scores are not.
     func forEachStep(_ round: [Int?], _ lists: TokenLists, _ body: ([ExpertStep?]) throws -> Void) rethrows {
         let totals = round.map { $0.map { lists.counts.total($0) } ?? 0 }
-        for start in stride(from: 0, to: totals.max() ?? 0, by: Plan.expertStepTokens) {
+        let counts = totals.map { ($0 + Plan.expertStepTokens - 1) / Plan.expertStepTokens }
+        for step in 0..<(counts.max() ?? 0) {
             try body(
-                zip(round, totals).map { expert, total in
-                    guard let expert, start < total else { return nil }
-                    return ExpertStep(expert: expert, places: start..<min(start + Plan.expertStepTokens, total))
+                round.indices.map { rank in
+                    guard let expert = round[rank], step < counts[rank] else { return nil }
+                    let first = exchange.scores == nil ? rank * counts[rank] / world.size : 0
+                    let start = (first + step) % counts[rank] * Plan.expertStepTokens
+                    return ExpertStep(expert: expert, places: start..<min(start + Plan.expertStepTokens, totals[rank]))
                 })
         }
     }

@@ -84,7 +84,7 @@ extension Attention: StageEffect {
 }
 
 /// Pairs of a token and one that it sees: the causal half, inside the window. Token i sees min(i + 1, window) keys.
-func causalPairs(length: Int, window: Int?) -> Double {
+package func causalPairs(length: Int, window: Int?) -> Double {
     let seen = min(window ?? length, length)
     return Double(seen) * Double(seen) / 2 + Double(length - seen) * Double(seen)
 }

@@ -2,10 +2,10 @@
 
 internal import CKernels
 internal import Glibc
-internal import LinearAlgebra
+package import LinearAlgebra
 
 /// Softmax attention of the heads of one sequence, each token of which sees itself and what is before it.
-struct CausalHeads: Sendable {
+package struct CausalHeads: Sendable {
     /// Query rows of a unit of work: its scores stay in cache, and of the keys after the diagonal it computes few.
     static let blockRows = 128
 
@@ -25,8 +25,16 @@ struct CausalHeads: Sendable {
     /// Of each head, a score that no key has, which takes its share of the probabilities; nil: none.
     var sinks: [Float]? = nil
 
+    package init(
+        queries: [Operand], keys: [Operand], values: [Operand], scale: Float, window: Int?, softcap: Float? = nil, biases: Matrix<Float>? = nil,
+        sinks: [Float]? = nil
+    ) {
+        (self.queries, self.keys, self.values) = (queries, keys, values)
+        (self.scale, self.window, self.softcap, self.biases, self.sinks) = (scale, window, softcap, biases, sinks)
+    }
+
     /// Writes each head's context into its columns of `result`: [tokens, heads * size of a value].
-    func attend(into result: Operand) {
+    package func attend(into result: Operand) {
         let tokens = result.rows, size = values[0].columns
         let blocks = (tokens + Self.blockRows - 1) / Self.blockRows
         // The last blocks see the most keys: they go first, so that no thread ends long after the others.

@@ -1,6 +1,7 @@
 // cleave inspect: what is in a checkpoint.
 
 import ArgumentParser
+import Failures
 import Foundation
 import GGUF
 import MessagePassing
@@ -45,7 +46,7 @@ struct InspectVerb: Verb {
     }
 
     func run(_ world: Communicator) throws {
-        let text = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try common.json ? jsonLine(output()) : describe(output()) }
+        let text = try world.fromCoordinator(exitCode: Failures.exitCode) { try common.json ? jsonLine(output()) : describe(output()) }
         if world.isCoordinator { Console.output(text) }
     }
 

@@ -1,5 +1,6 @@
 // The page of a run, written when the run ends, however it ends.
 
+import Failures
 import MessagePassing
 import Pages
 import Pipeline
@@ -20,7 +21,7 @@ func withPage(of work: WorkDirectory, goesOn: Bool = false, _ world: Communicato
         }
         throw error
     }
-    if !goesOn { try world.onCoordinator(exitCode: Pipeline.exitCode) { try writePage(of: work) } }
+    if !goesOn { try world.onCoordinator(exitCode: Failures.exitCode) { try writePage(of: work) } }
 }
 
 /// Writes OUTPUT/cleave/report.html of a run that this process has brought to its end.

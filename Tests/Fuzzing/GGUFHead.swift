@@ -1,5 +1,6 @@
 // The head of a GGUF file: what it says must lie in the file, and so must the tensors of the model that it is read as.
 
+import Failures
 import GGUF
 import Safetensors
 

@@ -1,5 +1,6 @@
 // A journal: its lines as they are, and again with the right checksum and plan wherever a line holds an entry at all.
 
+import Failures
 import Foundation
 import Sharding
 

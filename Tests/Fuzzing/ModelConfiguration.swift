@@ -1,5 +1,6 @@
 // A config.json: as an architecture, and as the description of quantized weights.
 
+import Failures
 import Foundation
 import JSON
 import Packing

@@ -1,5 +1,6 @@
 // A partial checkpoint: every tile of a plan read back from it, and unpacked to weights as replaying and merging do.
 
+import Failures
 import Foundation
 import LinearAlgebra
 import Packing

@@ -1,11 +1,11 @@
 // Numbers that no method can use: each is an error or a recorded remedy that names the linear, and never NaN in a result.
 
 import Foundation
-import Pipeline
 import Reporting
 import Safetensors
 import TestWorld
 import Testing
+import TinyModels
 
 extension PipelineTests {
     @Suite(.serialized) struct BadNumbers {
@@ -98,6 +98,15 @@ extension PipelineTests {
             let linears = try model.compress().linears
             #expect(linears.count == 14 && linears.allSatisfy { ($0.effectiveRank ?? 9) < 1.01 })
             #expect(try !TinyModel().job().calibrationRemarks.contains { $0.contains("different token") })
+        }
+
+        /// The widest linear decides: 96 columns, so 64 times as many tokens are enough.
+        @Test(arguments: [(191, true), (192, false)])
+        func fewTokensForAColumn(sequences: Int, isNoted: Bool) throws {
+            let model = try TinyModel()
+            _ = try NumpyArray.write((0..<6144).map { Int32(($0 * $0 + 7 * $0) % 50) }, to: model.path + "/ids.npy")
+            let remarks = try model.job(["calibration.sequences=\(sequences)"]).calibrationRemarks
+            #expect(remarks.contains { $0.contains("63.7 tokens for each of the 96 columns of model.layers.0.mlp.down_proj") } == isNoted)
         }
 
         /// Scales that the format's type cannot hold: an error that names the linear, unless the recipe allows it.

@@ -8,6 +8,8 @@ import Reporting
 import Safetensors
 import TestWorld
 import Testing
+import Texts
+import TinyModels
 import Transformers
 
 extension PipelineTests {

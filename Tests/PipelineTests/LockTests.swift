@@ -2,9 +2,9 @@
 
 import Foundation
 import MessagePassing
-import Pipeline
 import Reporting
 import Testing
+import TinyModels
 
 extension PipelineTests {
     @Suite(.serialized) struct Locks {

@@ -7,6 +7,7 @@ import Reporting
 import Safetensors
 import TestWorld
 import Testing
+import TinyModels
 
 extension PipelineTests {
     @Suite(.serialized) struct MergedCheckpoints {

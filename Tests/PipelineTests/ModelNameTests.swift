@@ -7,6 +7,7 @@ import Recipes
 import Safetensors
 import TestWorld
 import Testing
+import TinyModels
 import Transformers
 
 private let tied = TinyModel.configuration.replacing("{\"model_type\"", with: "{\"tie_word_embeddings\": true, \"model_type\"")

@@ -6,6 +6,7 @@ import Recipes
 import Safetensors
 import TestWorld
 import Testing
+import TinyModels
 
 extension PipelineTests {
     @Suite(.serialized) struct Outputs {

@@ -1,10 +1,10 @@
 // What is taken over from earlier attempts, and what is not.
 
 import Foundation
-import Pipeline
 import Reporting
 import Safetensors
 import Testing
+import TinyModels
 
 /// MPI is called by one thread at a time, so all tests of this room run one after the other.
 @Suite(.serialized) struct PipelineTests {}

@@ -1,5 +1,6 @@
 // Stopping in good order: by time, by file, by signal; what is solved is committed, and the next run goes on from there.
 
+import Failures
 import Foundation
 import MessagePassing
 import Pipeline
@@ -7,6 +8,7 @@ import Reporting
 import Sharding
 import TestWorld
 import Testing
+import TinyModels
 
 extension PipelineTests {
     @Suite(.serialized) struct Stopping {

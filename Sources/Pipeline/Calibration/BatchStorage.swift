@@ -3,7 +3,7 @@
 internal import LinearAlgebra
 internal import Safetensors
 internal import Sharding
-internal import Transformers
+package import Transformers
 
 /// Where activations are kept. The place never changes a result.
 public enum ActivationPlace: String, Sendable, CaseIterable, Codable {
@@ -11,7 +11,7 @@ public enum ActivationPlace: String, Sendable, CaseIterable, Codable {
 }
 
 /// The states of a rank's batches, by their number among them.
-protocol BatchStorage: AnyObject {
+package protocol BatchStorage: AnyObject {
     /// Whether the input of a norm's stage is kept from its first use to its last, as values of stages are; else it is made again each time.
     var keepsInputs: Bool { get }
     func load(_ batch: Int) throws -> BatchState

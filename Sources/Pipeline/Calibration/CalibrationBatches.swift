@@ -1,16 +1,17 @@
 // The calibration batches of one rank on their way through the model.
 
-internal import MessagePassing
+package import MessagePassing
 internal import Recipes
-internal import Reporting
-internal import Sharding
-internal import Transformers
+package import Reporting
+package import Sharding
+package import Texts
+package import Transformers
 
 /// Batches of whole sequences, taken through the model stage by stage.
 ///
 /// What a stage multiplies its weights with is derived from a batch's state when it is asked for, so where batches rest in a file at most one batch's
 /// input exists at a time.
-final class CalibrationBatches {
+package final class CalibrationBatches {
     private let forward: Forward
     private let clock: PhaseClock
     private let group: TensorGroup
@@ -26,7 +27,7 @@ final class CalibrationBatches {
     /// Embeds the batches of rank `rank`.
     ///
     /// - Parameter scratch: a directory, unless activations are to stay in memory.
-    init(_ plan: Plan, _ tokens: TokenSequences?, group: TensorGroup, rank: Int, forward: Forward, scratch: String?, clock: PhaseClock) throws {
+    package init(_ plan: Plan, _ tokens: TokenSequences?, group: TensorGroup, rank: Int, forward: Forward, scratch: String?, clock: PhaseClock) throws {
         self.forward = forward
         self.clock = clock
         self.group = group
@@ -51,13 +52,13 @@ final class CalibrationBatches {
     }
 
     /// The pieces of a stage that this rank has to compute: none where there are no batches.
-    func pieces(_ stage: Stage) -> [Piece] {
+    package func pieces(_ stage: Stage) -> [Piece] {
         let isIdle = group.others(stage).isEmpty ? count == 0 : lengths.allSatisfy(\.isEmpty)
         return isIdle ? [] : group.pieces(stage)
     }
 
     /// Runs `body` on the input of a stage, batch after batch.
-    func forEachInput(of stage: Stage, _ body: (Operand) throws -> Void) throws {
+    package func forEachInput(of stage: Stage, _ body: (Operand) throws -> Void) throws {
         for index in 0..<count {
             var state = try current.load(index)
             let input = try forward.input(of: stage, state)
@@ -70,12 +71,12 @@ final class CalibrationBatches {
     }
 
     /// The blocks of X^T X that this rank sums for its group.
-    var share: (index: Int, count: Int) { (group.ranks.rank, group.ranks.size) }
+    package var share: (index: Int, count: Int) { (group.ranks.rank, group.ranks.size) }
 
     /// Runs `body` on the input of a stage for every batch of the group. Collective over the group.
     ///
     /// - Returns: why this rank could not go on; the others of its group have stopped as well.
-    func forEachGroupInput(of stage: Stage, _ body: (Operand) -> Void) throws -> (any Error)? {
+    package func forEachGroupInput(of stage: Stage, _ body: (Operand) -> Void) throws -> (any Error)? {
         try forEachTurn { turn in
             turn.isOwn ? try forward.input(of: stage, current.load(turn.index)) : nil
         } pass: { turn, own in
@@ -86,7 +87,7 @@ final class CalibrationBatches {
     }
 
     /// Runs `body` on the input of a stage and on that of the same batch in `others`, batch after batch.
-    func forEachInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) throws -> Void) throws {
+    package func forEachInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) throws -> Void) throws {
         var index = 0
         try forEachInput(of: stage) { input in
             try body(input, forward.input(of: stage, others.current.load(index)))
@@ -97,7 +98,9 @@ final class CalibrationBatches {
     /// The same for every batch of the group. Collective over the group.
     ///
     /// - Returns: as `forEachGroupInput(of:_:)`.
-    func forEachGroupInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) -> Void) throws -> (any Error)? {
+    package func forEachGroupInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) -> Void) throws -> (
+        any Error
+    )? {
         try forEachTurn { turn in
             turn.isOwn ? try [self, others].map { try forward.input(of: stage, $0.current.load(turn.index)) } : nil
         } pass: { turn, own in
@@ -111,7 +114,7 @@ final class CalibrationBatches {
     ///
     /// - Parameter weights: of this rank's pieces.
     /// - Returns: why this rank could not go on; the others of its group have stopped as well.
-    func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool) throws -> (any Error)? {
+    package func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool) throws -> (any Error)? {
         let (pieces, isShared) = (group.pieces(stage), !group.others(stage).isEmpty)
         return try clock.measure(.forward) { () throws in
             try forEachTurn { turn in
@@ -134,12 +137,12 @@ final class CalibrationBatches {
     }
 
     /// Sends the tokens of all batches to the experts of a block. Collective over the world.
-    func pass(_ mixture: Mixture, _ block: Block, world: Communicator) throws -> MixturePass {
+    package func pass(_ mixture: Mixture, _ block: Block, world: Communicator) throws -> MixturePass {
         try MixturePass(block, mixture, storage: current, lengths: allLengths, forward: forward, world: world, clock: clock)
     }
 
     /// Ends a block: what it holds back joins the residual stream.
-    func finishBlock() throws {
+    package func finishBlock() throws {
         try clock.measure(.forward) { () throws in
             for index in 0..<count {
                 var state = try current.load(index)
@@ -186,13 +189,13 @@ final class CalibrationBatches {
     }
 
     /// Remembers where the batches are, when the block is to be run twice.
-    func beginBlock() throws {
+    package func beginBlock() throws {
         guard let beginning else { return }
         for index in 0..<count { try beginning.store(current.load(index).copy(), index) }
     }
 
     /// Takes the batches back to the block's beginning.
-    func rewind() throws {
+    package func rewind() throws {
         guard let beginning else { preconditionFailure("a block's beginning that was not kept") }
         for index in 0..<count { try current.store(beginning.load(index).copy(), index) }
     }

@@ -1,13 +1,14 @@
 // Windows of text on their way through the blocks of a model as its checkpoint has it.
 
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
-internal import Reporting
+package import Reporting
 internal import Sharding
-internal import Transformers
+package import Transformers
 
 /// This rank's windows between two blocks. One window is a batch: the shape of every product is then the same for any number of ranks.
-struct DensePass {
+package struct DensePass {
     /// Of this rank's windows.
     let states: ResidentBatches
     private let windows: [[Int32]]
@@ -21,7 +22,7 @@ struct DensePass {
     /// - Parameters:
     ///   - windows: of all ranks.
     ///   - own: this rank's.
-    init(_ windows: [[Int32]], _ own: Range<Int>, _ forward: Forward, _ loader: StageWeights, clock: PhaseClock) throws {
+    package init(_ windows: [[Int32]], _ own: Range<Int>, _ forward: Forward, _ loader: StageWeights, clock: PhaseClock) throws {
         (self.windows, self.own, self.forward, self.loader, self.clock) = (windows, own, forward, loader, clock)
         let states = ResidentBatches(count: own.count)
         try loader.world.together(exitCode: exitCode) { for (index, window) in own.enumerated() { try states.store(forward.embed([windows[window]]), index) } }
@@ -31,17 +32,13 @@ struct DensePass {
     /// Takes the windows through all blocks. Collective.
     ///
     /// - Parameters:
-    ///   - work: what it is done for, for messages.
-    ///   - stop: asked after every block.
     ///   - scores: of a block, is told the outputs of its experts; nil: nothing is.
     ///   - finished: called after each block.
-    func run(of work: String, stop: StopConditions?, scores: (Int) -> ExpertScores? = { _ in nil }, finished: (Int) throws -> Void = { _ in }) throws {
-        let blocks = forward.architecture.blocks
-        for (index, block) in blocks.enumerated() {
+    package func run(scores: (Int) -> ExpertScores? = { _ in nil }, finished: (Int) throws -> Void = { _ in }) throws {
+        for (index, block) in forward.architecture.blocks.enumerated() {
             try run(block, scores(index))
             for window in own { clock.count(.evaluate, operations: block.stages.reduce(0) { $0 + $1.operations(lengths: [windows[window].count]) }) }
             try finished(index)
-            try stop?.check(after: "block \(index + 1)/\(blocks.count) of \(work)")
         }
     }
 

@@ -1,11 +1,13 @@
 // Perplexity over ranks.
 
+internal import Failures
 internal import Glibc
 internal import LinearAlgebra
 public import MessagePassing
 public import Reporting
-public import Transformers
 internal import Sharding
+public import Texts
+public import Transformers
 
 /// Runs non-overlapping windows through a model block by block; windows are spread over the ranks.
 ///
@@ -13,19 +15,20 @@ internal import Sharding
 /// log-likelihood is exponentiated.
 /// - Parameters:
 ///   - reference: a model of the same tokens whose predictions the model's are compared with; nil: none.
-///   - stop: asked after every block.
+///   - finished: called after each block with its place, in words; what it throws ends the evaluation.
 /// - Returns: the same result on every rank, the same bits for any number of ranks.
 /// - Throws: an `AgreedFailure` with exit code 65 also when a model's files have changed meanwhile.
 public func evaluate(
-    _ model: Model, _ tokens: TokenSequences, compute: Compute, reference: Model? = nil, stop: StopConditions? = nil, world: Communicator, clock: PhaseClock
+    _ model: Model, _ tokens: TokenSequences, compute: Compute, reference: Model? = nil, world: Communicator, clock: PhaseClock,
+    finished: (_ place: String) throws -> Void = { _ in }
 ) throws -> EvaluationReport {
     let windows = tokens.sequences
     let own = Assignment(ranks: world.size).batches(of: world.rank, count: windows.count)
     // Every window's sums stand alone in their places, so adding zeros from the other ranks is exact.
     var likelihoods = [Double](repeating: 0, count: windows.count), divergences = likelihoods, sameChoices = likelihoods
     try clock.measure(.evaluate) { () throws in
-        let other = try reference.map { try EvaluationPass($0, windows, own, compute: compute, stop: stop, world: world, clock: clock) }
-        let pass = try EvaluationPass(model, windows, own, compute: compute, stop: stop, world: world, clock: clock)
+        let other = try reference.map { try EvaluationPass($0, windows, own, compute: compute, world: world, clock: clock, finished: finished) }
+        let pass = try EvaluationPass(model, windows, own, compute: compute, world: world, clock: clock, finished: finished)
         try world.together(exitCode: exitCode) { () throws in
             for (index, window) in own.enumerated() {
                 var sums = (divergence: 0.0, sameChoices: 0)
@@ -63,11 +66,13 @@ private struct EvaluationPass {
     /// - Parameters:
     ///   - windows: of all ranks.
     ///   - own: this rank's.
-    init(_ model: Model, _ windows: [[Int32]], _ own: Range<Int>, compute: Compute, stop: StopConditions?, world: Communicator, clock: PhaseClock) throws {
+    init(
+        _ model: Model, _ windows: [[Int32]], _ own: Range<Int>, compute: Compute, world: Communicator, clock: PhaseClock, finished: (String) throws -> Void
+    ) throws {
         let forward = Forward(architecture: model.architecture, compute: compute.effective, source: model.parameters)
         let loader = StageWeights(model: model, forward: forward, world: world, clock: clock, phase: nil)
         let pass = try DensePass(windows, own, forward, loader, clock: clock)
-        try pass.run(of: "an evaluation", stop: stop)
+        try pass.run(finished: { try finished("block \($0 + 1)/\(model.architecture.blockCount) of an evaluation") })
         head = try loader.load(model.architecture.head.linear, isNeeded: !own.isEmpty)
         (self.forward, states, self.clock) = (forward, pass.states, clock)
     }

@@ -1,30 +1,26 @@
 // The weights with which a stage runs forward.
 
+internal import Failures
 internal import LinearAlgebra
-internal import MessagePassing
-internal import Packing
+package import MessagePassing
+package import Packing
 internal import Recipes
-internal import Reporting
-internal import Sharding
-internal import Transformers
-
-extension Model {
-    /// Some rows of a linear's weight: [rows.count, columns]
-    func weightRows(_ linear: Linear, _ rows: Range<Int>) throws -> Matrix<Float> {
-        let weights = Matrix<Float>(uninitialized: rows.count, linear.columns)
-        try parameters.rows(of: linear, rows, into: weights)
-        return weights
-    }
-}
+package import Reporting
+package import Sharding
+package import Transformers
 
 /// Loads weights for the forward pass. Every method is collective.
-struct StageWeights {
+package struct StageWeights {
     let model: Model
-    let forward: Forward
+    package let forward: Forward
     let world: Communicator
     let clock: PhaseClock
     /// What its time counts as; nil inside a phase.
     let phase: Phase?
+
+    package init(model: Model, forward: Forward, world: Communicator, clock: PhaseClock, phase: Phase?) {
+        (self.model, self.forward, self.world, self.clock, self.phase) = (model, forward, world, clock, phase)
+    }
 
     /// Rows of a linear that one rank reads and sends at a time.
     private static let rowsAtOnce = 1024
@@ -35,7 +31,7 @@ struct StageWeights {
     ///   - tiles: what the compressed linears are decoded from: the tiles of the stage by their index, those of other pieces may be missing; nil: all weights
     ///     as the checkpoint has them.
     ///   - pieces: those of this rank; none where it has no batches.
-    func load(_ plan: StagePlan, tiles: [Int: EncodedTile]?, pieces: [Piece]) throws -> [[LinearWeights]] {
+    package func load(_ plan: StagePlan, tiles: [Int: EncodedTile]?, pieces: [Piece]) throws -> [[LinearWeights]] {
         // By linear, and the rows of a part.
         let weights = try plan.linears.indices.map { index -> [Range<Int>: LinearWeights] in
             let linear = plan.linears[index].linear
@@ -67,7 +63,7 @@ struct StageWeights {
     }
 
     /// The weights of a linear as the checkpoint has them; nil on a rank that does not need them.
-    func load(_ linear: Linear, isNeeded: Bool) throws -> LinearWeights? {
+    package func load(_ linear: Linear, isNeeded: Bool) throws -> LinearWeights? {
         var rows = LinearRows(isNeeded ? [0..<linear.rows] : [], columns: linear.columns, compute: forward.compute)
         try read(linear, into: rows)
         rows.bias = try bias(of: linear, isNeeded: isNeeded)

@@ -1,12 +1,12 @@
 // The ranks of a node that take batches through a stage together, each with the weights of some of its pieces.
 
 internal import LinearAlgebra
-internal import MessagePassing
-internal import Sharding
-internal import Transformers
+package import MessagePassing
+package import Sharding
+package import Transformers
 
 /// A tensor-parallel group; of one rank, where every rank has all weights of a stage.
-struct TensorGroup {
+package struct TensorGroup {
     /// The group's ranks alone.
     let ranks: Communicator
     let assignment: Assignment
@@ -14,7 +14,7 @@ struct TensorGroup {
     private let rank: Int
 
     /// Collective over the world.
-    init(_ world: Communicator, _ assignment: Assignment) throws {
+    package init(_ world: Communicator, _ assignment: Assignment) throws {
         self.assignment = assignment
         rank = world.rank
         ranks = try world.split(part: world.rank / assignment.groupSize)
@@ -38,7 +38,7 @@ struct TensorGroup {
 
 /// The forward pass of a stage on the ranks of a group. A batch's owner sends the stage's input, each rank computes its pieces of the result, and the owner takes
 /// them in: outputs are gathered and never summed, so that every number is the one that a single rank would have computed.
-struct SharedPass {
+package struct SharedPass {
     let forward: Forward
     let group: TensorGroup
     let stage: Stage
@@ -47,8 +47,12 @@ struct SharedPass {
     /// What the stage's effect needs besides.
     let context: EffectContext
 
+    package init(forward: Forward, group: TensorGroup, stage: Stage, weights: [[LinearWeights]], context: EffectContext) {
+        (self.forward, self.group, self.stage, self.weights, self.context) = (forward, group, stage, weights, context)
+    }
+
     /// Takes a batch of this rank through the stage, with the help of the others.
-    func run(_ input: Operand, _ state: inout BatchState) throws {
+    package func run(_ input: Operand, _ state: inout BatchState) throws {
         let (own, others) = (group.pieces(stage), group.others(stage))
         let values = forward.values(read: stage, state)
         let result = forward.begin(stage, &state)

@@ -1,24 +1,30 @@
 // What comes after the files of tensors: companions, index, manifest, and config.json last.
 
+internal import Failures
 internal import Foundation
 internal import GGUF
-internal import JSON
-internal import MessagePassing
+package import JSON
+package import MessagePassing
 internal import Packing
 internal import Safetensors
 
 /// Makes a directory of shards a checkpoint. `config.json` comes last, so an unfinished directory never looks loadable.
-struct CheckpointCompletion {
+package struct CheckpointCompletion {
     let content: CheckpointContent
     /// What the checkpoint is made from: its companions are copied, and its config.json is told of the format.
     let source: Model
     let output: WorkDirectory
     let world: Communicator
     /// In place of what follows from the source's config.json and the format; nil: that.
-    var changedConfiguration: JSONValue? = nil
+    private let changedConfiguration: JSONValue?
+
+    package init(content: CheckpointContent, source: Model, output: WorkDirectory, world: Communicator, changedConfiguration: JSONValue? = nil) {
+        (self.content, self.source, self.output, self.world) = (content, source, output, world)
+        self.changedConfiguration = changedConfiguration
+    }
 
     /// The names of all files of the checkpoint.
-    func fileNames() throws -> [String] {
+    package func fileNames() throws -> [String] {
         let index = isSharded ? [ShardIndex.fileName] : []
         let companions = try content.format.companions(content.linears, ignored: content.ignored).map(\.name)
         return try content.files.map(\.name) + SourceFiles.companions(source.path) + index + companions + [Manifest.fileName, "config.json"]
@@ -29,7 +35,7 @@ struct CheckpointCompletion {
     ///   - manifest: without tensors and files.
     ///   - isSound: called when all but the last files are there; throws when the source is no longer what it was.
     /// - Returns: all files, on every rank.
-    func run(shards: [Manifest.File], manifest: Manifest, isSound: () throws -> Void) throws -> [Manifest.File] {
+    package func run(shards: [Manifest.File], manifest: Manifest, isSound: () throws -> Void) throws -> [Manifest.File] {
         let gathered = try world.gather([UInt8](JSONEncoder().encode(shards)))
         return try world.fromCoordinator(exitCode: exitCode) {
             let written = try gathered.flatMap { try JSONDecoder().decode([Manifest.File].self, from: Data($0)) }

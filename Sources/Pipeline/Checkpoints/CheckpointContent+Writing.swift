@@ -1,8 +1,9 @@
 // Writes the files of tensors of a checkpoint, spread over the ranks.
 
+internal import Failures
 internal import LinearAlgebra
-internal import MessagePassing
-internal import Packing
+package import MessagePassing
+package import Packing
 internal import Safetensors
 internal import Sharding
 internal import Transformers
@@ -14,7 +15,7 @@ extension CheckpointContent {
     ///   - source: holds the tensors that keep their numbers.
     ///   - tile: an encoded tile, by the indices of its linear and of itself in it.
     /// - Returns: the files that this rank wrote.
-    func write(
+    package func write(
         to directory: String, from source: CheckpointParameters, world: Communicator, tile: (_ linear: Int, _ tile: Int) throws -> EncodedTile
     ) throws -> [Manifest.File] {
         let assignment = Assignment(ranks: world.size)

@@ -2,11 +2,11 @@
 
 internal import Compression
 internal import Packing
-internal import Safetensors
-internal import Transformers
+package import Safetensors
+package import Transformers
 
 /// Where the bytes of an output tensor come from.
-enum TensorOrigin: Sendable {
+package enum TensorOrigin: Sendable {
     /// Copied from the source checkpoint, where it has this name.
     case source(String)
     /// Some of the equal parts of a tensor of the source, along its first dimension.
@@ -37,7 +37,7 @@ enum TensorOrigin: Sendable {
 }
 
 /// How the rows of a tensor of the source go to a file.
-struct OrderedRows: Sendable {
+package struct OrderedRows: Sendable {
     /// What the checkpoint calls it.
     let tensor: String
     let rows: Int
@@ -51,11 +51,15 @@ struct OrderedRows: Sendable {
 }
 
 /// The content of a checkpoint, known before any of it is written.
-struct CheckpointContent: Sendable {
-    struct File: Sendable {
+package struct CheckpointContent: Sendable {
+    package struct File: Sendable {
         var name: String
         var metadata: [String: String]
         var tensors: [TensorDescription]
+
+        package init(name: String, metadata: [String: String], tensors: [TensorDescription]) {
+            (self.name, self.metadata, self.tensors) = (name, metadata, tensors)
+        }
     }
 
     let format: any WeightFormat
@@ -63,11 +67,18 @@ struct CheckpointContent: Sendable {
     let linears: [PackedLinear]
     /// The linears that clients find as plain weights, the head among them; after `re:` a pattern of names.
     let ignored: [String]
-    let files: [File]
-    let origins: [String: TensorOrigin]
+    package let files: [File]
+    package let origins: [String: TensorOrigin]
     /// What files of GGUF say of the model and of the types of tensors; nil: files are of safetensors.
-    var gguf: GGUFContent?
+    package var gguf: GGUFContent?
 
     /// Bytes of all tensors.
-    var byteCount: Int { files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } } }
+    package var byteCount: Int { files.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.byteCount } } }
+}
+
+extension CheckpointContent {
+    /// Without compressed linears.
+    package init(files: [File], origins: [String: TensorOrigin]) {
+        self.init(format: DenseFormat(), linears: [], ignored: [], files: files, origins: origins)
+    }
 }

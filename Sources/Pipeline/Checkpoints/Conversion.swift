@@ -1,11 +1,13 @@
 // From one on-disk format to another that holds the same codes; the files are spread over the ranks.
 
 internal import Compression
+internal import Failures
 internal import Foundation
 internal import Glibc
 public import MessagePassing
 internal import Packing
 public import Recipes
+internal import Reporting
 internal import Safetensors
 public import Transformers
 
@@ -86,9 +88,7 @@ public struct Conversion {
             FileManager.default.fileExists(atPath: Manifest.path(in: model.path)) ? try Manifest.read(model.path) : nil
         }
         if let known { return known }
-        return Manifest(
-            cleave: cleaveVersion, format: format.rawValue, source: try SourceFiles(model, known: nil, world: world).entries, linears: [:], tensors: [:],
-            files: [])
+        return Manifest(cleave: cleaveVersion, format: format.rawValue, source: try SourceFiles(model, known: nil, world: world).entries)
     }
 
     private func tile(_ linear: ConvertedLinear, _ index: Int) throws -> EncodedTile {

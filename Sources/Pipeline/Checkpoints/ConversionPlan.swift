@@ -1,6 +1,7 @@
 // What a conversion writes: for each file of the source, the tensors that take the place of its compressed linears' own.
 
 internal import Compression
+internal import Failures
 internal import JSON
 internal import LinearAlgebra
 internal import Packing

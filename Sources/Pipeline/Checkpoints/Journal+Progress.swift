@@ -1,13 +1,13 @@
 // What journals say of a run's progress, for those who only look.
 
-internal import Foundation
+package import Foundation
 
 extension Journal {
     /// Committed work by the journals of all ranks and attempts.
-    struct Progress {
-        var tiles: Set<TileKey> = []
+    package struct Progress {
+        package var tiles: Set<TileKey> = []
         /// When the last line was written.
-        var lastCommit: Date?
+        package var lastCommit: Date?
     }
 
     /// Reads whole lines of a run; those that are cut off, damaged, or another run's are passed over, and so are those whose partial checkpoint is missing or
@@ -16,7 +16,7 @@ extension Journal {
     /// - Parameters:
     ///   - identity: of the run.
     ///   - tiles: of the whole run, by block and stage.
-    static func progress(_ work: WorkDirectory, _ identity: RunIdentity, tiles: [[Int]]) -> Progress {
+    package static func progress(_ work: WorkDirectory, _ identity: RunIdentity, tiles: [[Int]]) -> Progress {
         var progress = Progress()
         for (name, _) in (try? files(work)) ?? [] {
             let path = work.journals + "/" + name

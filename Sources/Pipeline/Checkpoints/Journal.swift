@@ -1,16 +1,17 @@
 // What has been committed: lines of JSON, one file per rank and attempt.
 
+internal import Failures
 internal import Foundation
-internal import MessagePassing
+package import MessagePassing
 internal import Safetensors
-internal import Sharding
+package import Sharding
 
 /// One committed partial checkpoint.
-struct JournalEntry: Sealed, Sendable {
+package struct JournalEntry: Sealed, Sendable {
     var planHash: String
     /// Checksum of the source's files.
     var sourceDigest: String
-    var block: Int
+    package var block: Int
     /// Name inside the directory of partial checkpoints.
     var file: String
     var bytes: Int
@@ -19,12 +20,19 @@ struct JournalEntry: Sealed, Sendable {
     /// Committed tiles as (stage, first tile, count).
     var tiles: [TileRun]
     /// What the report says about the stages' Hessians, by stage.
-    var stages: [Int: StageFacts]
-    var seal: String?
+    package var stages: [Int: StageFacts]
+    package var seal: String?
+
+    package init(
+        planHash: String, sourceDigest: String, block: Int, file: String, bytes: Int, checksum: String, tiles: [TileRun], stages: [Int: StageFacts]
+    ) {
+        (self.planHash, self.sourceDigest, self.block) = (planHash, sourceDigest, block)
+        (self.file, self.bytes, self.checksum, self.tiles, self.stages) = (file, bytes, checksum, tiles, stages)
+    }
 }
 
 /// Consecutive tiles of a stage.
-struct TileRun: Codable, Sendable {
+package struct TileRun: Codable, Sendable {
     var stage: Int
     var first: Int
     var count: Int
@@ -36,7 +44,7 @@ struct TileRun: Codable, Sendable {
     }
 
     /// Ascending indices of tiles as runs.
-    static func runs(of tiles: [Int], stage: Int) -> [TileRun] {
+    package static func runs(of tiles: [Int], stage: Int) -> [TileRun] {
         tiles.reduce(into: []) { runs, tile in
             if let last = runs.last, last.first + last.count == tile {
                 runs[runs.count - 1].count += 1
@@ -48,32 +56,42 @@ struct TileRun: Codable, Sendable {
 }
 
 /// What is known of a stage after its factorisation.
-struct StageFacts: Codable, Sendable {
+package struct StageFacts: Codable, Sendable {
     /// By treatment of the stage's linears, in the order of the linears; nil for a linear without a Hessian.
-    var linears: [LinearFacts?]
+    package var linears: [LinearFacts?]
     /// That entered the Hessian.
-    var tokens: Int
+    package var tokens: Int
     /// Of an expert, those that the router sent to it: fewer where it borrowed some.
-    var routedTokens: Int?
+    package var routedTokens: Int?
     /// Where a budget is to choose: of each choice, what each of the linears with choices loses (`LossTable.Choice`).
-    var losses: [[Double?]]?
+    package var losses: [[Double?]]?
+
+    package init(linears: [LinearFacts?], tokens: Int) {
+        (self.linears, self.tokens) = (linears, tokens)
+    }
 }
 
-struct LinearFacts: Codable, Sendable {
-    var damping: Double
-    var attempts: Int
-    var deadColumns: Int
-    var fallback: String?
+/// What is known of a linear's factor.
+package struct LinearFacts: Codable, Sendable {
+    package var damping: Double
+    package var attempts: Int
+    package var deadColumns: Int
+    package var fallback: String?
     /// Of the Hessian; nil without one.
-    var effectiveRank: Double?
+    package var effectiveRank: Double?
+
+    package init(damping: Double, attempts: Int, deadColumns: Int, fallback: String?, effectiveRank: Double? = nil) {
+        (self.damping, self.attempts, self.deadColumns) = (damping, attempts, deadColumns)
+        (self.fallback, self.effectiveRank) = (fallback, effectiveRank)
+    }
 }
 
 /// Appends entries to one file, each on disk before `append` returns.
-struct JournalWriter {
+package struct JournalWriter {
     private let file: AppendedFile
 
     /// - Parameter attempt: number of this run of the job, from 1.
-    init(_ work: WorkDirectory, attempt: Int, rank: Int) {
+    package init(_ work: WorkDirectory, attempt: Int, rank: Int) {
         file = AppendedFile(path: work.journals + "/" + Self.fileName(attempt: attempt, rank: rank))
     }
 
@@ -85,18 +103,18 @@ struct JournalWriter {
         return numbers.count == 2 && name == fileName(attempt: numbers[0], rank: numbers[1])
     }
 
-    func append(_ entry: JournalEntry) throws {
+    package func append(_ entry: JournalEntry) throws {
         try file.append(entry.sealedJSON())
     }
 }
 
 /// The committed tiles of earlier attempts.
-struct Journal: Sendable {
-    private(set) var entries: [JournalEntry] = []
+package struct Journal: Sendable {
+    package private(set) var entries: [JournalEntry] = []
     /// The number of the attempt that starts now.
-    private(set) var attempt = 1
+    package private(set) var attempt = 1
     /// Partial checkpoints that were not trusted, with the reason.
-    private(set) var refused: [String] = []
+    package private(set) var refused: [String] = []
 
     struct Contents: Codable {
         var entries: [JournalEntry]
@@ -105,7 +123,7 @@ struct Journal: Sendable {
     }
 
     /// Reads the journals and clears away what killed runs left (the coordinator), and checks every partial checkpoint's size and checksum (all ranks, in turn).
-    init(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan, world: Communicator) throws {
+    package init(_ work: WorkDirectory, _ identity: RunIdentity, _ plan: Plan, world: Communicator) throws {
         // A rank may still be writing its last entry.
         try world.barrier()
         let contents = try world.fromCoordinator(exitCode: exitCode) { try Self.read(work, identity, plan) }
@@ -156,7 +174,7 @@ struct Journal: Sendable {
     }
 
     /// An entry of an earlier attempt, if there is any: all are of one run.
-    static func anyEntry(_ work: WorkDirectory) throws -> JournalEntry? {
+    package static func anyEntry(_ work: WorkDirectory) throws -> JournalEntry? {
         for (name, _) in try files(work) {
             if let entry = try entries(work.journals + "/" + name).lazy.compactMap({ $0 }).first { return entry }
         }
@@ -171,5 +189,5 @@ extension JournalEntry {
     /// Whether its partial checkpoint is there, of its size.
     func hasFile(in work: WorkDirectory) -> Bool { FilePath.isName(file) && (try? FileStamp(path: path(in: work)))?.byteCount == bytes }
 
-    var identity: RunIdentity { RunIdentity(planHash: planHash, sourceDigest: sourceDigest) }
+    package var identity: RunIdentity { RunIdentity(planHash: planHash, sourceDigest: sourceDigest) }
 }

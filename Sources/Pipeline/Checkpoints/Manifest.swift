@@ -1,5 +1,6 @@
 // cleave_manifest.json: what a finished checkpoint is made of, for verification at any later time.
 
+internal import Failures
 internal import Foundation
 internal import Packing
 internal import Recipes
@@ -7,14 +8,14 @@ internal import Safetensors
 internal import Transformers
 
 /// The files and tensors of a finished checkpoint with their checksums, and how it was made. The same bytes for any number of ranks.
-struct Manifest: Sealed, Equatable {
+package struct Manifest: Sealed, Equatable {
     static let fileName = "cleave_manifest.json"
 
     static func path(in directory: String) -> String { directory + "/" + fileName }
 
-    struct File: Codable, Equatable {
+    package struct File: Codable, Equatable {
         var name: String
-        var bytes: Int
+        package var bytes: Int
         /// XXH3 (64 bits) of the file.
         var xxh3: String
     }
@@ -27,7 +28,7 @@ struct Manifest: Sealed, Equatable {
     }
 
     /// A file of the source.
-    struct Source: Codable, Equatable {
+    package struct Source: Codable, Equatable {
         var bytes: Int
         /// XXH3 of the XXH3 of each 16 MiB.
         var digest: String
@@ -50,16 +51,20 @@ struct Manifest: Sealed, Equatable {
     }
 
     /// Which experts of the source are left.
-    struct Experts: Codable, Equatable {
+    package struct Experts: Codable, Equatable {
         /// Of a block of the source.
         var of: Int
         /// By the block's number, ascending: the number of an expert in the result is its place here.
         var kept: [Int: [Int]]
+
+        package init(of: Int, kept: [Int: [Int]]) {
+            (self.of, self.kept) = (of, kept)
+        }
     }
 
-    var cleave: String
+    package var cleave: String
     /// Of the run that made the codes; nil, as are the two below, where another program made them.
-    var planHash: String?
+    package var planHash: String?
     var propagation: String?
     var compute: String?
     var format: String
@@ -67,20 +72,20 @@ struct Manifest: Sealed, Equatable {
     /// nil where they were not.
     var rotation: Rotation?
     /// nil where all are.
-    var experts: Experts?
+    package var experts: Experts?
     /// What it was made from.
-    var source: [String: Source]
+    package var source: [String: Source]
     /// The treatment of each compressed linear.
     var linears: [String: Treatment]
     var tensors: [String: Tensor]
     var files: [File]
-    var seal: String?
+    package var seal: String?
 
     /// Bytes of all files.
     var byteCount: Int { files.reduce(0) { $0 + $1.bytes } }
 
     /// Reads the manifest of a checkpoint directory.
-    static func read(_ directory: String) throws -> Manifest {
+    package static func read(_ directory: String) throws -> Manifest {
         let path = path(in: directory)
         guard let data = FileManager.default.contents(atPath: path) else {
             throw PipelineError(
@@ -100,8 +105,22 @@ struct Manifest: Sealed, Equatable {
     }
 }
 
+extension Manifest {
+    /// Of a result that no plan made. Tensors and files are named when they are written.
+    ///
+    /// - Parameter source: what it is made from.
+    package init(cleave: String, format: String, source: [String: Source]) {
+        self.init(cleave: cleave, format: format, source: source, linears: [:], tensors: [:], files: [])
+    }
+}
+
 extension Manifest.Rotation {
     init(_ rotated: RotatedArchitecture) {
         self.init(block: rotated.block, attentions: rotated.rotatedAttentions)
     }
+}
+
+extension SourceFiles {
+    /// As the manifest names them.
+    package var entries: [String: Manifest.Source] { files.mapValues { Manifest.Source(bytes: $0.bytes, digest: $0.digest) } }
 }

@@ -1,37 +1,39 @@
 // From committed tiles and untouched tensors to the final checkpoint, its files spread over the ranks.
 
-internal import MessagePassing
+internal import Failures
+package import MessagePassing
 internal import Recipes
-internal import Reporting
+package import Reporting
 internal import Safetensors
-internal import Sharding
+package import Sharding
 internal import Transformers
 
 /// Writes the result of a run.
-struct Merge {
+package struct Merge {
     private let plan: Plan
     private let planHash: String
     private let model: Model
-    private let tokens: TokenSequences?
+    private let idsHash: String?
     private let sourceFiles: SourceFiles?
     private let tiles: CommittedTiles
     private let work: WorkDirectory
     private let world: Communicator
 
-    /// - Parameter tiles: every tile of the job's plan.
-    init(_ job: Job, tiles: CommittedTiles) {
-        plan = job.plan
-        planHash = job.planHash
-        model = job.model
-        tokens = job.tokens
-        sourceFiles = job.sourceFiles
-        self.tiles = tiles
-        work = job.work
-        world = job.world
+    /// - Parameters:
+    ///   - planHash: the hash of the run's `PlanIdentity`.
+    ///   - idsHash: of the calibration's token ids; nil without calibration.
+    ///   - sourceFiles: those of the source as they were when the run began.
+    ///   - tiles: every tile of the plan.
+    package init(
+        _ plan: Plan, planHash: String, model: Model, idsHash: String?, sourceFiles: SourceFiles?, tiles: CommittedTiles, work: WorkDirectory,
+        world: Communicator
+    ) {
+        (self.plan, self.planHash, self.model, self.idsHash) = (plan, planHash, model, idsHash)
+        (self.sourceFiles, self.tiles, self.work, self.world) = (sourceFiles, tiles, work, world)
     }
 
     /// - Returns: the sizes of source and result.
-    func run() throws -> SizeReport {
+    package func run() throws -> SizeReport {
         let codewords = try plan.recipe.format == .qmoe ? tiles.codewords(world: world) : nil
         let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, codewords: codewords) }
         let completion = CheckpointCompletion(content: output.content, source: model, output: work, world: world)
@@ -47,9 +49,8 @@ struct Merge {
     private var manifest: Manifest {
         let linears = plan.compressedLinears.compactMap { linear in linear.treatment.map { (linear.linear.name, $0) } }
         let calibration = plan.recipe.calibration.flatMap { calibration in
-            tokens.map {
-                Manifest.Calibration(
-                    idsHash: $0.hash, sequences: calibration.sequences, length: calibration.length, seed: calibration.seed)
+            idsHash.map {
+                Manifest.Calibration(idsHash: $0, sequences: calibration.sequences, length: calibration.length, seed: calibration.seed)
             }
         }
         return Manifest(

@@ -1,5 +1,6 @@
 // Where a result may be written: a directory of its own, away from the model that it is made from.
 
+internal import Failures
 internal import Foundation
 internal import Glibc
 internal import Safetensors
@@ -10,7 +11,7 @@ public enum OutputPlace {
     ///   - output: the directory of the result, as the user gave it.
     ///   - model: the directory of the source.
     /// - Throws: `PipelineError` (73) for a place where a result would mix with something else.
-    static func check(_ output: String, model: String) throws {
+    package static func check(_ output: String, model: String) throws {
         func refusal(_ problem: String) -> PipelineError {
             PipelineError(.cannotWrite, "the output directory \(output.isEmpty ? "\"\"" : output) \(problem); give a directory of its own")
         }

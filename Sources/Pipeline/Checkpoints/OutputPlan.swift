@@ -1,14 +1,15 @@
 // Which tensors the result has, and in which file each lies.
 
+internal import Failures
 internal import Packing
 internal import Recipes
 internal import Safetensors
-internal import Sharding
+package import Sharding
 internal import Transformers
 
 /// The files of the result, a function of plan and source, and where tensors are as long as their content makes them, of the solved tiles.
-struct OutputPlan: Sendable {
-    let content: CheckpointContent
+package struct OutputPlan: Sendable {
+    package let content: CheckpointContent
     /// The first tile of each compressed linear; the others of its rows follow it.
     private let firstTiles: [TileKey]
     /// Bits of a weight of the compressed linears in the source, scales included.
@@ -16,7 +17,7 @@ struct OutputPlan: Sendable {
 
     /// - Parameter codewords: of each compressed linear of the plan, where the format has such and all tiles are solved; nil: sizes are expected ones.
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
-    init(_ plan: Plan, source: SourceTensors, codewords: [Int]? = nil) throws {
+    package init(_ plan: Plan, source: SourceTensors, codewords: [Int]? = nil) throws {
         if plan.recipe.format == .qmoe, !plan.architecture.hasExperts {
             throw PipelineError(
                 .badInput, "`format: qmoe` is for mixtures of experts, and \(source.index.directory) has no experts; use `format: dense` for ternary weights")

@@ -1,20 +1,21 @@
 // The tensors of a result while they are listed, each once.
 
-internal import Safetensors
+internal import Failures
+package import Safetensors
 
 /// Tensors in the order of their files, and where their bytes come from.
-struct OutputTensors {
+package struct OutputTensors {
     /// Of the source, for messages.
     let directory: String
-    private(set) var tensors: [TensorDescription] = []
-    private(set) var origins: [String: TensorOrigin] = [:]
+    package private(set) var tensors: [TensorDescription] = []
+    package private(set) var origins: [String: TensorOrigin] = [:]
 
-    init(directory: String) {
+    package init(directory: String) {
         self.directory = directory
     }
 
     /// - Throws: `PipelineError` where there is a tensor of this name already.
-    mutating func append(_ tensor: TensorDescription, _ origin: TensorOrigin) throws {
+    package mutating func append(_ tensor: TensorDescription, _ origin: TensorOrigin) throws {
         guard origins.updateValue(origin, forKey: tensor.name) == nil else {
             throw PipelineError(.badInput, "\(directory) already holds a tensor named \(tensor.name)")
         }
@@ -44,6 +45,6 @@ struct OutputTensors {
 extension SourceTensors.Tensor {
     /// Where a result that keeps it has its bytes from.
     func origin(_ name: String) -> TensorOrigin {
-        if case .plain = storage, transformed == nil { .source(name) } else { .numbers(name) }
+        isPlain ? .source(name) : .numbers(name)
     }
 }

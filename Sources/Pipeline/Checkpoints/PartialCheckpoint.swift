@@ -1,24 +1,29 @@
 // Committed tiles of one block, written by one rank: a safetensors file with one tensor of bytes per tile.
 
+internal import Failures
 internal import Foundation
 internal import LinearAlgebra
 internal import MessagePassing
-internal import Packing
-internal import Safetensors
-internal import Sharding
+package import Packing
+package import Safetensors
+package import Sharding
 internal import Transformers
 
 /// A tile of the plan.
-struct TileKey: Hashable, Sendable {
-    var block: Int
-    var stage: Int
+package struct TileKey: Hashable, Sendable {
+    package var block: Int
+    package var stage: Int
     /// Index in the stage's tiles.
-    var tile: Int
+    package var tile: Int
+
+    package init(block: Int, stage: Int, tile: Int) {
+        (self.block, self.stage, self.tile) = (block, stage, tile)
+    }
 }
 
-enum PartialCheckpoint {
+package enum PartialCheckpoint {
     /// - Parameter part: of a block whose tiles are committed in several parts, from 0 on.
-    static func fileName(block: Int, part: Int = 0, attempt: Int, rank: Int) -> String {
+    package static func fileName(block: Int, part: Int = 0, attempt: Int, rank: Int) -> String {
         "block-\(block)\(part > 0 ? ".part-\(part)" : "").attempt-\(attempt).rank-\(rank).safetensors"
     }
 
@@ -39,7 +44,7 @@ enum PartialCheckpoint {
     }
 
     /// Writes tiles of one block; they are committed when the journal says so.
-    static func write(_ tiles: [(key: TileKey, tile: EncodedTile)], of block: BlockPlan, to path: String, planHash: String) throws -> WrittenFile {
+    package static func write(_ tiles: [(key: TileKey, tile: EncodedTile)], of block: BlockPlan, to path: String, planHash: String) throws -> WrittenFile {
         let named = Dictionary(uniqueKeysWithValues: tiles.map { (tensorName(block.stages[$0.key.stage], $0.key.tile), $0.tile) })
         let writer = try SafetensorsWriter(
             path: path, tensors: named.map { try TensorDescription(name: $0.key, type: .u8, shape: [$0.value.bytes.count]) }, metadata: ["plan": planHash])
@@ -56,12 +61,12 @@ enum PartialCheckpoint {
 }
 
 /// The committed tiles of a run, found by their place in the plan.
-struct CommittedTiles: Sendable {
+package struct CommittedTiles: Sendable {
     private let files: [TileKey: String]
     private let directory: String
     private let plan: Plan
 
-    init(_ entries: [JournalEntry], _ plan: Plan, _ work: WorkDirectory) {
+    package init(_ entries: [JournalEntry], _ plan: Plan, _ work: WorkDirectory) {
         var files: [TileKey: String] = [:]
         for entry in entries {
             for run in entry.tiles {
@@ -78,11 +83,11 @@ struct CommittedTiles: Sendable {
     }
 
     /// The same run with no tile committed.
-    var none: CommittedTiles { CommittedTiles(files: [:], self) }
+    package var none: CommittedTiles { CommittedTiles(files: [:], self) }
 
-    var count: Int { files.count }
+    package var count: Int { files.count }
 
-    func contains(_ key: TileKey) -> Bool { files[key] != nil }
+    package func contains(_ key: TileKey) -> Bool { files[key] != nil }
 
     /// QMoE's codewords of each compressed linear, in the plan's order; 0 of those that have none. Every rank reads the counts of its share of the linears.
     func codewords(world: Communicator) throws -> [Int] {
@@ -125,7 +130,7 @@ struct CommittedTiles: Sendable {
     }
 
     /// Reads one committed tile.
-    func read(_ key: TileKey) throws -> EncodedTile {
+    package func read(_ key: TileKey) throws -> EncodedTile {
         let layout = plan.blocks[key.block].stages[key.stage].layout(of: key.tile)
         let (name, partial) = try find(key, layout)
         let bytes = Matrix<UInt8>(uninitialized: 1, layout.byteCount)
@@ -139,7 +144,7 @@ struct CommittedTiles: Sendable {
 
 extension StagePlan {
     /// The layout of an encoded tile.
-    func layout(of tile: Int) -> TileLayout {
+    package func layout(of tile: Int) -> TileLayout {
         let tile = tiles[tile]
         let linear = linears[tile.linear]
         guard let content = linear.content else { preconditionFailure("a tile of a linear that keeps its weights") }

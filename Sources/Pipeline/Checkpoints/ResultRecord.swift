@@ -1,5 +1,6 @@
 // Which files of an output directory Cleave has made or is about to make: no others are ever touched.
 
+internal import Failures
 internal import Foundation
 internal import Glibc
 internal import Safetensors
@@ -29,7 +30,7 @@ extension WorkDirectory {
 
     /// Makes sure that the output directory holds nothing but what Cleave made there.
     /// - Throws: `PipelineError` (73) that names what it holds besides.
-    func refuseForeignFiles() throws {
+    package func refuseForeignFiles() throws {
         let own = ownNames()
         let foreign = try names(in: output).filter { name in
             // The folder of work; what NFS calls a file that was removed while open; and what some file systems have in their root.
@@ -93,7 +94,7 @@ extension WorkDirectory {
     }
 
     /// Partial checkpoints and journals are of no use once the result is verified.
-    func removePartialCheckpoints() {
+    package func removePartialCheckpoints() {
         // Journals first: what they name is there for as long as they are.
         remove(in: journals, where: JournalWriter.isFileName)
         remove(in: partialCheckpoints) { PartialCheckpoint.isFileName(AtomicFile.finalName($0) ?? $0) }

@@ -1,6 +1,7 @@
 // One run at a time in an output directory: a lock that names its owner, and that a dead owner cannot keep.
 
 internal import Dispatch
+internal import Failures
 internal import Foundation
 internal import Glibc
 internal import MessagePassing
@@ -10,31 +11,31 @@ internal import Safetensors
 ///
 /// The kernel's lock on the file (flock) ends with its process, also after SIGKILL. Some file systems keep such locks to each host, so the owner
 /// also touches the file every few seconds: a lock of another host is dead when it has not been touched for a minute.
-final class RunLock {
-    struct Owner: Codable, Equatable {
+package final class RunLock {
+    package struct Owner: Codable, Equatable {
         var host: String
         var pid: Int32
         /// Of the scheduler or launcher; the same for all attempts of one job.
         var job: String?
 
-        static func current() -> Owner {
+        package static func current() -> Owner {
             let environment = ProcessInfo.processInfo.environment
             return Owner(host: Session.hostName, pid: getpid(), job: environment["CLEAVE_JOB_ID"] ?? environment["SLURM_JOB_ID"])
         }
 
-        var words: String { "host \(host), pid \(pid)\(job.map { ", job \($0)" } ?? "")" }
+        package var words: String { "host \(host), pid \(pid)\(job.map { ", job \($0)" } ?? "")" }
     }
 
     /// Seconds between two touches, and those after which a lock of another host is dead.
     static let (touchSeconds, deadSeconds) = (10, 60)
 
     /// What was found of a run that ended without giving its lock back, in words.
-    let stale: String?
+    package let stale: String?
     private let path: String
     private let timer: any DispatchSourceTimer
 
     /// - Throws: `PipelineError` (73) when another run holds the lock.
-    init(path: String, owner: Owner = .current()) throws {
+    package init(path: String, owner: Owner = .current()) throws {
         self.path = path
         let descriptor = retryingOnInterrupt { open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666) }
         guard descriptor >= 0 else {

@@ -2,19 +2,19 @@
 
 internal import Foundation
 internal import Safetensors
-internal import Sharding
+package import Sharding
 
 /// OUTPUT/cleave/run.json: plan and source of the run, and the platforms of its ranks.
-struct RunRecord: Sealed {
-    var plan: PlanIdentity
-    var source: SourceFiles
+package struct RunRecord: Sealed {
+    package var plan: PlanIdentity
+    package var source: SourceFiles
     /// Of all attempts, each once, sorted. Several give a sound result, but not the bytes of one alone.
-    var platforms: [String]
+    package var platforms: [String]
     /// What there is to do, for those who look at the run without its model; nil in records of earlier versions.
-    var work: RunWork?
-    var seal: String?
+    package var work: RunWork?
+    package var seal: String?
 
-    init(plan: PlanIdentity, source: SourceFiles, platforms: [String], work: RunWork) {
+    package init(plan: PlanIdentity, source: SourceFiles, platforms: [String], work: RunWork) {
         self.work = work
         self.plan = plan
         self.source = source
@@ -22,31 +22,35 @@ struct RunRecord: Sealed {
     }
 
     /// nil when there is none, or a damaged one.
-    static func read(_ work: WorkDirectory) -> RunRecord? {
+    package static func read(_ work: WorkDirectory) -> RunRecord? {
         FileManager.default.contents(atPath: work.record).flatMap(RunRecord.init(sealedJSON:))
     }
 
-    func save(_ work: WorkDirectory) throws {
+    package func save(_ work: WorkDirectory) throws {
         try AtomicFile.write(sealedJSON(pretty: true), to: work.record)
     }
 
-    var identity: RunIdentity { RunIdentity(planHash: plan.hash, sourceDigest: source.digest) }
+    package var identity: RunIdentity { RunIdentity(planHash: plan.hash, sourceDigest: source.digest) }
 }
 
 /// How much there is to do, by block and stage.
-struct RunWork: Codable, Equatable, Sendable {
-    var tiles: [[Int]]
+package struct RunWork: Codable, Equatable, Sendable {
+    package var tiles: [[Int]]
     /// Those that are compressed.
-    var linears: [[Int]]
+    package var linears: [[Int]]
 
-    init(_ plan: Plan) {
+    package init(_ plan: Plan) {
         tiles = plan.blocks.map { $0.stages.map(\.tiles.count) }
         linears = plan.blocks.map { $0.stages.map { stage in stage.linears.count { $0.treatment != nil } } }
     }
 }
 
 /// The checksums that say whether two runs write the same bytes.
-struct RunIdentity: Equatable, Sendable {
-    var planHash: String
-    var sourceDigest: String
+package struct RunIdentity: Equatable, Sendable {
+    package var planHash: String
+    package var sourceDigest: String
+
+    package init(planHash: String, sourceDigest: String) {
+        (self.planHash, self.sourceDigest) = (planHash, sourceDigest)
+    }
 }

@@ -1,17 +1,17 @@
 // JSON that carries its own checksum, so that no damage to it goes unnoticed.
 
-internal import Foundation
+package import Foundation
 internal import Safetensors
 
 /// A value that is written with the checksum of its own JSON.
-protocol Sealed: Codable {
+package protocol Sealed: Codable {
     /// XXH3 of the JSON without this key; nil before writing.
     var seal: String? { get set }
 }
 
 extension Sealed {
     /// The sealed JSON: sorted keys, on one line unless `pretty`.
-    func sealedJSON(pretty: Bool = false) throws -> [UInt8] {
+    package func sealedJSON(pretty: Bool = false) throws -> [UInt8] {
         var sealed = self
         sealed.seal = try expectedSeal()
         let encoder = JSONEncoder()
@@ -20,7 +20,7 @@ extension Sealed {
     }
 
     /// The value of sealed JSON; nil when it is cut off or damaged.
-    init?(sealedJSON: Data) {
+    package init?(sealedJSON: Data) {
         guard let found = try? JSONDecoder().decode(Self.self, from: sealedJSON), let expected = try? found.expectedSeal(), found.seal == expected
         else { return nil }
         self = found

@@ -1,5 +1,6 @@
 // Checking a finished checkpoint: every file's bytes, every tensor's place and shape, every tensor exactly once.
 
+internal import Failures
 internal import Foundation
 public import MessagePassing
 public import Recipes

@@ -1,5 +1,6 @@
 // Where an unfinished run keeps its work, inside the output directory.
 
+internal import Failures
 internal import Foundation
 
 /// The paths of a run.
@@ -20,28 +21,28 @@ public struct WorkDirectory: Sendable {
     public var log: String { path + "/events.jsonl" }
     /// What all ranks did when, and the directory of their own files.
     public var trace: String { path + "/trace.json" }
-    var traces: String { path + "/trace" }
-    func trace(of rank: Int) -> String { "\(traces)/rank-\(rank).json" }
+    package var traces: String { path + "/trace" }
+    package func trace(of rank: Int) -> String { "\(traces)/rank-\(rank).json" }
     /// Evaluations of the result that were made after the run.
     public var evaluations: String { path + "/evaluations.jsonl" }
     /// A file here asks a run to stop in good order.
     public var stopFile: String { path + "/stop" }
-    var lock: String { path + "/lock" }
-    var record: String { path + "/run.json" }
-    var recipe: String { path + "/recipe.json" }
+    package var lock: String { path + "/lock" }
+    package var record: String { path + "/run.json" }
+    package var recipe: String { path + "/recipe.json" }
     /// The table from which a budget was spent, and the directory of the run that measures it.
-    var losses: String { path + "/losses.json" }
-    var measuring: WorkDirectory { WorkDirectory(output: path + "/losses") }
-    var partialCheckpoints: String { path + "/partial" }
+    package var losses: String { path + "/losses.json" }
+    package var measuring: WorkDirectory { WorkDirectory(output: path + "/losses") }
+    package var partialCheckpoints: String { path + "/partial" }
     /// The names of the result's files.
     var result: String { path + "/result.json" }
     /// The files of the work directory that are replaced as a whole, by name.
     var workFiles: [String] { [report, page, record, recipe, result, losses].map { String($0.dropFirst(path.count + 1)) } }
-    var journals: String { path + "/journal" }
+    package var journals: String { path + "/journal" }
     public var manifest: String { Manifest.path(in: output) }
 
     /// Makes the directories; the coordinator's task.
-    func create() throws {
+    package func create() throws {
         do {
             for directory in [output, partialCheckpoints, journals] {
                 try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)

@@ -1,12 +1,13 @@
 // config.json as a JSON value.
 
-internal import JSON
+package import Failures
+package import JSON
 
 extension JSONValue {
     /// - Parameters:
     ///   - configuration: the bytes of a config.json.
     ///   - directory: the model's, for messages.
-    init(configuration: [UInt8], of directory: String) throws(PipelineError) {
+    package init(configuration: [UInt8], of directory: String) throws(PipelineError) {
         do {
             try self.init(parsing: configuration)
         } catch {

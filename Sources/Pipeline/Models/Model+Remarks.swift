@@ -2,7 +2,7 @@
 
 internal import Glibc
 internal import LinearAlgebra
-internal import MessagePassing
+package import MessagePassing
 internal import Packing
 internal import Safetensors
 internal import Transformers
@@ -91,7 +91,7 @@ extension Architecture {
 
 extension Model {
     /// What the user should know of codes that are compressed anew: sentences, on the coordinator.
-    func remarksOnCodes(_ world: Communicator) -> [String] {
+    package func remarksOnCodes(_ world: Communicator) -> [String] {
         guard world.isCoordinator, let packed = tensors.packed else { return [] }
         return ["\(path) holds codes of linears (\(packed.reader.name)): what is compressed are the weights for which they stand"]
     }

@@ -1,11 +1,12 @@
 // In which type the scales of a model's weights are stored.
 
-internal import Compression
+package import Compression
+internal import Failures
 internal import Safetensors
 
 extension Model {
     /// The type in which the scales of a weight are stored: the weight's own.
-    func scaleType(_ weight: String) throws -> ScaleType {
+    package func scaleType(_ weight: String) throws -> ScaleType {
         switch tensors[weight]?.description.type.ofWeights {
         case .f32: .f32
         case .f16: .f16

@@ -1,12 +1,14 @@
 // A model directory, opened: its configuration, its index, and the weights by name.
 
+internal import Failures
 internal import Foundation
 internal import JSON
+package import LinearAlgebra
 public import MessagePassing
+internal import Packing
 public import Recipes
 public import Safetensors
 public import Transformers
-internal import Packing
 
 /// A Hugging Face model directory. The coordinator reads its metadata and broadcasts it; every rank reads weights by itself.
 public final class Model: Sendable {
@@ -16,13 +18,13 @@ public final class Model: Sendable {
     public let configuration: [UInt8]
     public let checkpoint: Checkpoint
     /// How weights are read.
-    let reading: WeightReading
+    package let reading: WeightReading
     /// The checkpoint's tensors as the dense model has them.
-    let tensors: SourceTensors
+    package let tensors: SourceTensors
     /// Whether the head is not the embedding, though config.json ties them: the checkpoint has one of its own, or they are rotated.
-    let isUntied: Bool
+    package let isUntied: Bool
     /// How the weights were rotated, where they were.
-    let rotated: RotatedArchitecture?
+    package let rotated: RotatedArchitecture?
     /// What the user should know of the directory: sentences, on the coordinator alone.
     public let remarks: [String]
 
@@ -116,20 +118,27 @@ public final class Model: Sendable {
 
     /// Looks at the files of weights again.
     /// - Throws: an `AgreedFailure` with exit code 65 naming one that has changed since this model was opened: what was read of it may be anything.
-    func checkUnchanged(_ world: Communicator) throws {
+    package func checkUnchanged(_ world: Communicator) throws {
         try world.onCoordinator(exitCode: exitCode) { try checkpoint.checkUnchanged() }
     }
 
     /// Weights of this directory by tensor name.
     public var parameters: CheckpointParameters { CheckpointParameters(checkpoint: checkpoint, tensors: tensors) }
+
+    /// Some rows of a linear's weight: [rows.count, columns]
+    package func weightRows(_ linear: Linear, _ rows: Range<Int>) throws -> Matrix<Float> {
+        let weights = Matrix<Float>(uninitialized: rows.count, linear.columns)
+        try parameters.rows(of: linear, rows, into: weights)
+        return weights
+    }
 }
 
 extension ElementType {
     /// The type in which weights of this type are computed with, and stored in a result: F32 for F64.
-    var ofWeights: ElementType { self == .f64 ? .f32 : self }
+    package var ofWeights: ElementType { self == .f64 ? .f32 : self }
 }
 
 extension Architecture {
     /// The linears of all blocks, in the order of the model.
-    var linears: [Linear] { (0..<blockCount).flatMap { block($0).stages.flatMap(\.linears) } }
+    package var linears: [Linear] { (0..<blockCount).flatMap { block($0).stages.flatMap(\.linears) } }
 }

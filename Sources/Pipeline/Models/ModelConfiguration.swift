@@ -1,5 +1,6 @@
 // Reading a model directory's config.json, and saying what is wrong when it is not there.
 
+internal import Failures
 internal import Foundation
 internal import Safetensors
 

@@ -1,6 +1,7 @@
 // A model known by its config.json alone: enough to plan for, before its weights are there.
 
 internal import Compression
+internal import Failures
 internal import Foundation
 internal import JSON
 internal import Packing
@@ -61,13 +62,6 @@ public struct ModelShape: Sendable {
         }
     }
 
-    /// What the result of a plan would be.
-    /// - Throws: what the recipe's format cannot carry.
-    public func volumes(_ plan: Plan) throws -> FileVolumes {
-        let tensors = SourceTensors(plain: index), rotated = try plan.recipe.rotation.map { try RotatedArchitecture(architecture, $0) }
-        return try OutputPlan(plan, source: rotated.map(tensors.rotated) ?? tensors).volumes(source: index)
-    }
-
     private static func type(_ configuration: Data, source: String) throws -> ElementType {
         let object = try? JSONSerialization.jsonObject(with: configuration) as? [String: Any]
         switch (object?["dtype"] ?? object?["torch_dtype"]) as? String {
@@ -76,19 +70,5 @@ public struct ModelShape: Sendable {
         case "float32": return .f32
         case let other?: throw PipelineError(.badInput, "\(source): the type \"\(other)\" of the weights is none of bfloat16, float16, float32")
         }
-    }
-}
-
-extension OutputPlan {
-    func volumes(source: CheckpointIndex) -> FileVolumes {
-        FileVolumes(
-            sourceBytes: source.totalByteCount, outputBytes: content.byteCount, outputFiles: content.files.count, bitsPerWeight: bitsPerWeight)
-    }
-}
-
-extension Job {
-    /// The sizes of what the run reads and writes.
-    public func volumes() throws -> FileVolumes {
-        try OutputPlan(plan, source: model.tensors).volumes(source: model.checkpoint.index)
     }
 }

@@ -1,15 +1,16 @@
 // Infinities and NaN in a checkpoint, found while its files are read once by all ranks together, before any work.
 
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
-internal import Packing
-internal import Safetensors
-internal import Transformers
+package import Packing
+package import Safetensors
+package import Transformers
 
 /// Looks at every number that a model is made of, wherever it lies: embeddings, norms, biases, linears, heads, and the scales of compressed linears.
 ///
 /// Tensors that the model does not read are not looked at: old checkpoints keep masks of minus infinity beside their weights.
-struct NumberCheck: Sendable {
+package struct NumberCheck: Sendable {
     private struct Entry: Sendable {
         let name: String
         let shape: [Int]
@@ -22,7 +23,7 @@ struct NumberCheck: Sendable {
     private let entries: [[Entry]]
 
     /// - Parameter scaled: weights that are numbers times block scales, all of which count: a result has those too that the model does not read.
-    init(_ index: CheckpointIndex, _ architecture: Architecture, scaled: [ScaledWeight] = []) {
+    package init(_ index: CheckpointIndex, _ architecture: Architecture, scaled: [ScaledWeight] = []) {
         // A head of its own counts, also where config.json ties it.
         let names = Set((architecture.expectedTensors() + architecture.untied().expectedTensors()).map(\.name))
         // The parts of a compressed linear have its name, or that of its module in files, with endings of their own.
@@ -47,13 +48,13 @@ struct NumberCheck: Sendable {
     }
 
     /// The place of a file in the index; nil for files that hold no tensors.
-    func file(_ name: String) -> Int? { index.files.firstIndex { $0.name == name } }
+    package func file(_ name: String) -> Int? { index.files.firstIndex { $0.name == name } }
 
     /// The first byte of the first number that is not finite among those that lie wholly in some bytes of a file; nil when there is none.
     /// - Parameters:
     ///   - file: its place in the index.
     ///   - offset: of the bytes, in the file.
-    func firstNotFinite(file: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) -> Int? {
+    package func firstNotFinite(file: Int, at offset: Int, _ bytes: UnsafeRawBufferPointer) -> Int? {
         let end = offset + bytes.count
         for entry in entries[file][firstEntry(file, endingAfter: offset)...].prefix(while: { $0.bytes.lowerBound < end }) {
             let size = entry.exponent.byteCount
@@ -88,7 +89,7 @@ struct NumberCheck: Sendable {
 
     /// What is wrong, in words.
     /// - Parameter place: as `firstNotFinite` found it.
-    func problem(file: Int, place: Int) -> String {
+    package func problem(file: Int, place: Int) -> String {
         guard let entry = entries[file][firstEntry(file, endingAfter: place)...].first else { return "byte \(place) of \(index.path(of: file))" }
         var element = (place - entry.bytes.lowerBound) / entry.exponent.byteCount
         var position: [Int] = []

@@ -1,5 +1,6 @@
 // Whether what config.json says of compression and what lies in the files belong together, as clients would find it.
 
+internal import Failures
 internal import Foundation
 internal import Packing
 internal import Safetensors

@@ -1,15 +1,16 @@
 // The compressed linears of a checkpoint, in whichever format, as weights by tensor name.
 
-internal import Compression
+package import Compression
+internal import Failures
 internal import JSON
 internal import LinearAlgebra
-internal import Packing
-internal import Safetensors
+package import Packing
+package import Safetensors
 internal import Transformers
 
 /// The compressed linears of a checkpoint.
-struct PackedCheckpoint: Sendable {
-    let reader: any WeightReader
+package struct PackedCheckpoint: Sendable {
+    package let reader: any WeightReader
     /// Weights that the dense model stores as [columns, rows] (GPT-2's Conv1D); formats store all alike.
     private var transposed: Set<String> = []
     /// What clients, and so config.json, call linears, by the checkpoint's names where these differ.
@@ -63,7 +64,7 @@ struct PackedCheckpoint: Sendable {
     }
 
     /// How a linear is compressed and its shape, its tensors checked.
-    func examine(_ linear: String, _ checkpoint: Checkpoint) throws -> (options: QuantizationOptions, shape: LinearShape) {
+    package func examine(_ linear: String, _ checkpoint: Checkpoint) throws -> (options: QuantizationOptions, shape: LinearShape) {
         try explaining(checkpoint.index) {
             let options = try options(linear, checkpoint.description)
             let shape = try reader.shape(linear, options, in: checkpoint)
@@ -73,7 +74,8 @@ struct PackedCheckpoint: Sendable {
     }
 
     /// Some rows of a linear that was examined, as they are stored.
-    func tile(_ linear: String, rows: Range<Int>, _ options: QuantizationOptions, _ shape: LinearShape, _ checkpoint: Checkpoint) throws -> EncodedTile {
+    package func tile(_ linear: String, rows: Range<Int>, _ options: QuantizationOptions, _ shape: LinearShape, _ checkpoint: Checkpoint) throws -> EncodedTile
+    {
         try explaining(checkpoint.index) { try reader.tile(linear, rows: rows, of: shape, options, in: checkpoint) }
     }
 

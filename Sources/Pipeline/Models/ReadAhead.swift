@@ -2,8 +2,8 @@
 
 internal import Recipes
 internal import Safetensors
-internal import Sharding
-internal import Transformers
+package import Sharding
+package import Transformers
 
 extension Model {
     /// Asks the system for rows that this rank reads soon: its own tiles, and what it takes as it stands for its pieces of the forward pass.
@@ -12,7 +12,7 @@ extension Model {
     ///   - tiles: those that this rank solves.
     ///   - pieces: those that it runs forward with the weights of the checkpoint.
     ///   - isDense: whether the forward pass takes the checkpoint's weights of compressed linears too.
-    func readAhead(_ stage: StagePlan, tiles: [Int], pieces: [Piece], isDense: Bool) {
+    package func readAhead(_ stage: StagePlan, tiles: [Int], pieces: [Piece], isDense: Bool) {
         for tile in tiles { readAhead(stage.linears[stage.tiles[tile].linear].linear, stage.tiles[tile].rows) }
         // Where one rank reads for all, others have no use for them.
         guard reading != .broadcast else { return }

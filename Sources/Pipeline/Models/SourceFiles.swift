@@ -1,7 +1,8 @@
 // What a run was made from: the source's files by checksum, so that a run goes on only with what it began with.
 
+internal import Failures
 internal import Foundation
-internal import MessagePassing
+package import MessagePassing
 internal import Safetensors
 internal import Transformers
 
@@ -9,14 +10,14 @@ internal import Transformers
 ///
 /// Reading a large model once more at every resume would cost more than it shows, so a file whose size and times of change are as they were counts
 /// as unchanged; any other is read again.
-struct SourceFiles: Codable, Equatable, Sendable {
-    struct File: Codable, Equatable, Sendable {
-        var bytes: Int
+package struct SourceFiles: Codable, Equatable, Sendable {
+    package struct File: Codable, Equatable, Sendable {
+        package var bytes: Int
         /// Nanoseconds since 1970: of the last change of the content, and of the inode, which no program can set back.
         var modified: Int
         var changed: Int
         /// XXH3 of the XXH3 of each piece, 16 hexadecimal digits.
-        var digest: String
+        package var digest: String
 
         var stamp: FileStamp { FileStamp(byteCount: bytes, modified: modified, changed: changed) }
 
@@ -26,19 +27,16 @@ struct SourceFiles: Codable, Equatable, Sendable {
     /// Bytes that are summed at once: a large file is spread over the ranks.
     static let pieceBytes = 16 << 20
 
-    private(set) var files: [String: File]
+    package private(set) var files: [String: File]
 
     /// One checksum of all names, sizes and contents.
-    var digest: String {
+    package var digest: String {
         let text = files.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.bytes) \($0.value.digest)\n" }.joined()
         return Array(text.utf8).withUnsafeBytes { Checksum.of($0) }
     }
 
-    /// As the manifest names them.
-    var entries: [String: Manifest.Source] { files.mapValues { Manifest.Source(bytes: $0.bytes, digest: $0.digest) } }
-
     /// The small files that clients read beside the weights: tokenizer, chat template, generation defaults, licence, model code.
-    static func companions(_ directory: String) throws -> [String] {
+    package static func companions(_ directory: String) throws -> [String] {
         let known = [
             "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
             "merges.txt", "generation_config.json", "preprocessor_config.json", "chat_template.jinja", "chat_template.json", "LICENSE", "LICENSE.txt",
@@ -51,7 +49,7 @@ struct SourceFiles: Codable, Equatable, Sendable {
     }
 
     /// Examines the files of a model; those that `known` cannot vouch for are read, each by all ranks together, and their numbers checked.
-    init(_ model: Model, known: SourceFiles?, world: Communicator) throws {
+    package init(_ model: Model, known: SourceFiles?, world: Communicator) throws {
         let names = model.checkpoint.index.files.map(\.name)
         files = try world.fromCoordinator(exitCode: exitCode) {
             let all = try ["config.json"] + names + Self.companions(model.path)
@@ -79,7 +77,7 @@ struct SourceFiles: Codable, Equatable, Sendable {
 
     /// Looks at every file's size and times again; the coordinator's task, who took them.
     /// - Throws: `SafetensorsError` (65) naming the first that has changed: what was read of it may be anything.
-    func checkUnchanged(in directory: String) throws {
+    package func checkUnchanged(in directory: String) throws {
         for (name, file) in files.sorted(by: { $0.key < $1.key }) {
             let path = directory + "/" + name, found = try FileStamp(path: path)
             guard file.has(found) else { throw file.stamp.changed(to: found, path: path) }
@@ -114,7 +112,7 @@ struct SourceFiles: Codable, Equatable, Sendable {
     }
 
     /// What differs in content, in words; empty when nothing does.
-    func differences(from earlier: SourceFiles) -> [String] {
+    package func differences(from earlier: SourceFiles) -> [String] {
         Set(files.keys).union(earlier.files.keys).sorted().compactMap { name in
             switch (earlier.files[name], files[name]) {
             case (nil, _): "\(name) is new"

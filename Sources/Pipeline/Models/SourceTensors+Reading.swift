@@ -1,8 +1,9 @@
 // The numbers of a checkpoint in fp32, whichever way they are stored.
 
+internal import Failures
 public import LinearAlgebra
 internal import Packing
-internal import Safetensors
+package import Safetensors
 public import Transformers
 
 extension SourceTensors {
@@ -10,7 +11,7 @@ extension SourceTensors {
     private static let rowsAtOnce = 256
 
     /// The shape of a tensor as a matrix: one dimension is a row, and of three the matrices lie one below the other.
-    func matrixShape(_ name: String) throws -> (rows: Int, columns: Int) {
+    package func matrixShape(_ name: String) throws -> (rows: Int, columns: Int) {
         guard let shape = self[name]?.description.shape else {
             throw PipelineError(.badInput, "\(index.directory): tensor \(name) is missing from the checkpoint")
         }
@@ -22,7 +23,7 @@ extension SourceTensors {
 
     /// Some rows of such a matrix, of all columns where none are named.
     /// - Parameter destination: [rows.count, columns.count]
-    func read(_ name: String, rows: Range<Int>, columns: Range<Int>? = nil, from checkpoint: Checkpoint, into destination: Matrix<Float>) throws {
+    package func read(_ name: String, rows: Range<Int>, columns: Range<Int>? = nil, from checkpoint: Checkpoint, into destination: Matrix<Float>) throws {
         guard let (source, transform) = self[name]?.transformed, let description = self[name]?.description else {
             return try readStored(name, rows: rows, columns: columns, from: checkpoint, into: destination)
         }
@@ -106,8 +107,8 @@ extension SourceTensors {
 
 /// The tensors of a checkpoint as fp32 matrices.
 public struct CheckpointParameters: ParameterSource {
-    let checkpoint: Checkpoint
-    let tensors: SourceTensors
+    package let checkpoint: Checkpoint
+    package let tensors: SourceTensors
 
     /// Of two dimensions as stored, of others as [1, n].
     public func matrix(_ tensor: String) throws -> Matrix<Float> {

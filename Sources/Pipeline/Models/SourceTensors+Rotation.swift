@@ -1,13 +1,14 @@
 // The tensors of a model whose weights are rotated, beside those of the checkpoint from which they are made.
 
+internal import Failures
 internal import Safetensors
-internal import Transformers
+package import Transformers
 
 extension SourceTensors {
     /// The tensors of a model of the same function, read from the same files.
     ///
     /// - Throws: `PipelineError` naming a tensor that the model does not use and that may read its residual stream.
-    func rotated(_ rotated: RotatedArchitecture) throws -> SourceTensors {
+    package func rotated(_ rotated: RotatedArchitecture) throws -> SourceTensors {
         let names = rotated.architecture.names
         // What predicts further tokens reads the stream as it was.
         var result = withoutPredictors(names).tensors

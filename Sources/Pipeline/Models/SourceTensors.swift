@@ -1,18 +1,19 @@
 // A checkpoint's tensors as the dense model has them, whichever way they are stored.
 
 internal import Compression
+internal import Failures
 internal import GGUF
 internal import JSON
-internal import Packing
-internal import Safetensors
-internal import Sharding
-internal import Transformers
+package import Packing
+package import Safetensors
+package import Sharding
+package import Transformers
 
 /// The tensors of a checkpoint by the names and shapes that they have in the dense model. Scales, and whatever else belongs to the form in which a weight is
 /// stored, are none of them.
-struct SourceTensors: Sendable {
+package struct SourceTensors: Sendable {
     /// A tensor of the dense model.
-    struct Tensor: Sendable {
+    package struct Tensor: Sendable {
         enum Storage: Sendable {
             case plain
             /// Codes and scales of a linear.
@@ -32,16 +33,19 @@ struct SourceTensors: Sendable {
         }
 
         /// As a result has it where it keeps its numbers.
-        let description: TensorDescription
+        package let description: TensorDescription
         let storage: Storage
         /// The checkpoint's tensors of which it is made, that of its numbers first.
-        let parts: [String]
+        package let parts: [String]
         var numbers = Numbers.stored
 
         /// From which tensor's numbers its own are made, and how; nil: they are as they are stored.
         var transformed: (source: String, by: TensorTransform)? {
             if case .transformed(let source, let transform) = numbers { (source, transform) } else { nil }
         }
+
+        /// Whether its bytes in the checkpoint are those that a result has where it keeps its numbers.
+        package var isPlain: Bool { if case .plain = storage { transformed == nil } else { false } }
 
         /// Whether the bytes of numbers lie row after row of the dense model.
         var isInOrderOfRows: Bool {
@@ -53,19 +57,19 @@ struct SourceTensors: Sendable {
         }
     }
 
-    let index: CheckpointIndex
+    package let index: CheckpointIndex
     /// Compressed linears; nil when the checkpoint can hold none.
-    let packed: PackedCheckpoint?
+    package let packed: PackedCheckpoint?
     /// Weights that are numbers times block scales.
-    let scaled: [ScaledWeight]
+    package let scaled: [ScaledWeight]
     /// What config.json calls the form of such weights; nil where it does not tell of any.
-    let scaledFormat: String?
+    package let scaledFormat: String?
     /// Whether clients of this checkpoint quantize activations.
     let quantizesActivations: Bool
     private(set) var tensors: [String: Tensor]
 
     /// Of a checkpoint without quantized weights.
-    init(plain index: CheckpointIndex) {
+    package init(plain index: CheckpointIndex) {
         self.index = index
         (packed, scaled, scaledFormat, quantizesActivations) = (nil, [], nil, false)
         tensors = index.tensors.mapValues { Tensor(description: $0.description, storage: .plain, parts: [$0.description.name]) }
@@ -173,26 +177,26 @@ struct SourceTensors: Sendable {
     func withoutPredictors(_ names: TensorNames) -> SourceTensors { with(tensors.filter { names.predictor($0.key) == nil }) }
 
     /// The tensor of this name; nil where the checkpoint has none.
-    subscript(name: String) -> Tensor? { tensors[name] }
+    package subscript(name: String) -> Tensor? { tensors[name] }
 
     /// Whether a weight is there as codes, which are those of its numbers.
-    func isPacked(_ name: String) -> Bool {
+    package func isPacked(_ name: String) -> Bool {
         if case .packed? = tensors[name]?.storage { tensors[name]?.transformed == nil } else { false }
     }
 
     /// What messages call the form of the weights.
-    var format: String { [packed?.reader.name, scaledFormat].compactMap { $0 }.joined(separator: " and ") }
+    package var format: String { [packed?.reader.name, scaledFormat].compactMap { $0 }.joined(separator: " and ") }
 
-    var names: Dictionary<String, Tensor>.Keys { tensors.keys }
+    package var names: Dictionary<String, Tensor>.Keys { tensors.keys }
 
     /// All names in the order of the files' bytes.
-    var namesByPlace: [String] {
+    package var namesByPlace: [String] {
         let places = tensors.compactMap { name, tensor in index.tensors[tensor.parts[0]].map { (file: $0.file, start: $0.bytes.lowerBound, name: name) } }
         return places.sorted { ($0.file, $0.start, $0.name) < ($1.file, $1.start, $1.name) }.map(\.name)
     }
 
     /// Bytes of a weight of the compressed linears, everything included that they are made of.
-    func bytesPerWeight(_ plan: Plan) -> Double {
+    package func bytesPerWeight(_ plan: Plan) -> Double {
         var (bytes, weights) = (0.0, 0.0)
         for linear in plan.compressedLinears.lazy.map(\.linear) {
             guard let tensor = tensors[linear.weight] else { continue }
@@ -207,7 +211,7 @@ struct SourceTensors: Sendable {
 
     /// What has the form of a linear and is no part of the model, by the names that clients have for it: results keep it, and clients must not look for codes there.
     /// What predicts further tokens, and what stands beside a language model, comes as patterns of names.
-    func unreadModules(_ architecture: Architecture) -> [String] {
+    package func unreadModules(_ architecture: Architecture) -> [String] {
         let names = architecture.names, read = Set(architecture.expectedTensors().map(\.name) + [architecture.head.own.weight])
         let predictors = Set(tensors.keys.compactMap(names.predictor)).sorted().map { "re:" + $0 }
         let others = tensors.filter { name, tensor in

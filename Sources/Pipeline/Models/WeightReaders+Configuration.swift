@@ -1,12 +1,13 @@
 // Where config.json says how weights are stored, and in which type the model has them.
 
 internal import Compression
-internal import JSON
-internal import Packing
+internal import Failures
+package import JSON
+package import Packing
 
 extension WeightReaders {
     /// Keys that say how weights are compressed: the usual one, and that of the first versions of compressed-tensors.
-    static let keys = ["quantization_config", "compression_config"]
+    package static let keys = ["quantization_config", "compression_config"]
 
     /// The object of a language model in a wrapper for several kinds of input, which may hold the key in its place.
     private static let wrapped = "text_config"
@@ -25,7 +26,7 @@ extension WeightReaders {
     }
 
     /// config.json without what it says of its weights' form.
-    static func removed(from configuration: JSONValue) -> JSONValue {
+    package static func removed(from configuration: JSONValue) -> JSONValue {
         func plain(_ value: JSONValue) -> JSONValue { keys.reduce(value) { $0[$1] == nil ? $0 : $0.removing($1) } }
         let value = plain(configuration)
         return value[wrapped].map { $0.object == nil ? value : value.setting(wrapped, plain($0)) } ?? value

@@ -1,5 +1,6 @@
 // What a rank has solved of a block, made durable.
 
+internal import Failures
 internal import MessagePassing
 internal import Packing
 internal import Reporting

@@ -1,5 +1,6 @@
 // The experts of a block as a part of a run: what the ranks found, told to all; what they solved, committed part by part.
 
+internal import Failures
 internal import Foundation
 internal import MessagePassing
 internal import Packing
@@ -31,7 +32,7 @@ extension CompressionRun {
         progress?.begin(block: block, stage: "experts")
         let run = MixtureRun(
             plan: self.plan, block: block, pass: try batches.pass(mixture, plan.block, world: world),
-            tools: ExpertInHand.Tools(
+            tools: ExpertTools(
                 solver: alone.solver, hessian: alone.hessian, weights: alone.weights, committed: committed, clock: clock,
                 runsCompressed: self.plan.recipe.propagation == .stage),
             mostKept: memory.expertTokens, isWorkAfter: !runsTwice && isWork(after: block, plan.stages.count - 1))
@@ -64,14 +65,14 @@ extension CompressionRun {
         }
         if run.isWorkAfter { try world.together(exitCode: exitCode) { try batches.finishBlock() } }
         return SolvedExperts(
-            mixture: mixture, owned: owned, own: kept, stages: places.map { SolvedStage(tiles: [:], solvedHere: [:], measures: measures[$0] ?? []) })
+            mixture: mixture, owned: owned, own: kept, stages: places.map { SolvedStage(measures: measures[$0] ?? []) })
     }
 
     /// Takes the batches through experts with their compressed weights, and ends the block. Collective.
     func runSolved(_ experts: SolvedExperts, block: Int) throws {
         let run = MixtureRun(
             plan: plan, block: block, pass: try batches.pass(experts.mixture, plan.blocks[block].block, world: world),
-            tools: ExpertInHand.Tools(
+            tools: ExpertTools(
                 solver: alone.solver, hessian: alone.hessian, weights: alone.weights, committed: committed, clock: clock, runsCompressed: true),
             mostKept: memory.expertTokens, isWorkAfter: true)
         try run.runSolved(experts.owned, experts.own)
@@ -94,7 +95,7 @@ extension CompressionRun {
             }
             measures.merge(try share(result, round, mixture, block: block)) { _, new in new }
         }
-        let stages = (mixture.firstStage..<plan.stages.count).map { SolvedStage(tiles: [:], solvedHere: [:], measures: measures[$0] ?? []) }
+        let stages = (mixture.firstStage..<plan.stages.count).map { SolvedStage(measures: measures[$0] ?? []) }
         return SolvedExperts(mixture: mixture, owned: owned, own: [:], stages: stages)
     }
 
@@ -136,7 +137,7 @@ extension CompressionRun {
             let own = stride(from: start, to: end, by: TileMeasure.numberCount).map { TileMeasure(numbers: numbers[$0..<$0 + TileMeasure.numberCount]) }
             start = end
             measures[place] = own
-            try SolvedStage(tiles: [:], solvedHere: [:], measures: own).checkScales(stage, limit: plan.recipe.limits.clampedScales)
+            try SolvedStage(measures: own).checkScales(stage, limit: plan.recipe.limits.clampedScales)
             let reused = stage.tiles.indices.count { committed.contains(TileKey(block: block, stage: place, tile: $0)) }
             count(stage, block: block, index: place, reused: reused)
         }

@@ -38,19 +38,6 @@ extension CompressionRun {
     }
 }
 
-extension LinearFacts {
-    init(_ outcome: FactorOutcome) {
-        switch outcome {
-        case .factor(let factor):
-            self.init(
-                damping: factor.outline.dampingFraction, attempts: factor.outline.attempts, deadColumns: factor.outline.deadColumns.count, fallback: nil,
-                effectiveRank: factor.effectiveRank.isFinite ? factor.effectiveRank : nil)
-        case .singular(let reason):
-            self.init(damping: 0, attempts: 0, deadColumns: 0, fallback: reason)
-        }
-    }
-}
-
 extension LinearReport {
     init(_ linear: Linear, _ treatment: Treatment, _ tiles: [TileMeasure], _ facts: LinearFacts?, tokens: Int?) {
         self.init(

@@ -6,6 +6,7 @@ internal import Packing
 internal import Recipes
 internal import Reporting
 internal import Sharding
+internal import Texts
 internal import Transformers
 
 extension CompressionRun {

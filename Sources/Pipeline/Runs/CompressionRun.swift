@@ -1,11 +1,13 @@
 // A run of compression: block by block and stage by stage, from embedded calibration tokens to committed tiles.
 
+internal import Failures
 internal import MessagePassing
 internal import Packing
 internal import Recipes
 internal import Reporting
 internal import Safetensors
 internal import Sharding
+internal import Texts
 internal import Transformers
 
 /// Compresses a model's linears over the ranks of a world.

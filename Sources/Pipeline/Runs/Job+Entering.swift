@@ -1,5 +1,6 @@
 // Entering an output directory: what stands there, whether this run may go on with it, and keeping others out.
 
+internal import Failures
 internal import Foundation
 internal import Glibc
 internal import LinearAlgebra

@@ -1,5 +1,6 @@
 // The log of a job: OUTPUT/cleave/events.jsonl, and a copy where a program follows it.
 
+internal import Failures
 internal import Glibc
 internal import LinearAlgebra
 internal import MessagePassing

@@ -1,5 +1,6 @@
 // What a job keeps in memory.
 
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Reporting

@@ -5,6 +5,7 @@ internal import MessagePassing
 internal import Recipes
 public import Reporting
 internal import Safetensors
+internal import Texts
 
 extension Job {
     /// Gathers what the ranks measured and writes report.json.

@@ -1,9 +1,12 @@
 // From a recipe to everything a run needs: model, tokens, plan and its hash.
 
+internal import Failures
 public import MessagePassing
 public import Recipes
 public import Reporting
+internal import Safetensors
 public import Sharding
+public import Texts
 internal import Transformers
 
 /// A recipe made ready to run on the ranks of a world.
@@ -72,7 +75,7 @@ public final class Job {
             let table = try world.fromCoordinator(exitCode: exitCode) { () throws -> LossTable? in
                 guard let budget = chosen.budget else { return nil }
                 return try LossTable.find(
-                    budget.losses, own: work.losses, plan: PlanIdentity(model.plan(chosen.measuringLosses), model, tokens).hash)
+                    budget.losses, own: work.losses, plan: PlanIdentity(model.plan(chosen.measuringLosses), model, idsHash: tokens?.hash).hash)
             }
             var outcome: BudgetOutcome?
             if let table {
@@ -80,7 +83,7 @@ public final class Job {
                     try plan.choosing(by: table, path: chosen.budget?.losses ?? work.losses) { try OutputPlan($0, source: model.tensors).content.byteCount }
                 }
             }
-            return (plan, tokens, try PlanIdentity(plan, model, tokens), outcome, table?.source)
+            return (plan, tokens, try PlanIdentity(plan, model, idsHash: tokens?.hash), outcome, table?.source)
         }
         planHash = identity.hash
         remarks = found + plan.remarks
@@ -98,5 +101,10 @@ public final class Job {
         guard world.isCoordinator else { return }
         work.removePartialCheckpoints()
         work.measuring.removePartialCheckpoints()
+    }
+
+    /// The sizes of what the run reads and writes.
+    public func volumes() throws -> FileVolumes {
+        try OutputPlan(plan, source: model.tensors).volumes(source: model.checkpoint.index)
     }
 }

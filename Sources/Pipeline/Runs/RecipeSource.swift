@@ -1,7 +1,8 @@
 // A recipe as the user gave it, kept with an unfinished run so that `cleave merge` needs only the directory.
 
-public import Recipes
+internal import Failures
 internal import Foundation
+public import Recipes
 internal import Safetensors
 
 /// The text of a recipe and everything that the command line adds to it.

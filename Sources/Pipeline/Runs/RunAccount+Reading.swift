@@ -1,5 +1,6 @@
 // All that an output directory tells of its run, for a page.
 
+internal import Failures
 internal import Foundation
 public import Reporting
 internal import Safetensors

@@ -1,5 +1,6 @@
 // How a run stands, from its output directory alone: without ranks, without its model, and while it goes on.
 
+internal import Failures
 public import Foundation
 public import Reporting
 

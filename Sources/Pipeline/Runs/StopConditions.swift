@@ -1,5 +1,6 @@
 // Asking a run to stop in good order: a signal, a time limit, or a file; whatever comes first.
 
+internal import Failures
 internal import Glibc
 public import MessagePassing
 internal import Reporting
@@ -47,7 +48,7 @@ public final class StopConditions {
 
     /// Ends the run in good order when a stop is asked for; for places where nothing needs to be committed.
     /// - Throws: an `AgreedFailure` with exit code 75.
-    func check(after place: String) throws {
+    package func check(after place: String) throws {
         if let reason = try reason() { throw failure(reason, after: place, committed: "") }
     }
 

@@ -1,5 +1,6 @@
 // The trace of a run: a file of each rank while it goes on, and all of them in one, by one clock, when it ends.
 
+internal import Failures
 internal import Foundation
 public import MessagePassing
 public import Reporting

@@ -1,6 +1,7 @@
 // The weights from which the tiles of `target: dense` begin.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Recipes

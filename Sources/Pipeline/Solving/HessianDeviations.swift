@@ -1,12 +1,13 @@
 // Where Hessians were not what the recipe counts on, held to its limits.
 
+internal import Failures
 internal import MessagePassing
 internal import Recipes
-internal import Sharding
+package import Sharding
 internal import Transformers
 
 /// Linears with a fallback, too many dead columns, or raised damping. Others leave no trace here, so a check costs no more than there is to say.
-struct HessianDeviations {
+package struct HessianDeviations {
     private struct Place: Hashable, Comparable {
         var block, stage, linear: Int
 
@@ -22,13 +23,13 @@ struct HessianDeviations {
     /// What is done without a Hessian.
     private var remedies: Set<String> = []
 
-    init(_ plan: Plan) {
+    package init(_ plan: Plan) {
         limits = plan.recipe.limits
         linears = plan.compressedLinears.count { $0.treatment?.method.needsHessian == true }
     }
 
     /// Takes in what was found of a stage; once more is no harm.
-    mutating func add(_ stage: StagePlan, block: Int, index: Int, _ found: StageFacts) {
+    package mutating func add(_ stage: StagePlan, block: Int, index: Int, _ found: StageFacts) {
         for (position, (linear, facts)) in zip(stage.linears, found.linears).enumerated() {
             guard let facts, let method = linear.treatment?.method, method.needsHessian else { continue }
             let (place, name) = (Place(block: block, stage: index, linear: position), linear.linear.name)
@@ -44,7 +45,7 @@ struct HessianDeviations {
     }
 
     /// - Throws: an `AgreedFailure`, the same on every rank, that names the linears.
-    func check() throws {
+    package func check() throws {
         if fallbacks.count > limits.fallbacks {
             throw past(
                 "\(fallbacks.count) linears had to be \(remedies.sorted().joined(separator: " or ")), more than `max_fallbacks: \(limits.fallbacks)` allows",
@@ -65,13 +66,4 @@ struct HessianDeviations {
     private func past(_ limit: String, _ linears: [Place: String]) -> AgreedFailure {
         pastLimit(limit, linears.sorted { $0.key < $1.key }.map(\.value))
     }
-}
-
-/// The failure of a run that went past a limit of the recipe.
-/// - Parameter lines: one for each linear; many are cut short.
-func pastLimit(_ limit: String, _ lines: [String]) -> AgreedFailure {
-    let most = 20
-    let rest = lines.count > most ? ["and \(lines.count - most) more"] : []
-    return AgreedFailure(
-        rank: 0, exitCode: PipelineError.Kind.badInput.rawValue, description: "\(limit):\n  " + (lines.prefix(most) + rest).joined(separator: "\n  "))
 }

@@ -1,13 +1,14 @@
 // This rank's share of a stage's Hessian: X^T X summed over its group's batches, all columns at once or a few at a time.
 
-internal import LinearAlgebra
+internal import Failures
+package import LinearAlgebra
 internal import MessagePassing
 internal import Reporting
 internal import Sharding
 internal import Transformers
 
 /// A rank's share of a sum of X^T X, which its user takes part by part.
-protocol HessianParts {
+package protocol HessianParts {
     /// This rank's share of the diagonal, by column.
     var diagonal: [Double] { get }
 
@@ -28,17 +29,17 @@ struct WholeHessian: HessianParts {
 ///
 /// With all columns at once the batches are visited once. With few, they are visited once for the blocks on the diagonal, from which the order of
 /// columns follows, and then once for each part; no product is computed twice while the matrix is taken once.
-final class HessianSum: HessianParts {
+package final class HessianSum: HessianParts {
     private let batches: CalibrationBatches
     private let stage: Stage
     private let tokens: Int
-    let maxMagnitude: Float
+    package let maxMagnitude: Float
     private let world: Communicator
     private let clock: PhaseClock
     private let blocks: Int?
     /// The whole sum, or its diagonal blocks.
     private let kept: GramSum
-    let diagonal: [Double]
+    package let diagonal: [Double]
 
     /// - Parameters:
     ///   - batches: those of this rank, at the stage.
@@ -62,7 +63,7 @@ final class HessianSum: HessianParts {
         diagonal = kept.diagonal()
     }
 
-    func forEachPart(_ body: (GramSum) throws -> Void) throws {
+    package func forEachPart(_ body: (GramSum) throws -> Void) throws {
         guard let blocks else { return try body(kept) }
         for columns in ColumnBlocks.parts(of: stage.columns, blocks: blocks) {
             let part = clock.measure(.hessian) {

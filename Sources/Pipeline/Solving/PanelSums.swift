@@ -1,6 +1,7 @@
 // Panels that are summed over ranks, on each node first: those of Hessians and those of mismatches.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Sharding

@@ -1,6 +1,7 @@
 // Masks that compare weights across all rows of a linear: the ranks take their tiles through the columns in step.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Packing

@@ -1,6 +1,7 @@
 // The mismatch of a stage's inputs with those of the dense model, summed over ranks, and the map to it that each rank makes its rows of.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Reporting
@@ -8,7 +9,7 @@ internal import Sharding
 internal import Transformers
 
 /// S of `MismatchRows` as it lies over the ranks.
-struct StageMismatch: Sendable {
+package struct StageMismatch: Sendable {
     let columns: Int
     /// The panels of its rows that this rank owns, by their number: [rows of the panel, columns]
     let own: [Int: Matrix<Float>]

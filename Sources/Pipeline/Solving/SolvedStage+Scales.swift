@@ -1,7 +1,8 @@
 // Scales that the format's type cannot hold, held to the recipe's limit.
 
 internal import Compression
-internal import Sharding
+internal import Failures
+package import Sharding
 internal import Transformers
 
 extension SolvedStage {
@@ -9,7 +10,7 @@ extension SolvedStage {
     ///
     /// - Parameter limit: the share of a linear's scales.
     /// - Throws: an `AgreedFailure`, the same on every rank, that names the linears.
-    func checkScales(_ stage: StagePlan, limit: Double) throws {
+    package func checkScales(_ stage: StagePlan, limit: Double) throws {
         let lines = stage.linears.indices.compactMap { index -> String? in
             let linear = stage.linears[index].linear
             guard let options = stage.linears[index].options else { return nil }

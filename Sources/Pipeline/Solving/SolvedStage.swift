@@ -2,37 +2,46 @@
 
 internal import LinearAlgebra
 internal import MessagePassing
-internal import Packing
+package import Packing
 internal import Sharding
 
 /// The tiles of a stage after solving.
-struct SolvedStage {
+package struct SolvedStage {
     /// Those with which this rank runs the stage forward, by their index; empty when only its own are kept.
-    private(set) var tiles: [Int: EncodedTile]
+    package private(set) var tiles: [Int: EncodedTile]
     /// Those that this rank has solved now.
-    let solvedHere: [Int: EncodedTile]
+    package let solvedHere: [Int: EncodedTile]
     /// What was measured on each tile of the stage.
-    let measures: [TileMeasure]
+    package let measures: [TileMeasure]
+
+    init(tiles: [Int: EncodedTile], solvedHere: [Int: EncodedTile], measures: [TileMeasure]) {
+        (self.tiles, self.solvedHere, self.measures) = (tiles, solvedHere, measures)
+    }
+
+    /// Of which this rank has no tiles.
+    package init(measures: [TileMeasure]) {
+        self.init(tiles: [:], solvedHere: [:], measures: measures)
+    }
 
     /// Lets go of what other ranks have solved.
-    mutating func keepOwn() { tiles = [:] }
+    package mutating func keepOwn() { tiles = [:] }
 }
 
 /// What a tile says of itself; see `EncodedTile`.
-struct TileMeasure {
-    var loss: Double
-    var sampled: (loss: Double, energy: Double)
-    var zeroCount: Int?
-    var clampedScales: Int?
-    var codewords: Int?
+package struct TileMeasure {
+    package var loss: Double
+    package var sampled: (loss: Double, energy: Double)
+    package var zeroCount: Int?
+    package var clampedScales: Int?
+    package var codewords: Int?
 
-    init(_ tile: EncodedTile) {
+    package init(_ tile: EncodedTile) {
         self.init(
             loss: tile.loss, sampled: tile.sampled, zeroCount: tile.zeroCount, clampedScales: tile.clampedScales,
             codewords: tile.codewordCounts.map { $0.reduce(0) { $0 + Int($1) } })
     }
 
-    init(loss: Double, sampled: (loss: Double, energy: Double), zeroCount: Int?, clampedScales: Int?, codewords: Int?) {
+    package init(loss: Double, sampled: (loss: Double, energy: Double), zeroCount: Int?, clampedScales: Int?, codewords: Int?) {
         (self.loss, self.sampled, self.zeroCount, self.clampedScales, self.codewords) = (loss, sampled, zeroCount, clampedScales, codewords)
     }
 }

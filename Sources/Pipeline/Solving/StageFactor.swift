@@ -7,7 +7,7 @@ internal import Reporting
 internal import Sharding
 
 /// The factor of a stage's Hessian.
-struct StageFactor: Sendable {
+package struct StageFactor: Sendable {
     let outline: FactorOutline
     /// Of the Hessian, see `EffectiveRank`.
     let effectiveRank: Double

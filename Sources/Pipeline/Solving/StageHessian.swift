@@ -1,15 +1,16 @@
 // The Hessian of a stage: each rank's share of the sum, and the factor of the whole.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
-internal import MessagePassing
-internal import Recipes
-internal import Reporting
-internal import Sharding
-internal import Transformers
+package import MessagePassing
+package import Recipes
+package import Reporting
+package import Sharding
+package import Transformers
 
 /// What decides a factor, besides the Hessian.
-struct FactorSettings: Hashable {
+package struct FactorSettings: Hashable, Sendable {
     var damping: Double
     var maxDamping: Double
     var dampingScale: DampingScale
@@ -21,7 +22,7 @@ struct FactorSettings: Hashable {
     /// Whether the inverse of the Hessian is made, too.
     var inverts: Bool
 
-    init(_ treatment: Treatment) {
+    package init(_ treatment: Treatment) {
         damping = treatment.damping
         maxDamping = treatment.maxDamping
         dampingScale = treatment.method.dampingScale
@@ -35,28 +36,26 @@ struct FactorSettings: Hashable {
 extension StagePlan {
     /// Those of each treated linear, and of what a budget may choose for it.
     var factorSettings: [FactorSettings] { treatments.map(FactorSettings.init) }
-
-    /// What the report says of the stage's factors.
-    ///
-    /// - Parameter tokens: that entered the Hessian.
-    func facts(_ factors: [FactorSettings: FactorOutcome], tokens: Int) -> StageFacts {
-        StageFacts(linears: linears.map { linear in linear.treatment.flatMap { factors[FactorSettings($0)] }.map(LinearFacts.init) }, tokens: tokens)
-    }
 }
 
 /// A factor, or why there is none.
-enum FactorOutcome: Sendable {
+package enum FactorOutcome: Sendable {
     case factor(StageFactor)
     case singular(String)
 }
 
 /// The accumulation of a stage's Hessian and its factorisation.
-struct StageHessian {
+package struct StageHessian {
     let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
     /// What products are computed in.
     let compute: Compute
+
+    package init(nodes: NodeGroups, assignment: Assignment, clock: PhaseClock, compute: Compute) {
+        (self.nodes, self.assignment, self.clock, self.compute) = (nodes, assignment, clock, compute)
+    }
+
     private var world: Communicator { nodes.world }
 
     /// The sum of X^T X over the batches of this rank; the sum over ranks is exact, too.
@@ -66,7 +65,7 @@ struct StageHessian {
     ///   - tokens: rows of all batches of all ranks.
     ///   - blocks: those of columns that are summed at a time; nil: all.
     ///   - name: of block and stage, for messages.
-    func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, blocks: Int?, name: String) throws -> HessianSum {
+    package func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, blocks: Int?, name: String) throws -> HessianSum {
         let largest = try agreedMaximum(batches, stage, name: name)
         return try HessianSum(batches, stage, tokens: tokens, maxMagnitude: largest, blocks: blocks, world: world, clock: clock)
     }
@@ -89,7 +88,7 @@ struct StageHessian {
     /// - Parameters:
     ///   - sum: what `accumulate` gave this rank.
     ///   - isComplete: whether every rank is to have the whole of R.
-    func factors(_ sum: any HessianParts, _ stage: StagePlan, isComplete: Bool) throws -> [FactorSettings: FactorOutcome] {
+    package func factors(_ sum: any HessianParts, _ stage: StagePlan, isComplete: Bool) throws -> [FactorSettings: FactorOutcome] {
         var factors: [FactorSettings: FactorOutcome] = [:]
         for settings in stage.factorSettings where factors[settings] == nil {
             factors[settings] = try factor(sum, settings: settings, isComplete: isComplete)
@@ -98,7 +97,7 @@ struct StageHessian {
     }
 
     /// What maps the inputs of a stage to their mismatch with the dense model's, by the factors that belong to them.
-    func mismatches(
+    package func mismatches(
         _ batches: CalibrationBatches, _ dense: CalibrationBatches, _ stage: Stage, tokens: Int, panelsAtOnce: Int?, _ factors: [(FactorSettings, StageFactor)]
     ) throws -> [FactorSettings: StageMismatch] {
         try SharedMismatch(
@@ -128,26 +127,6 @@ struct StageHessian {
             return .factor(factor)
         } catch let error as CompressionError {
             return .singular("\(error)")
-        }
-    }
-}
-
-extension AgreedFailure {
-    /// - Parameter input: whose input it is.
-    static func notFinite(input name: String) -> AgreedFailure {
-        AgreedFailure(
-            rank: 0, exitCode: PipelineError.Kind.badInput.rawValue,
-            description: "the input of \(name) has values that are not finite: the model overflows on this calibration text, or its weights are damaged "
-                + "(with `compute: bf16`, try `compute: f32`)")
-    }
-}
-
-extension Operand {
-    /// The largest |x|; infinity when any value is infinite or NaN.
-    var maxMagnitude: Float {
-        switch self {
-        case .f32(let x): LinearAlgebra.maxMagnitude(x)
-        case .bf16(let x): LinearAlgebra.maxMagnitude(x)
         }
     }
 }

@@ -1,23 +1,30 @@
 // The tiles of a stage: each solved by its owner, or read when it is committed, then gathered by all ranks.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
-internal import MessagePassing
+package import MessagePassing
 internal import Packing
 internal import Recipes
-internal import Reporting
-internal import Sharding
-internal import Transformers
+package import Reporting
+package import Sharding
+package import Transformers
 
-struct StageSolver {
+/// Solves the tiles of stages over the ranks of a world.
+package struct StageSolver {
     let model: Model
     let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
+
+    package init(model: Model, nodes: NodeGroups, assignment: Assignment, clock: PhaseClock) {
+        (self.model, self.nodes, self.assignment, self.clock) = (model, nodes, assignment, clock)
+    }
+
     var world: Communicator { nodes.world }
 
     /// Has the system read what this rank needs of a stage's weights, while its Hessian is summed.
-    func readAhead(_ stage: StagePlan, isMissing: (Int) -> Bool, pieces: [Piece], isDense: Bool) {
+    package func readAhead(_ stage: StagePlan, isMissing: (Int) -> Bool, pieces: [Piece], isDense: Bool) {
         let owners = assignment.owners(of: stage.tiles)
         model.readAhead(stage, tiles: owners.indices.filter { owners[$0] == world.rank && isMissing($0) }, pieces: pieces, isDense: isDense)
     }
@@ -31,7 +38,7 @@ struct StageSolver {
     ///   - tilesAtOnce: tiles that take a factor's panels together where R lies over the ranks; nil: all of this rank.
     ///   - committed: tiles of earlier attempts.
     ///   - needed: tiles that this rank is to have, whoever solves them.
-    func solve(
+    package func solve(
         _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], inputMagnitude: Float = 0,
         mismatches: [FactorSettings: StageMismatch] = [:], tilesAtOnce: Int?, committed: CommittedTiles, needed: Set<Int>
     ) throws -> SolvedStage {

@@ -1,6 +1,7 @@
 // The largest magnitude of whole weights, for types of numbers that have one scale for a tensor, or one number that divides its scales.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Reporting

@@ -1,6 +1,7 @@
 // One tile through its linear's method.
 
 internal import Compression
+internal import Failures
 internal import LinearAlgebra
 internal import Packing
 internal import Recipes

@@ -32,7 +32,7 @@ let fuzzing: [Target] =
         .executableTarget(
             name: "Fuzzing",
             dependencies: [
-                "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "Packing", "Parquet", "Pipeline", "Recipes", "Safetensors", "Sharding",
+                "Checkpoints", "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "Models", "Packing", "Parquet", "Recipes", "Safetensors", "Sharding",
                 "Tokenizers", "Transformers",
             ],
             path: "Tests/Fuzzing", exclude: ["Corpus", "Dictionaries", "Regressions", "run.sh"], swiftSettings: swiftSettings)
@@ -87,17 +87,39 @@ let package = Package(
         room("Failures", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Safetensors", "Sharding", "Tokenizers", "Transformers"]),
         room("Texts", ["Decompression", "Failures", "JSON", "Parquet", "Recipes", "Safetensors", "Tokenizers"]),
         room(
-            "Pipeline",
+            "Models",
             [
-                "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding",
-                "Texts", "Transformers",
+                "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Safetensors", "Sharding", "Transformers",
+            ]),
+        room(
+            "Checkpoints",
+            [
+                "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting", "Safetensors",
+                "Sharding", "Transformers",
+            ]),
+        room(
+            "Calibration",
+            [
+                "Failures", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Texts", "Transformers",
+            ]),
+        room(
+            "Solving",
+            [
+                "Calibration", "Checkpoints", "Compression", "Failures", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting",
+                "Sharding", "Transformers",
+            ]),
+        room(
+            "Runs",
+            [
+                "Calibration", "Checkpoints", "Compression", "Failures", "JSON", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting",
+                "Safetensors", "Sharding", "Solving", "Texts", "Transformers",
             ]),
         room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Safetensors", "Sharding", "Transformers"]),
         .executableTarget(
             name: "cleave",
             dependencies: [
-                "Compression", "Decompression", "Failures", "GGUF", "LinearAlgebra", "Measurement", "MessagePassing", "Pages", "Pipeline", "Recipes",
-                "RegularExpressions", "Reporting", "Safetensors", "Sharding", "Texts", "Transformers",
+                "Calibration", "Checkpoints", "Compression", "Decompression", "Failures", "GGUF", "LinearAlgebra", "Measurement", "MessagePassing", "Models",
+                "Pages", "Recipes", "RegularExpressions", "Reporting", "Runs", "Safetensors", "Sharding", "Texts", "Transformers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
@@ -121,9 +143,14 @@ let package = Package(
         tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "SeededNumbers", "Transformers"]),
         tests("TextsTests", ["Failures", "Recipes", "Safetensors", "Texts", "TinyModels"]),
+        tests("ModelsTests", ["MessagePassing", "Models", "Recipes", "Safetensors", "TestWorld", "TinyModels"]),
+        tests("CalibrationTests", ["Calibration", "MessagePassing", "Models", "Recipes", "Reporting", "TestWorld", "Texts", "TinyModels", "Transformers"]),
         tests(
-            "PipelineTests",
-            ["Failures", "MessagePassing", "Pipeline", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Texts", "TinyModels", "Transformers"]),
+            "RunsTests",
+            [
+                "Calibration", "Checkpoints", "Failures", "MessagePassing", "Models", "Recipes", "Reporting", "Runs", "Safetensors", "Sharding", "TestWorld",
+                "Texts", "TinyModels", "Transformers",
+            ]),
         tests("ReportingTests", ["Reporting"]),
         tests("PagesTests", ["Pages", "Reporting"]),
         .testTarget(name: "EndToEndTests", exclude: ["Faults"], swiftSettings: swiftSettings),

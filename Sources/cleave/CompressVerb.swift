@@ -1,13 +1,15 @@
 // cleave compress: from a recipe to a verified checkpoint.
 
 import ArgumentParser
+import Calibration
 import Failures
 import LinearAlgebra
 import Measurement
 import MessagePassing
-import Pipeline
+import Models
 import Recipes
 import Reporting
+import Runs
 import Safetensors
 import Sharding
 import Texts

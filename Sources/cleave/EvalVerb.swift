@@ -1,12 +1,15 @@
 // cleave eval: the perplexity of a model, dense or compressed, over ranks.
 
 import ArgumentParser
+import Calibration
+import Checkpoints
 import Failures
 import LinearAlgebra
 import MessagePassing
+import Models
 import Pages
-import Pipeline
 import Reporting
+import Runs
 import Safetensors
 import Texts
 import Transformers

@@ -3,8 +3,9 @@
 import ArgumentParser
 import Failures
 import MessagePassing
-import Pipeline
+import Models
 import Reporting
+import Runs
 import Sharding
 
 struct InitVerb: Verb {

@@ -1,11 +1,12 @@
 // cleave inspect: what is in a checkpoint.
 
 import ArgumentParser
+import Checkpoints
 import Failures
 import Foundation
 import GGUF
 import MessagePassing
-import Pipeline
+import Models
 import Recipes
 import Reporting
 import Safetensors

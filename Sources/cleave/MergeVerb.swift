@@ -1,11 +1,12 @@
 // cleave merge: assembles the checkpoint of a run whose tiles are all committed.
 
 import ArgumentParser
+import Checkpoints
 import Failures
 import MessagePassing
-import Pipeline
 import Recipes
 import Reporting
+import Runs
 
 struct MergeVerb: Verb {
     static let configuration = CommandConfiguration(

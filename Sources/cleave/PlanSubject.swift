@@ -3,9 +3,10 @@
 import ArgumentParser
 import Failures
 import MessagePassing
-import Pipeline
+import Models
 import Recipes
 import Reporting
+import Runs
 import Safetensors
 import Sharding
 

@@ -5,9 +5,9 @@ import Compression
 import Failures
 import LinearAlgebra
 import MessagePassing
-import Pipeline
 import Recipes
 import Reporting
+import Runs
 import Safetensors
 import Sharding
 import Transformers

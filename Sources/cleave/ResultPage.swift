@@ -1,9 +1,9 @@
 // The page of a run, written when the run ends, however it ends.
 
+import Checkpoints
 import Failures
 import MessagePassing
 import Pages
-import Pipeline
 import Reporting
 import Safetensors
 

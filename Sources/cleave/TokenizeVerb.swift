@@ -1,9 +1,9 @@
 // cleave tokenize: a text as token ids in a NumPy file, for calibration from ready-made ids and for comparisons.
 
 import ArgumentParser
+import Checkpoints
 import Failures
 import MessagePassing
-import Pipeline
 import Reporting
 import Safetensors
 import Texts

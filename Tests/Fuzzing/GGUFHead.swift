@@ -4,7 +4,7 @@ import Failures
 import GGUF
 import Safetensors
 
-@testable import Pipeline
+@testable import Models
 
 extension FuzzTarget {
     static let gguf = FuzzTarget(name: "gguf") { bytes in

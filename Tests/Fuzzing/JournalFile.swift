@@ -4,7 +4,7 @@ import Failures
 import Foundation
 import Sharding
 
-@testable import Pipeline
+@testable import Checkpoints
 
 extension FuzzTarget {
     static let journal = FuzzTarget(name: "journal") { bytes in

@@ -3,7 +3,7 @@
 import Failures
 import Foundation
 
-@testable import Pipeline
+@testable import Checkpoints
 
 extension FuzzTarget {
     static let manifest = FuzzTarget(name: "manifest") { bytes in

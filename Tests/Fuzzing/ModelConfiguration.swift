@@ -6,7 +6,7 @@ import JSON
 import Packing
 import Transformers
 
-@testable import Pipeline
+@testable import Models
 
 extension FuzzTarget {
     static let configuration = FuzzTarget(name: "configuration") { bytes in

@@ -7,7 +7,7 @@ import Packing
 import Safetensors
 import Sharding
 
-@testable import Pipeline
+@testable import Checkpoints
 
 extension FuzzTarget {
     static let partialCheckpoint = FuzzTarget(name: "partial-checkpoint") { bytes in

@@ -32,8 +32,8 @@ let fuzzing: [Target] =
         .executableTarget(
             name: "Fuzzing",
             dependencies: [
-                "Compression", "GGUF", "JSON", "LinearAlgebra", "Packing", "Parquet", "Pipeline", "Recipes", "Safetensors", "Sharding", "Tokenizers",
-                "Transformers",
+                "Checkpoints", "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "Models", "Packing", "Parquet", "Recipes", "Safetensors", "Sharding",
+                "Tokenizers", "Transformers",
             ],
             path: "Tests/Fuzzing", exclude: ["Corpus", "Dictionaries", "Regressions", "run.sh"], swiftSettings: swiftSettings)
     ]
@@ -84,24 +84,49 @@ let package = Package(
         // MARK: - Runs
         room("Recipes", ["Compression", "RegularExpressions", "Transformers", .product(name: "Yams", package: "Yams")]),
         room("Sharding", ["Compression", "LinearAlgebra", "Recipes", "Transformers"]),
+        room("Failures", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Safetensors", "Sharding", "Tokenizers", "Transformers"]),
+        room("Texts", ["Decompression", "Failures", "JSON", "Parquet", "Recipes", "Safetensors", "Tokenizers"]),
         room(
-            "Pipeline",
+            "Models",
             [
-                "Compression", "Decompression", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Parquet", "Recipes", "Reporting", "Safetensors",
-                "Sharding", "Tokenizers", "Transformers",
+                "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Packing", "Recipes", "Safetensors", "Sharding", "Transformers",
+            ]),
+        room(
+            "Checkpoints",
+            [
+                "Compression", "Failures", "GGUF", "JSON", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting", "Safetensors",
+                "Sharding", "Transformers",
+            ]),
+        room(
+            "Calibration",
+            [
+                "Failures", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting", "Safetensors", "Sharding", "Texts", "Transformers",
+            ]),
+        room(
+            "Solving",
+            [
+                "Calibration", "Checkpoints", "Compression", "Failures", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting",
+                "Sharding", "Transformers",
+            ]),
+        room(
+            "Runs",
+            [
+                "Calibration", "Checkpoints", "Compression", "Failures", "JSON", "LinearAlgebra", "MessagePassing", "Models", "Packing", "Recipes", "Reporting",
+                "Safetensors", "Sharding", "Solving", "Texts", "Transformers",
             ]),
         room("Measurement", ["Compression", "LinearAlgebra", "MessagePassing", "Packing", "Safetensors", "Sharding", "Transformers"]),
         .executableTarget(
             name: "cleave",
             dependencies: [
-                "Compression", "Decompression", "GGUF", "LinearAlgebra", "Measurement", "MessagePassing", "Pages", "Pipeline", "Recipes", "RegularExpressions",
-                "Reporting", "Safetensors", "Sharding", "Tokenizers", "Transformers",
+                "Calibration", "Checkpoints", "Compression", "Decompression", "Failures", "GGUF", "LinearAlgebra", "Measurement", "MessagePassing", "Models",
+                "Pages", "Recipes", "RegularExpressions", "Reporting", "Runs", "Safetensors", "Sharding", "Texts", "Transformers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: [.enableUpcomingFeature("ExistentialAny")]),
 
         // MARK: - Tests
         .target(name: "SeededNumbers", path: "Tests/SeededNumbers", swiftSettings: swiftSettings),
+        .target(name: "TinyModels", dependencies: ["Safetensors", "Transformers"], path: "Tests/TinyModels", swiftSettings: swiftSettings),
         .target(name: "TestWorld", dependencies: ["MessagePassing"], path: "Tests/TestWorld", swiftSettings: swiftSettings),
         tests("MessagePassingTests", ["MessagePassing", "LinearAlgebra", "TestWorld"]),
         tests("LinearAlgebraTests", ["LinearAlgebra", "CKernels", "SeededNumbers"]),
@@ -117,7 +142,15 @@ let package = Package(
         tests("PackingTests", ["Packing", "Compression", "JSON", "LinearAlgebra", "Safetensors"], fixtures: true),
         tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "SeededNumbers", "Transformers"]),
-        tests("PipelineTests", ["Pipeline", "MessagePassing", "Recipes", "Reporting", "Safetensors", "Sharding", "TestWorld", "Transformers"]),
+        tests("TextsTests", ["Failures", "Recipes", "Safetensors", "Texts", "TinyModels"]),
+        tests("ModelsTests", ["MessagePassing", "Models", "Recipes", "Safetensors", "TestWorld", "TinyModels"]),
+        tests("CalibrationTests", ["Calibration", "MessagePassing", "Models", "Recipes", "Reporting", "TestWorld", "Texts", "TinyModels", "Transformers"]),
+        tests(
+            "RunsTests",
+            [
+                "Calibration", "Checkpoints", "Failures", "MessagePassing", "Models", "Recipes", "Reporting", "Runs", "Safetensors", "Sharding", "TestWorld",
+                "Texts", "TinyModels", "Transformers",
+            ]),
         tests("ReportingTests", ["Reporting"]),
         tests("PagesTests", ["Pages", "Reporting"]),
         .testTarget(name: "EndToEndTests", exclude: ["Faults"], swiftSettings: swiftSettings),

@@ -22,7 +22,7 @@ for tool in patchelf ldd readelf; do
     command -v "$tool" >/dev/null || fail "$tool is missing (Debian: apt-get install patchelf libc-bin binutils)"
 done
 "${PYTHON:-python3}" -m pip --version >/dev/null 2>&1 || fail "${PYTHON:-python3} has no pip, which makes the wheel (Debian: apt-get install python3-pip)"
-version=$(sed -nE 's/.*cleaveVersion = "([^"]+)".*/\1/p' Sources/Pipeline/Version.swift)
+version=$(sed -nE 's/.*cleaveVersion = "([^"]+)".*/\1/p' Sources/Reporting/Version.swift)
 architecture=$(uname -m)
 work=$(mktemp -d) packing=""
 trap '[ -z "$packing" ] || wait "$packing" || true; rm -rf "$work"' EXIT

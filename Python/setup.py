@@ -6,7 +6,7 @@ import re
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 
-VERSION = pathlib.Path(os.environ.get("CLEAVE_SOURCES", "..")) / "Sources/Pipeline/Version.swift"
+VERSION = pathlib.Path(os.environ.get("CLEAVE_SOURCES", "..")) / "Sources/Reporting/Version.swift"
 
 
 class ProgramWheel(bdist_wheel):

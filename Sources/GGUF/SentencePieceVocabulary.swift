@@ -12,8 +12,10 @@ internal import JSON
 struct SentencePieceVocabulary {
     private static let space = "\u{2581}"
     /// Of tokens that are not there, as llama.cpp's converter has it.
-    static let scoreOfPlaceholder: Float = -10000
+    private static let scoreOfPlaceholder: Float = -10000
 
+    /// By id; those of the user as llama.cpp looks for them: in the text itself.
+    let tokens: [String]
     /// By id.
     let scores: [Float]
     /// Whether a space is put before a text.
@@ -29,19 +31,12 @@ struct SentencePieceVocabulary {
                     + "one before a text or none, and cuts nothing")
         }
         self.addsSpace = addsSpace
-        for byte in 0..<256 where vocabulary.ids[Array(Self.name(ofByte: byte).utf8)] == nil {
-            throw GGUFError("tokenizer.json has `byte_fallback` and no token \(Self.name(ofByte: byte)), which llama.cpp needs")
+        for byte in 0..<256 where vocabulary.ids[Array(TokenizerVocabulary.name(ofByte: byte).utf8)] == nil {
+            throw GGUFError("tokenizer.json has `byte_fallback` and no token \(TokenizerVocabulary.name(ofByte: byte)), which llama.cpp needs")
         }
+        tokens = zip(vocabulary.tokens, vocabulary.types).map { $1 == .userDefined ? $0.replacing(Self.space, with: " ") : $0 }
         scores = try Self.scores(model, vocabulary)
     }
-
-    static func name(ofByte byte: Int) -> String {
-        let digits = String(byte, radix: 16, uppercase: true)
-        return "<0x\(byte < 16 ? "0" : "")\(digits)>"
-    }
-
-    /// A token of the user's as llama.cpp looks for it: in the text itself.
-    static func plain(_ token: String) -> String { token.replacing(space, with: " ") }
 
     // MARK: - Scores
 
@@ -49,7 +44,7 @@ struct SentencePieceVocabulary {
         var scores = [Float](repeating: 0, count: vocabulary.tokens.count)
         for (id, type) in vocabulary.types.enumerated() where type == .unused { scores[id] = scoreOfPlaceholder }
         var merges = [Int](repeating: 0, count: vocabulary.tokens.count), last: Int?, rank = 0, rankOfRuns: Int?
-        for merge in try TokenizerMetadata.merges(model) {
+        for merge in try TokenizerVocabulary.merges(model) {
             let text = merge.left + merge.right
             guard let id = vocabulary.ids[Array(text.utf8)] else { throw GGUFError("tokenizer.json has a merge to \"\(text)\", which is no token") }
             if id != last {

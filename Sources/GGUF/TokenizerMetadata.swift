@@ -52,7 +52,7 @@ public struct TokenizerMetadata: Sendable {
         return [
             GGUFEntry("tokenizer.ggml.model", .string("gpt2")), GGUFEntry("tokenizer.ggml.pre", .string(name)),
             GGUFEntry("tokenizer.ggml.tokens", .strings(vocabulary.tokens)), types(vocabulary),
-            GGUFEntry("tokenizer.ggml.merges", .strings(try merges(model).map { "\($0.left) \($0.right)" })),
+            GGUFEntry("tokenizer.ggml.merges", .strings(try TokenizerVocabulary.merges(model).map { "\($0.left) \($0.right)" })),
         ]
     }
 
@@ -60,7 +60,7 @@ public struct TokenizerMetadata: Sendable {
         let pieces = try SentencePieceVocabulary(tokenizer, model, vocabulary)
         return [
             GGUFEntry("tokenizer.ggml.model", .string("llama")), GGUFEntry("tokenizer.ggml.pre", .string("default")),
-            GGUFEntry("tokenizer.ggml.tokens", .strings(vocabulary.withPlainUserTokens)), GGUFEntry("tokenizer.ggml.scores", .float32s(pieces.scores)),
+            GGUFEntry("tokenizer.ggml.tokens", .strings(pieces.tokens)), GGUFEntry("tokenizer.ggml.scores", .float32s(pieces.scores)),
             types(vocabulary), GGUFEntry("tokenizer.ggml.add_space_prefix", .bool(pieces.addsSpace)),
         ]
     }
@@ -89,18 +89,6 @@ public struct TokenizerMetadata: Sendable {
             let text = single.firstIndex(where: { $0["Sequence"] != nil })
         else { return nil }
         return (text > 0, text < single.count - 1)
-    }
-
-    /// The pairs that become one token, those that are joined first before others.
-    static func merges(_ model: JSONValue) throws(GGUFError) -> [(left: String, right: String)] {
-        var merges: [(left: String, right: String)] = []
-        for merge in model["merges"]?.array ?? [] {
-            let parts = merge.array?.compactMap(\.string) ?? merge.string?.split(separator: " ", omittingEmptySubsequences: false).map(String.init) ?? []
-            guard parts.count == 2 else { throw GGUFError("tokenizer.json has a merge that is neither a text nor two of them") }
-            merges.append((parts[0], parts[1]))
-        }
-        guard !merges.isEmpty else { throw GGUFError("tokenizer.json has no merges, without which llama.cpp takes no byte-pair tokenizer") }
-        return merges
     }
 
     /// A template, or that of the name `default` of several.

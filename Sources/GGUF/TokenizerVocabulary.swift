@@ -1,4 +1,4 @@
-// The tokens of a tokenizer.json by their ids, and their kinds in llama.cpp.
+// The tokens of a tokenizer.json by their ids, their kinds in llama.cpp, and the merges that make them.
 
 internal import JSON
 
@@ -34,15 +34,10 @@ struct TokenizerVocabulary {
         }
         guard hasBytes else { return }
         for byte in 0..<256 {
-            let name = SentencePieceVocabulary.name(ofByte: byte)
+            let name = Self.name(ofByte: byte)
             if ids[Array(name.utf8)] != nil { try set(name, ids[Array(name.utf8)], .byte) }
         }
         if let unknown = model["unk_token"]?.string, let id = ids[Array(unknown.utf8)] { types[id] = .unknown }
-    }
-
-    /// The same with tokens of the user's as they stand in a text.
-    var withPlainUserTokens: [String] {
-        zip(tokens, types).map { $1 == .userDefined ? SentencePieceVocabulary.plain($0) : $0 }
     }
 
     private mutating func set(_ text: String, _ id: Int?, _ type: TokenType) throws(GGUFError) {
@@ -51,5 +46,23 @@ struct TokenizerVocabulary {
                 "tokenizer.json gives \"\(text)\" the id \(id.map(String.init) ?? "null"), and the embedding has rows for 0 to \(tokens.count - 1)")
         }
         (tokens[id], types[id], ids[Array(text.utf8)]) = (text, type, id)
+    }
+
+    /// The token that stands for a byte.
+    static func name(ofByte byte: Int) -> String {
+        let digits = String(byte, radix: 16, uppercase: true)
+        return "<0x\(byte < 16 ? "0" : "")\(digits)>"
+    }
+
+    /// The pairs that become one token, those that are joined first before others.
+    static func merges(_ model: JSONValue) throws(GGUFError) -> [(left: String, right: String)] {
+        var merges: [(left: String, right: String)] = []
+        for merge in model["merges"]?.array ?? [] {
+            let parts = merge.array?.compactMap(\.string) ?? merge.string?.split(separator: " ", omittingEmptySubsequences: false).map(String.init) ?? []
+            guard parts.count == 2 else { throw GGUFError("tokenizer.json has a merge that is neither a text nor two of them") }
+            merges.append((parts[0], parts[1]))
+        }
+        guard !merges.isEmpty else { throw GGUFError("tokenizer.json has no merges, without which llama.cpp takes no byte-pair tokenizer") }
+        return merges
     }
 }

@@ -1,10 +1,10 @@
 // cleave bench: what this machine can do.
 
 import ArgumentParser
+import Failures
 import Foundation
 import Measurement
 import MessagePassing
-import Pipeline
 import Reporting
 import Safetensors
 import Sharding
@@ -31,7 +31,7 @@ struct BenchVerb: Verb {
 
     func run(_ world: Communicator) throws {
         let profile = try Measurement(world: world, seconds: seconds).run(directory: disk)
-        try world.onCoordinator(exitCode: Pipeline.exitCode) {
+        try world.onCoordinator(exitCode: Failures.exitCode) {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
             try AtomicFile.write([UInt8](encoder.encode(profile)) + [UInt8(ascii: "\n")], to: output)

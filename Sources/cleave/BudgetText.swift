@@ -1,9 +1,9 @@
 // What is said of a budget: what it will take to spend it, and how it was spent.
 
 import Compression
-import Pipeline
 import Recipes
 import Reporting
+import Runs
 import Sharding
 
 /// What measuring the losses of an undecided plan takes.

@@ -1,10 +1,10 @@
 // The command: parses its arguments on every rank, runs a verb inside MPI, and ends all ranks with one exit code.
 
 import ArgumentParser
+import Failures
 import Glibc
 import LinearAlgebra
 import MessagePassing
-import Pipeline
 import Reporting
 
 @main
@@ -71,7 +71,7 @@ struct Cleave: ParsableCommand {
         }
         do {
             let threads = try verb.threads(world)
-            try world.together(exitCode: Pipeline.exitCode) {
+            try world.together(exitCode: Failures.exitCode) {
                 try AddressSpace.require([("\(threads) threads", threads * AddressSpace.bytesOfThread)])
             }
             if type(of: verb).ranks == .all, let binding = try CoreBinding.fromEnvironment?.apply(world, threads: threads), world.isCoordinator {
@@ -85,7 +85,7 @@ struct Cleave: ParsableCommand {
             Session.finish()
             quit(failure.exitCode)
         } catch {
-            let code = Pipeline.exitCode(for: error)
+            let code = Failures.exitCode(for: error)
             say(error: "\(world.place)\(error)", exitCode: code, json: verb.common.json)
             end(world, code)
         }

@@ -2,8 +2,8 @@
 
 import LinearAlgebra
 import MessagePassing
-import Pipeline
 import Reporting
+import Runs
 
 extension CompressVerb {
     /// Measures the losses that a job needs; its output directory is locked meanwhile.

@@ -1,14 +1,18 @@
 // cleave compress: from a recipe to a verified checkpoint.
 
 import ArgumentParser
+import Calibration
+import Failures
 import LinearAlgebra
 import Measurement
 import MessagePassing
-import Pipeline
+import Models
 import Recipes
 import Reporting
+import Runs
 import Safetensors
 import Sharding
+import Texts
 import Transformers
 
 struct CompressVerb: Verb {
@@ -59,7 +63,7 @@ struct CompressVerb: Verb {
         let start = ContinuousClock.now
         StopConditions.listen()
         let clock = PhaseClock(awaitsTrace: trace)
-        let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
+        let source = try world.fromCoordinator(exitCode: Failures.exitCode) { try recipe.source() }
         var job = try Job(source, reading: weights.weights, world: world, clock: clock)
         var found = try job.enter()
         guard found.standing != .finished else {
@@ -154,7 +158,7 @@ struct CompressVerb: Verb {
     /// The windows of the recipe's evaluation; nil without one.
     private func evaluationWindows(_ job: Job, _ world: Communicator) throws -> TokenSequences? {
         guard let evaluation = job.recipe.evaluation else { return nil }
-        return try world.fromCoordinator(exitCode: Pipeline.exitCode) {
+        return try world.fromCoordinator(exitCode: Failures.exitCode) {
             try TokenSequences.windows(
                 source: evaluation.source, field: evaluation.field, length: evaluation.length, count: evaluation.sequences,
                 tokenizer: job.recipe.model + "/tokenizer.json", vocabularySize: job.plan.architecture.vocabularySize)
@@ -166,7 +170,7 @@ struct CompressVerb: Verb {
     ) throws -> EvaluationReport? {
         guard let evaluation = job.recipe.evaluation, let windows else { return nil }
         job.begins(.evaluate)
-        return try evaluate(model, windows, compute: evaluation.compute, stop: stop, world: world, clock: job.clock)
+        return try evaluate(model, windows, compute: evaluation.compute, world: world, clock: job.clock) { try stop.check(after: $0) }
     }
 
     func say(_ world: Communicator, _ text: String) {

@@ -1,8 +1,8 @@
 // cleave convert: a compressed checkpoint in another format, with the same codes, or any checkpoint with rotated weights.
 
 import ArgumentParser
+import Checkpoints
 import MessagePassing
-import Pipeline
 import Recipes
 import Reporting
 import Safetensors

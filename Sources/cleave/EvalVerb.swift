@@ -1,12 +1,17 @@
 // cleave eval: the perplexity of a model, dense or compressed, over ranks.
 
 import ArgumentParser
+import Calibration
+import Checkpoints
+import Failures
 import LinearAlgebra
 import MessagePassing
+import Models
 import Pages
-import Pipeline
 import Reporting
+import Runs
 import Safetensors
+import Texts
 import Transformers
 
 struct EvalVerb: Verb {
@@ -42,7 +47,7 @@ struct EvalVerb: Verb {
 
     func run(_ world: Communicator) throws {
         let work = WorkDirectory(output: directory)
-        if save { try world.onCoordinator(exitCode: Pipeline.exitCode) { _ = try runStatus(of: directory) } }
+        if save { try world.onCoordinator(exitCode: Failures.exitCode) { _ = try runStatus(of: directory) } }
         // An evaluation has no plan that says how much: about what the windows of a rank and a stage take.
         MemoryPool.keepMatrices(upTo: 1 << 30)
         let model = try Model(path: directory, reading: weights.reading, world: world)
@@ -50,12 +55,12 @@ struct EvalVerb: Verb {
         let models = [model, other].compactMap { $0 }
         let remarks = try models.flatMap { try $0.remarks + $0.checkLength(length, key: "--length") }
         if world.isCoordinator { for remark in remarks { Console.error("note: \(remark)\n") } }
-        let windows = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
+        let windows = try world.fromCoordinator(exitCode: Failures.exitCode) {
             try TokenSequences.windows(
                 source: text.data, field: text.field, length: length, count: sequences, tokenizer: directory + "/tokenizer.json",
                 vocabularySize: model.architecture.vocabularySize)
         }
-        try world.together(exitCode: Pipeline.exitCode) {
+        try world.together(exitCode: Failures.exitCode) {
             let mapped = models.reduce(0) { $0 + $1.mappedBytes }
             try AddressSpace.require([("\(Threads.count) threads", Threads.count * AddressSpace.bytesOfThread), ("the mapped weights", mapped)])
         }
@@ -64,7 +69,7 @@ struct EvalVerb: Verb {
         let result = try evaluate(model, windows, compute: compute, reference: other, world: world, clock: clock)
         try checkComparison(result)
         if save {
-            try world.onCoordinator(exitCode: Pipeline.exitCode) {
+            try world.onCoordinator(exitCode: Failures.exitCode) {
                 try SavedEvaluation(data: text.data, compute: compute.effective.rawValue, reference: reference, result: result).save(work)
                 try AtomicFile.write(Page([RunAccount(of: directory)]).html(), to: work.page)
             }

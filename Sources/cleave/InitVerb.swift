@@ -1,9 +1,11 @@
 // cleave init: a first recipe for a model, with what it would take.
 
 import ArgumentParser
+import Failures
 import MessagePassing
-import Pipeline
+import Models
 import Reporting
+import Runs
 import Sharding
 
 struct InitVerb: Verb {
@@ -39,7 +41,7 @@ struct InitVerb: Verb {
     private static let rankCounts = [1, 8, 64]
 
     func run(_ world: Communicator) throws {
-        let text = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recommendation() }
+        let text = try world.fromCoordinator(exitCode: Failures.exitCode) { try recommendation() }
         if world.isCoordinator { Console.output(text) }
     }
 

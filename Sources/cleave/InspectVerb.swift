@@ -1,10 +1,12 @@
 // cleave inspect: what is in a checkpoint.
 
 import ArgumentParser
+import Checkpoints
+import Failures
 import Foundation
 import GGUF
 import MessagePassing
-import Pipeline
+import Models
 import Recipes
 import Reporting
 import Safetensors
@@ -45,7 +47,7 @@ struct InspectVerb: Verb {
     }
 
     func run(_ world: Communicator) throws {
-        let text = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try common.json ? jsonLine(output()) : describe(output()) }
+        let text = try world.fromCoordinator(exitCode: Failures.exitCode) { try common.json ? jsonLine(output()) : describe(output()) }
         if world.isCoordinator { Console.output(text) }
     }
 

@@ -3,7 +3,6 @@
 import ArgumentParser
 import Foundation
 import MessagePassing
-import Pipeline
 import Reporting
 
 struct ManualVerb: ParsableCommand {

@@ -1,11 +1,12 @@
 // How much memory a rank may take, and what follows from it.
 
 import ArgumentParser
+import Calibration
 import LinearAlgebra
 import MessagePassing
-import Pipeline
 import Recipes
 import Reporting
+import Runs
 import Sharding
 
 struct MemoryOptions: ParsableArguments {

@@ -1,10 +1,12 @@
 // cleave merge: assembles the checkpoint of a run whose tiles are all committed.
 
 import ArgumentParser
+import Checkpoints
+import Failures
 import MessagePassing
-import Pipeline
 import Recipes
 import Reporting
+import Runs
 
 struct MergeVerb: Verb {
     static let configuration = CommandConfiguration(
@@ -21,7 +23,7 @@ struct MergeVerb: Verb {
 
     func run(_ world: Communicator) throws {
         let work = WorkDirectory(output: directory)
-        let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try RecipeSource(work: work) }
+        let source = try world.fromCoordinator(exitCode: Failures.exitCode) { try RecipeSource(work: work) }
         let job = try Job(source, output: directory, reading: weights.weights, world: world, clock: PhaseClock())
         let found = try job.enter()
         guard found.standing != .finished else {
@@ -36,7 +38,7 @@ struct MergeVerb: Verb {
                 let size = try job.merge()
                 job.begins(.verify)
                 let verified = try verifyMerged(directory, world)
-                try world.onCoordinator(exitCode: Pipeline.exitCode) { try job.addToReport(size) }
+                try world.onCoordinator(exitCode: Failures.exitCode) { try job.addToReport(size) }
                 if !keepPartial { job.removePartialCheckpoints() }
                 return (size, verified)
             }

@@ -1,7 +1,7 @@
 // Verifying what a verb has just merged.
 
+import Checkpoints
 import MessagePassing
-import Pipeline
 
 /// Verifies a checkpoint that was just merged.
 ///

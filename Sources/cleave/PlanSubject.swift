@@ -1,10 +1,12 @@
 // What `cleave plan` looks at: a recipe with its model, or the shape of a model whose weights are not there.
 
 import ArgumentParser
+import Failures
 import MessagePassing
-import Pipeline
+import Models
 import Recipes
 import Reporting
+import Runs
 import Safetensors
 import Sharding
 
@@ -55,7 +57,7 @@ struct PlanSubject {
     ///
     /// - Parameter shape: what `--shape` gave; the recipe names it as its model.
     init?(_ source: RecipeSource, shape: String?, reading: WeightReading?, world: Communicator) throws {
-        let isShape = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try shape != nil || ModelShape.isAll(of: source.recipe().model) }
+        let isShape = try world.fromCoordinator(exitCode: Failures.exitCode) { try shape != nil || ModelShape.isAll(of: source.recipe().model) }
         guard isShape else {
             let job = try Job(source, reading: reading, world: world, clock: PhaseClock())
             (plan, files, remarks) = (job.plan, try job.volumes(), job.remarks + job.calibrationRemarks)
@@ -63,7 +65,7 @@ struct PlanSubject {
             return
         }
         var planned: (Plan, FileVolumes, [String])?
-        try world.onCoordinator(exitCode: Pipeline.exitCode) {
+        try world.onCoordinator(exitCode: Failures.exitCode) {
             let recipe = try source.recipe()
             let model = try ModelShape(path: recipe.model)
             let plan = try model.plan(recipe)

@@ -2,11 +2,12 @@
 
 import ArgumentParser
 import Compression
+import Failures
 import LinearAlgebra
 import MessagePassing
-import Pipeline
 import Recipes
 import Reporting
+import Runs
 import Safetensors
 import Sharding
 import Transformers
@@ -76,8 +77,8 @@ struct PlanVerb: Verb {
     }
 
     func run(_ world: Communicator) throws {
-        let source = try world.fromCoordinator(exitCode: Pipeline.exitCode) { try recipe.source() }
-        let profile = try world.fromCoordinator(exitCode: Pipeline.exitCode) {
+        let source = try world.fromCoordinator(exitCode: Failures.exitCode) { try recipe.source() }
+        let profile = try world.fromCoordinator(exitCode: Failures.exitCode) {
             try machine.map { path in
                 // Says what is no file of its own, such as a pipe, before anything waits for it.
                 _ = try FileStamp(path: path)

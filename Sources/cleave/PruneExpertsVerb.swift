@@ -3,9 +3,9 @@
 import ArgumentParser
 import LinearAlgebra
 import MessagePassing
-import Pipeline
 import Recipes
 import Reporting
+import Runs
 import Safetensors
 import Transformers
 

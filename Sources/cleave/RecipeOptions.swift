@@ -1,8 +1,8 @@
 // Options that several verbs share.
 
 import ArgumentParser
-import Pipeline
 import Recipes
+import Runs
 
 /// A recipe with what the command line changes in it.
 struct RecipeOptions: ParsableArguments {

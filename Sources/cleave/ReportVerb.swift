@@ -1,9 +1,9 @@
 // cleave report: a run, or several beside each other, as a page for people.
 
 import ArgumentParser
+import Checkpoints
 import MessagePassing
 import Pages
-import Pipeline
 import Reporting
 import Safetensors
 

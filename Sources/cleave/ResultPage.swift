@@ -1,8 +1,9 @@
 // The page of a run, written when the run ends, however it ends.
 
+import Checkpoints
+import Failures
 import MessagePassing
 import Pages
-import Pipeline
 import Reporting
 import Safetensors
 
@@ -20,7 +21,7 @@ func withPage(of work: WorkDirectory, goesOn: Bool = false, _ world: Communicato
         }
         throw error
     }
-    if !goesOn { try world.onCoordinator(exitCode: Pipeline.exitCode) { try writePage(of: work) } }
+    if !goesOn { try world.onCoordinator(exitCode: Failures.exitCode) { try writePage(of: work) } }
 }
 
 /// Writes OUTPUT/cleave/report.html of a run that this process has brought to its end.

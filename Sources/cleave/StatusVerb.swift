@@ -3,8 +3,8 @@
 import ArgumentParser
 import Foundation
 import MessagePassing
-import Pipeline
 import Reporting
+import Runs
 
 struct StatusVerb: Verb {
     static let ranks = VerbRanks.first

@@ -1,10 +1,12 @@
 // cleave tokenize: a text as token ids in a NumPy file, for calibration from ready-made ids and for comparisons.
 
 import ArgumentParser
+import Checkpoints
+import Failures
 import MessagePassing
-import Pipeline
 import Reporting
 import Safetensors
+import Texts
 
 struct TokenizeVerb: Verb {
     static let ranks = VerbRanks.first
@@ -32,7 +34,7 @@ struct TokenizeVerb: Verb {
     @OptionGroup var common: CommonOptions
 
     func run(_ world: Communicator) throws {
-        let count = try world.fromCoordinator(exitCode: Pipeline.exitCode) { () throws -> Int in
+        let count = try world.fromCoordinator(exitCode: Failures.exitCode) { () throws -> Int in
             for input in [text, tokenizer, tokenizer + "/tokenizer.json"] where OutputPlace.isSame(output, input) {
                 throw PipelineError(.cannotWrite, "--output \(output) would replace \(input), which is read; give another file")
             }

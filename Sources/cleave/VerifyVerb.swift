@@ -1,8 +1,8 @@
 // cleave verify: is a finished checkpoint whole?
 
 import ArgumentParser
+import Checkpoints
 import MessagePassing
-import Pipeline
 import Reporting
 
 struct VerifyVerb: Verb {

@@ -3,8 +3,8 @@
 import Decompression
 import LinearAlgebra
 import MessagePassing
-import Pipeline
 import RegularExpressions
+import Reporting
 import Safetensors
 
 /// Versions of the libraries as they were loaded, not as they were built with.

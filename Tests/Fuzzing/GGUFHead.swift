@@ -1,9 +1,10 @@
 // The head of a GGUF file: what it says must lie in the file, and so must the tensors of the model that it is read as.
 
+import Failures
 import GGUF
 import Safetensors
 
-@testable import Pipeline
+@testable import Models
 
 extension FuzzTarget {
     static let gguf = FuzzTarget(name: "gguf") { bytes in

@@ -1,9 +1,10 @@
 // A journal: its lines as they are, and again with the right checksum and plan wherever a line holds an entry at all.
 
+import Failures
 import Foundation
 import Sharding
 
-@testable import Pipeline
+@testable import Checkpoints
 
 extension FuzzTarget {
     static let journal = FuzzTarget(name: "journal") { bytes in

@@ -1,8 +1,9 @@
 // A cleave_manifest.json as it is, and again with the right checksum, up to what verification does with its numbers and names.
 
+import Failures
 import Foundation
 
-@testable import Pipeline
+@testable import Checkpoints
 
 extension FuzzTarget {
     static let manifest = FuzzTarget(name: "manifest") { bytes in

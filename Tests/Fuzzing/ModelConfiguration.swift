@@ -1,11 +1,12 @@
 // A config.json: as an architecture, and as the description of quantized weights.
 
+import Failures
 import Foundation
 import JSON
 import Packing
 import Transformers
 
-@testable import Pipeline
+@testable import Models
 
 extension FuzzTarget {
     static let configuration = FuzzTarget(name: "configuration") { bytes in

@@ -1,12 +1,13 @@
 // A partial checkpoint: every tile of a plan read back from it, and unpacked to weights as replaying and merging do.
 
+import Failures
 import Foundation
 import LinearAlgebra
 import Packing
 import Safetensors
 import Sharding
 
-@testable import Pipeline
+@testable import Checkpoints
 
 extension FuzzTarget {
     static let partialCheckpoint = FuzzTarget(name: "partial-checkpoint") { bytes in

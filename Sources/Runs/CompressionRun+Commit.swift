@@ -1,0 +1,41 @@
+// What a rank has solved of a block, made durable.
+
+internal import Checkpoints
+internal import Failures
+internal import MessagePassing
+internal import Models
+internal import Packing
+internal import Reporting
+internal import Safetensors
+internal import Sharding
+internal import Solving
+
+extension CompressionRun {
+    /// Writes the tiles that this rank has solved, then says so in the journal.
+    ///
+    /// - Parameters:
+    ///   - solved: by the places of stages in the block.
+    ///   - part: of a block that is committed in several parts.
+    func commit(_ index: Int, _ solved: [Int: SolvedStage], part: Int = 0) throws {
+        // What was solved from a file that has changed meanwhile is mixed, and would be trusted once it is committed.
+        try world.onCoordinator(exitCode: exitCode) { try source?.checkUnchanged(in: sourcePath) }
+        try world.together(exitCode: exitCode) { try clock.measure(.commit) { () throws in try write(index, solved, part: part) } }
+        progress?.commit(block: index)
+    }
+
+    private func write(_ index: Int, _ solved: [Int: SolvedStage], part: Int) throws {
+        let block = plan.blocks[index]
+        let own = solved.flatMap { stage, result in
+            result.solvedHere.map { (key: TileKey(block: index, stage: stage, tile: $0.key), tile: $0.value) }
+        }
+        guard !own.isEmpty else { return }
+        let file = PartialCheckpoint.fileName(block: index, part: part, attempt: journal.attempt, rank: world.rank)
+        let written = try PartialCheckpoint.write(own, of: block, to: work.partialCheckpoints + "/" + file, planHash: identity.planHash)
+        let runs = solved.sorted { $0.key < $1.key }.flatMap { stage, result in TileRun.runs(of: result.solvedHere.keys.sorted(), stage: stage) }
+        try journalWriter.append(
+            JournalEntry(
+                planHash: identity.planHash, sourceDigest: identity.sourceDigest, block: index, file: file, bytes: written.byteCount,
+                checksum: written.checksum, tiles: runs,
+                stages: findings[index].filter { solved[$0.key] != nil }))
+    }
+}

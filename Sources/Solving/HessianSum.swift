@@ -1,0 +1,97 @@
+// This rank's share of a stage's Hessian: X^T X summed over its group's batches, all columns at once or a few at a time.
+
+internal import Calibration
+internal import Failures
+package import LinearAlgebra
+internal import MessagePassing
+internal import Reporting
+internal import Sharding
+internal import Transformers
+
+/// A rank's share of a sum of X^T X, which its user takes part by part.
+package protocol HessianParts {
+    /// This rank's share of the diagonal, by column.
+    var diagonal: [Double] { get }
+
+    /// Gives the sum to `body`, some of its columns at a time; every rank is given the same columns at the same time.
+    func forEachPart(_ body: (GramSum) throws -> Void) throws
+}
+
+/// A sum that is there as a whole, such as that of an expert on its owner.
+struct WholeHessian: HessianParts {
+    let sum: GramSum
+    var diagonal: [Double] { sum.diagonal() }
+
+    func forEachPart(_ body: (GramSum) throws -> Void) throws { try body(sum) }
+}
+
+/// The sum over the batches of all ranks. The ranks of a tensor-parallel group see all batches of the group, and each sums some blocks of the
+/// matrix: together what each would sum of its own batches.
+///
+/// With all columns at once the batches are visited once. With few, they are visited once for the blocks on the diagonal, from which the order of
+/// columns follows, and then once for each part; no product is computed twice while the matrix is taken once.
+package final class HessianSum: HessianParts {
+    private let batches: CalibrationBatches
+    private let stage: Stage
+    private let tokens: Int
+    package let maxMagnitude: Float
+    private let world: Communicator
+    private let clock: PhaseClock
+    private let blocks: Int?
+    /// The whole sum, or its diagonal blocks.
+    private let kept: GramSum
+    package let diagonal: [Double]
+
+    /// - Parameters:
+    ///   - batches: those of this rank, at the stage.
+    ///   - tokens: rows of all batches of all ranks.
+    ///   - maxMagnitude: the largest |x| over all batches of all ranks.
+    ///   - blocks: those of columns that are summed at a time; nil: all.
+    init(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, maxMagnitude: Float, blocks: Int?, world: Communicator, clock: PhaseClock) throws {
+        self.batches = batches
+        self.stage = stage
+        self.tokens = tokens
+        self.maxMagnitude = maxMagnitude
+        self.world = world
+        self.clock = clock
+        self.blocks = blocks
+        kept = clock.measure(.hessian) {
+            blocks == nil
+                ? GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
+                : GramSum(diagonalOf: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
+        }
+        try Self.add(batches, stage, to: kept, world, clock)
+        diagonal = kept.diagonal()
+    }
+
+    package func forEachPart(_ body: (GramSum) throws -> Void) throws {
+        guard let blocks else { return try body(kept) }
+        for columns in ColumnBlocks.parts(of: stage.columns, blocks: blocks) {
+            let part = clock.measure(.hessian) {
+                GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share)
+            }
+            try Self.add(batches, stage, to: part, world, clock)
+            try body(part)
+        }
+    }
+
+    private static func add(_ batches: CalibrationBatches, _ stage: Stage, to gram: GramSum, _ world: Communicator, _ clock: PhaseClock) throws {
+        let failure = try clock.measure(.hessian) { () throws in
+            try batches.forEachGroupInput(of: stage) { input in
+                gram.add(input)
+                clock.count(.hessian, operations: gram.operations(tokens: input.rows))
+            }
+        }
+        try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
+    }
+}
+
+extension GramSum {
+    /// Adds X^T X of one batch, x: [tokens, columns].
+    func add(_ x: Operand) {
+        switch x {
+        case .f32(let x): add(x)
+        case .bf16(let x): add(x)
+        }
+    }
+}

@@ -65,6 +65,8 @@ struct CheckpointContent: Sendable {
     let ignored: [String]
     let files: [File]
     let origins: [String: TensorOrigin]
+    /// What config.json says of keys and values of earlier tokens; nil: nothing.
+    var cache: KeyValueCache?
     /// What files of GGUF say of the model and of the types of tensors; nil: files are of safetensors.
     var gguf: GGUFContent?
 

@@ -15,17 +15,21 @@ struct Merge {
     private let tokens: TokenSequences?
     private let sourceFiles: SourceFiles?
     private let tiles: CommittedTiles
+    private let cache: CacheRecord
     private let work: WorkDirectory
     private let world: Communicator
 
-    /// - Parameter tiles: every tile of the job's plan.
-    init(_ job: Job, tiles: CommittedTiles) {
+    /// - Parameters:
+    ///   - tiles: every tile of the job's plan.
+    ///   - cache: the largest keys and values of every attention of which the result has scales.
+    init(_ job: Job, tiles: CommittedTiles, cache: CacheRecord) {
         plan = job.plan
         planHash = job.planHash
         model = job.model
         tokens = job.tokens
         sourceFiles = job.sourceFiles
         self.tiles = tiles
+        self.cache = cache
         work = job.work
         world = job.world
     }
@@ -33,7 +37,7 @@ struct Merge {
     /// - Returns: the sizes of source and result.
     func run() throws -> SizeReport {
         let codewords = try plan.recipe.format == .qmoe ? tiles.codewords(world: world) : nil
-        let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, codewords: codewords) }
+        let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, codewords: codewords, cache: cache) }
         let completion = CheckpointCompletion(content: output.content, source: model, output: work, world: world)
         try world.onCoordinator(exitCode: exitCode) { try work.beginResult(completion.fileNames()) }
         let shards = try output.content.write(to: work.output, from: model.parameters, world: world) { try tiles.read(output.tile($0, $1)) }

@@ -112,13 +112,15 @@ package final class CalibrationBatches {
 
     /// Takes every batch of the group through a stage; `endsBlock` also lets what the block holds back join the residual stream. Collective over the group.
     ///
-    /// - Parameter weights: of this rank's pieces.
+    /// - Parameters:
+    ///   - weights: of this rank's pieces.
+    ///   - cache: is told the keys and values of these pieces; nil: nobody asks for them.
     /// - Returns: why this rank could not go on; the others of its group have stopped as well.
-    package func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool) throws -> (any Error)? {
+    package func advance(_ stage: Stage, weights: [[LinearWeights]], endsBlock: Bool, cache: CacheMagnitudes? = nil) throws -> (any Error)? {
         let (pieces, isShared) = (group.pieces(stage), !group.others(stage).isEmpty)
         return try clock.measure(.forward) { () throws in
             try forEachTurn { turn in
-                let pass = SharedPass(forward: forward, group: group, stage: stage, weights: weights, context: try forward.context(of: stage))
+                let pass = SharedPass(forward: forward, group: group, stage: stage, weights: weights, context: try forward.context(of: stage, cache: cache))
                 guard turn.isOwn else { return (pass, nil as (state: BatchState, input: Operand)?) }
                 let state = try current.load(turn.index)
                 return (pass, (state, try forward.input(of: stage, state)))

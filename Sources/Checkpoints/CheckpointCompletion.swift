@@ -89,7 +89,8 @@ package struct CheckpointCompletion {
         if source.isUntied { value = value.setting("tie_word_embeddings", false) }
         // What it says of the source's format no longer holds; a null holds for any.
         value = WeightReaders.removed(from: value)
-        if let quantization = try content.format.configuration(content.linears, ignored: content.ignored) {
+        if var quantization = try content.format.configuration(content.linears, ignored: content.ignored) {
+            if let cache = content.cache { quantization = quantization.setting("kv_cache_scheme", cache.scheme) }
             value = value.setting(WeightReaders.keys[0], quantization)
         }
         return value.text()

@@ -70,6 +70,8 @@ package struct CheckpointContent: Sendable {
     let ignored: [String]
     package let files: [File]
     package let origins: [String: TensorOrigin]
+    /// What config.json says of keys and values of earlier tokens; nil: nothing.
+    var cache: KeyValueCache?
     /// What files of GGUF say of the model and of the types of tensors; nil: files are of safetensors.
     package var gguf: GGUFContent?
 

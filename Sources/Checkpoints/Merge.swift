@@ -17,6 +17,7 @@ package struct Merge {
     private let idsHash: String?
     private let sourceFiles: SourceFiles?
     private let tiles: CommittedTiles
+    private let cache: CacheRecord
     private let work: WorkDirectory
     private let world: Communicator
 
@@ -25,18 +26,19 @@ package struct Merge {
     ///   - idsHash: of the calibration's token ids; nil without calibration.
     ///   - sourceFiles: those of the source as they were when the run began.
     ///   - tiles: every tile of the plan.
+    ///   - cache: the largest keys and values of every attention of which the result has scales.
     package init(
-        _ plan: Plan, planHash: String, model: Model, idsHash: String?, sourceFiles: SourceFiles?, tiles: CommittedTiles, work: WorkDirectory,
-        world: Communicator
+        _ plan: Plan, planHash: String, model: Model, idsHash: String?, sourceFiles: SourceFiles?, tiles: CommittedTiles, cache: CacheRecord,
+        work: WorkDirectory, world: Communicator
     ) {
         (self.plan, self.planHash, self.model, self.idsHash) = (plan, planHash, model, idsHash)
-        (self.sourceFiles, self.tiles, self.work, self.world) = (sourceFiles, tiles, work, world)
+        (self.sourceFiles, self.tiles, self.cache, self.work, self.world) = (sourceFiles, tiles, cache, work, world)
     }
 
     /// - Returns: the sizes of source and result.
     package func run() throws -> SizeReport {
         let codewords = try plan.recipe.format == .qmoe ? tiles.codewords(world: world) : nil
-        let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, codewords: codewords) }
+        let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, codewords: codewords, cache: cache) }
         let completion = CheckpointCompletion(content: output.content, source: model, output: work, world: world)
         try world.onCoordinator(exitCode: exitCode) { try work.beginResult(completion.fileNames()) }
         let shards = try output.content.write(to: work.output, from: model.parameters, world: world) { try tiles.read(output.tile($0, $1)) }

@@ -16,9 +16,11 @@ package struct OutputPlan: Sendable {
     /// Bits of a weight of the compressed linears in the source, scales included.
     let sourceBitsPerWeight: Double
 
-    /// - Parameter codewords: of each compressed linear of the plan, where the format has such and all tiles are solved; nil: sizes are expected ones.
+    /// - Parameters:
+    ///   - codewords: of each compressed linear of the plan, where the format has such and all tiles are solved; nil: sizes are expected ones.
+    ///   - cache: the largest keys and values, where the result has scales of them and they are measured.
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
-    package init(_ plan: Plan, source: SourceTensors, codewords: [Int]? = nil) throws {
+    package init(_ plan: Plan, source: SourceTensors, codewords: [Int]? = nil, cache: CacheRecord? = nil) throws {
         if plan.recipe.format == .qmoe, !plan.architecture.hasExperts {
             throw PipelineError(
                 .badInput, "`format: qmoe` is for mixtures of experts, and \(source.index.directory) has no experts; use `format: dense` for ternary weights")
@@ -87,9 +89,10 @@ package struct OutputPlan: Sendable {
                     TensorDescription(name: names.familyName(name), type: tensor.description.type, shape: tensor.description.shape), tensor.origin(name))
             }
         }
+        try result.append(scalesOf: plan, source: source, cache)
         content = CheckpointContent(
             format: format, linears: linears, ignored: Self.plainLinears(plan) + source.unreadModules(plan.architecture),
-            files: result.files(maxBytes: plan.recipe.maxShardSize), origins: result.origins)
+            files: result.files(maxBytes: plan.recipe.maxShardSize), origins: result.origins, cache: plan.recipe.cache)
     }
 
     /// A tile of a compressed linear, by the indices of both.

@@ -1,5 +1,6 @@
 // The identity of a run: two runs with the same identity write the same bytes, and of two that differ it can be said where.
 
+internal import Compression
 internal import Foundation
 internal import LinearAlgebra
 package import Models
@@ -43,6 +44,7 @@ package struct PlanIdentity: Codable, Equatable, Sendable {
             "calibration: token ids (source, tokenizer, sampling)": idsHash ?? "none",
             "cut of the tiles": Self.checksum(plan.blocks.map { block in "\(block.stages.map { $0.tiles.map { "\($0.linear):\($0.rows)" } })\n" }.joined()),
         ]
+        if let cache = recipe.cache { parts["kv_cache"] = "\(cache.number.rawValue) by \(cache.strategy.rawValue)" }
         if recipe.format == .gguf {
             parts["gguf: token_embedding_type"] = recipe.gguf.tokenEmbeddingType?.rawValue ?? "by other weights"
             parts["gguf: output_tensor_type"] = recipe.gguf.outputTensorType?.rawValue ?? "by other weights"

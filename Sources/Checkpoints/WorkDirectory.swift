@@ -32,12 +32,14 @@ public struct WorkDirectory: Sendable {
     package var recipe: String { path + "/recipe.json" }
     /// The table from which a budget was spent, and the directory of the run that measures it.
     package var losses: String { path + "/losses.json" }
+    /// The largest keys and values that were measured.
+    package var cache: String { path + "/cache.json" }
     package var measuring: WorkDirectory { WorkDirectory(output: path + "/losses") }
     package var partialCheckpoints: String { path + "/partial" }
     /// The names of the result's files.
     var result: String { path + "/result.json" }
     /// The files of the work directory that are replaced as a whole, by name.
-    var workFiles: [String] { [report, page, record, recipe, result, losses].map { String($0.dropFirst(path.count + 1)) } }
+    var workFiles: [String] { [report, page, record, recipe, result, losses, cache].map { String($0.dropFirst(path.count + 1)) } }
     package var journals: String { path + "/journal" }
     public var manifest: String { Manifest.path(in: output) }
 

@@ -44,11 +44,15 @@ public struct QuantizationOptions: Sendable, Equatable {
     public var leastZero: Int
     /// What clients do with the inputs.
     public var activations: ActivationQuantization
+    /// In which numbers, where they round them.
+    public var activationType: NumberType
 
     /// Integer codes.
+    ///
+    /// - Parameter activationType: of the numbers to which clients round inputs as they come; nil: they do not.
     public init(
         bits: Int = 4, group: Int = 128, symmetric: Bool = true, signedScales: Bool = false, grid: Grid = .minmax, actOrder: Bool = false,
-        wholeGroups: Bool = false, staticGroups: Bool = false, scaleType: ScaleType = .bf16, leastZero: Int = 0
+        wholeGroups: Bool = false, staticGroups: Bool = false, scaleType: ScaleType = .bf16, leastZero: Int = 0, activationType: NumberType? = nil
     ) {
         number = .int
         strategy = group == -1 ? .channel : .group
@@ -62,7 +66,8 @@ public struct QuantizationOptions: Sendable, Equatable {
         self.staticGroups = staticGroups
         self.scaleType = scaleType
         self.leastZero = leastZero
-        activations = .none
+        activations = activationType == nil ? .none : .dynamic
+        self.activationType = activationType ?? .int
     }
 
     /// Numbers of a type that has rules of its own.
@@ -70,17 +75,18 @@ public struct QuantizationOptions: Sendable, Equatable {
     /// - Precondition: it is not `int`.
     public init(
         _ number: NumberType, strategy: ScaleStrategy? = nil, grid: Grid = .minmax, actOrder: Bool = false, wholeGroups: Bool = false,
-        staticGroups: Bool = false, scaleType: ScaleType = .bf16, activations: ActivationQuantization? = nil
+        staticGroups: Bool = false, scaleType: ScaleType = .bf16, activations: ActivationQuantization? = nil,
+        activationType: NumberType? = nil
     ) {
         if let blocks = number.blocks {
             self.init(
                 bits: blocks.bits, group: blocks.columns, grid: grid, actOrder: actOrder, wholeGroups: wholeGroups, staticGroups: staticGroups, scaleType: .f16)
-            self.number = number
+            (self.number, self.activationType) = (number, number)
             return
         }
         if number == .ternary {
             self.init(bits: 2, group: -1, grid: grid, actOrder: actOrder, staticGroups: staticGroups, scaleType: scaleType)
-            self.number = number
+            (self.number, self.activationType) = (number, number)
             return
         }
         guard let rules = number.rules else { preconditionFailure("\(number) has no rules of its own") }
@@ -91,6 +97,7 @@ public struct QuantizationOptions: Sendable, Equatable {
         self.number = number
         self.strategy = strategy
         self.activations = activations ?? number.activations(strategy)[0]
+        self.activationType = activationType ?? number
     }
 
     /// The numbers as the kernels know them.

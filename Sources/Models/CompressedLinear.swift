@@ -32,12 +32,19 @@ public struct CompressedLinear: Codable, Sendable, Equatable {
     }
 }
 
+/// In which numbers clients of a model directory keep keys and values, in words; nil: in the model's.
+public func cacheScheme(_ index: CheckpointIndex) throws -> String? { try weightReaders(index)?.cacheScheme }
+
+/// nil where config.json is missing or describes a dense model.
+private func weightReaders(_ index: CheckpointIndex) throws -> WeightReaders? {
+    guard FileManager.default.fileExists(atPath: index.directory + "/config.json") else { return nil }
+    let configuration = try JSONValue(configuration: readConfiguration(index.directory), of: index.directory)
+    return try WeightReaders(configuration: configuration, source: index.directory)
+}
+
 /// The compressed linears of a model directory by name; none where config.json is missing or describes a dense model.
 public func compressedLinears(_ index: CheckpointIndex) throws -> [CompressedLinear] {
-    let path = index.directory + "/config.json"
-    guard FileManager.default.fileExists(atPath: path) else { return [] }
-    let configuration = try JSONValue(configuration: readConfiguration(index.directory), of: index.directory)
-    guard let readers = try WeightReaders(configuration: configuration, source: index.directory) else { return [] }
+    guard let readers = try weightReaders(index) else { return [] }
     let checkpoint = Checkpoint(index: index)
     let scaled: [CompressedLinear]
     do {

@@ -54,6 +54,11 @@ extension Architecture {
                 "the checkpoint has blocks that predict further tokens (\(predictors.count) tensors, the first being \(first)); a result has them uncompressed")
         }
         remarks += self.remarks(onFormOf: tensors)
+        if let scheme = tensors.cacheScheme {
+            remarks.append(
+                "clients of the checkpoint keep keys and values as \(scheme) (`kv_cache_scheme`), which are computed here as for a dense model; a result has scales of "
+                    + "them where its recipe says `kv_cache`")
+        }
         let unused = unused(tensors)
         if !unused.isEmpty {
             remarks.append(
@@ -67,10 +72,12 @@ extension Architecture {
 
     /// Sentences on weights that are numbers times scales.
     private func remarks(onFormOf tensors: SourceTensors) -> [String] {
-        guard let first = tensors.scaled.first, let type = tensors[first.tensor]?.description.type else { return [] }
+        let quantized = "clients of the checkpoint quantize activations too, which are computed here as for a dense model"
+        guard let first = tensors.scaled.first, let type = tensors[first.tensor]?.description.type else {
+            return tensors.quantizesActivations ? [quantized] : []
+        }
         let formats = Set(tensors.scaled.map(\.format)).sorted().joined(separator: ", ")
-        let activations =
-            tensors.quantizesActivations ? "; clients of the checkpoint quantize activations too, which are computed here as for a dense model" : ""
+        let activations = tensors.quantizesActivations ? "; \(quantized)" : ""
         return [
             "\(tensors.scaled.count) weights are stored in \(formats), and are read as numbers times scales in fp32; those that a result keeps are "
                 + "\(type.rawValue)\(activations)"

@@ -134,7 +134,7 @@ extension ScaledWeight {
             case .e4m3: .float8
             case .e8m0: .exponent8
             }
-        return [(numbers, number == .e4m3 ? .float8 : nil), (scales, scaleExponent)] + (divisor.map { [($0, .float32)] } ?? [])
+        return [(numbers, number == .e4m3 ? .float8 : nil), (scales, scaleExponent)] + (whole.map { [($0, .float32)] } ?? [])
             + (zeroPoints.map { [($0, nil)] } ?? [])
     }
 }

@@ -66,12 +66,14 @@ package struct SourceTensors: Sendable {
     package let scaledFormat: String?
     /// Whether clients of this checkpoint quantize activations.
     let quantizesActivations: Bool
+    /// In which numbers they keep keys and values, in words; nil: in the model's.
+    let cacheScheme: String?
     private(set) var tensors: [String: Tensor]
 
     /// Of a checkpoint without quantized weights.
     package init(plain index: CheckpointIndex) {
         self.index = index
-        (packed, scaled, scaledFormat, quantizesActivations) = (nil, [], nil, false)
+        (packed, scaled, scaledFormat, quantizesActivations, cacheScheme) = (nil, [], nil, false, nil)
         tensors = index.tensors.mapValues { Tensor(description: $0.description, storage: .plain, parts: [$0.description.name]) }
     }
 
@@ -83,7 +85,8 @@ package struct SourceTensors: Sendable {
         self.index = index
         self.packed = packed
         scaledFormat = readers?.scaled?.name
-        quantizesActivations = readers?.scaled?.quantizesActivations ?? false
+        quantizesActivations = readers?.scaled?.quantizesActivations == true || packed?.reader.quantizesActivations == true
+        cacheScheme = readers?.cacheScheme
         let names = index.tensors.keys.sorted(), description = { index.tensors[$0]?.description }
         let modules = PackedCheckpoint.modules(architecture)
         do {

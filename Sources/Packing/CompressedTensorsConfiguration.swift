@@ -28,7 +28,9 @@ struct CompressedTensorsConfiguration: Sendable {
 
     init(_ quantization: JSONValue) throws(PackingError) {
         try Self.checkFrame(quantization)
-        guard let groups = quantization["config_groups"]?.object, !groups.isEmpty else {
+        let groups = quantization["config_groups"]?.object ?? []
+        // A checkpoint may have scales of keys and values alone.
+        guard !groups.isEmpty || Self.cacheScheme(quantization) != nil else {
             throw PackingError("`quantization_config` has no `config_groups`, which say how weights are compressed")
         }
         let padsThreeBits = try Self.padsThreeBits(quantization)
@@ -82,13 +84,25 @@ struct CompressedTensorsConfiguration: Sendable {
         return true
     }
 
+    /// What `kv_cache_scheme` says, in a few words: `float 8 bits by tensor`; nil where it says nothing.
+    static func cacheScheme(_ quantization: JSONValue) -> String? {
+        guard let scheme = quantization["kv_cache_scheme"], !scheme.saysNothing else { return nil }
+        func text(_ key: String, _ absent: String) -> String { scheme[key].map(\.plainText) ?? absent }
+        return "\(text("type", "int")) \(text("num_bits", "8")) bits by \(text("strategy", "tensor"))"
+    }
+
     /// All schemes of numbers times scales.
     var numbers: [CompressedTensorsNumbers] {
         schemes.compactMap { if case .numbers(let numbers) = $0 { numbers } else { nil } }
     }
 
+    /// All schemes of packed integers.
+    var codes: [CompressedTensorsScheme] {
+        schemes.compactMap { if case .codes(let codes) = $0 { codes } else { nil } }
+    }
+
     /// Whether some scheme has packed integers.
-    var hasCodes: Bool { schemes.contains { if case .codes = $0 { true } else { false } } }
+    var hasCodes: Bool { !codes.isEmpty }
 
     /// The scheme of a linear whose numbers are there; nil where there is none of that kind.
     /// - Throws: when clients would look for a plain weight.
@@ -149,8 +163,8 @@ struct CompressedTensorsConfiguration: Sendable {
                         "`quantization_config.format` is `\(value.plainText)`; what can be read is \(readable.sorted().joined(separator: ", "))")
                 }
             case "quantization_status": break
-            case "kv_cache_scheme":
-                throw PackingError("`quantization_config.kv_cache_scheme` asks for a quantized cache of keys and values, which Cleave does not compute")
+            // How servers keep keys and values changes no weight.
+            case "kv_cache_scheme": break
             case "transform_config":
                 guard value["config_groups"]?.saysNothing ?? true else {
                     throw PackingError("`quantization_config.transform_config` asks for transforms (such as rotations), which Cleave does not compute")

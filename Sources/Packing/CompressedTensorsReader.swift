@@ -18,6 +18,8 @@ public struct CompressedTensorsReader: WeightReader {
     /// Whether any linears are in this format.
     var hasSchemes: Bool { configuration.hasCodes }
 
+    public var quantizesActivations: Bool { configuration.codes.contains { $0.activationType != nil } }
+
     public func options(_ linear: String, _ description: (String) -> TensorDescription?) throws(PackingError) -> QuantizationOptions {
         let scheme = try configuration.scheme(linear)
         let isPermuted = description(linear + ".weight_g_idx") != nil
@@ -27,7 +29,8 @@ public struct CompressedTensorsReader: WeightReader {
         }
         return QuantizationOptions(
             bits: scheme.bits, group: scheme.group, symmetric: scheme.symmetric, actOrder: scheme.order != .natural,
-            staticGroups: scheme.order != .natural && !isPermuted, scaleType: try scaleType(linear + ".weight_scale", description))
+            staticGroups: scheme.order != .natural && !isPermuted, scaleType: try scaleType(linear + ".weight_scale", description),
+            activationType: scheme.activationType)
     }
 
     public func expectsCodes(_ linear: String) -> Bool { configuration.compresses(linear) }

@@ -19,6 +19,8 @@ struct CompressedTensorsScheme: Sendable, Hashable {
     /// -1: one group a row.
     var group: Int
     var order: Order
+    /// In which numbers clients round inputs as they come; nil: not at all.
+    var activationType: NumberType?
 
     /// Reads a group.
     ///
@@ -38,6 +40,7 @@ struct CompressedTensorsScheme: Sendable, Hashable {
         for (key, entry) in entries where !entry.saysNothing {
             switch key {
             case "targets", "weights": break
+            case "input_activations" where Self.isFloat8ByToken(entry): break
             case "input_activations", "output_activations":
                 throw PackingError("`\(place).\(key)` asks for quantized activations, which Cleave does not compute")
             case "format":
@@ -49,6 +52,14 @@ struct CompressedTensorsScheme: Sendable, Hashable {
         }
         guard let weights = value["weights"] else { return nil }
         try self.init(weights: weights, place: place + ".weights")
+        if let activations = value["input_activations"], !activations.saysNothing { activationType = .fp8 }
+    }
+
+    /// Whether clients round inputs to FP8 as they come, which concerns those who do it.
+    private static func isFloat8ByToken(_ activations: JSONValue) -> Bool {
+        func says(_ key: String, _ text: String) -> Bool { activations[key]?.string?.lowercased() == text }
+        return activations["num_bits"]?.integer == 8 && says("type", "float") && says("strategy", "token") && activations["dynamic"]?.boolean == true
+            && activations["symmetric"].map(\.boolean) ?? true == true
     }
 
     /// Source: compressed-tensors, `quantization/quant_args.py`: keys that are left out have the values of its class.

@@ -25,6 +25,15 @@ protocol CompressedTensorsStorage: Sendable {
     func activations(_ options: QuantizationOptions) -> JSONValue
 }
 
+/// `input_activations` that clients round as they come: to FP8 by token, to the types of MX in groups.
+func dynamicActivations(_ type: NumberType) -> JSONValue {
+    switch type {
+    case .mxfp4, .mxfp8:
+        quantizationArguments(bits: type == .mxfp4 ? 4 : 8, isFloat: true, strategy: "group", group: 32, dynamic: true, scaleType: "torch.uint8")
+    default: quantizationArguments(bits: 8, isFloat: type != .int8, strategy: "token", dynamic: true)
+    }
+}
+
 /// `weights` or `input_activations` of a scheme, with every key that clients know.
 func quantizationArguments(
     bits: Int, isFloat: Bool, symmetric: Bool = true, strategy: String, group: Int? = nil, block: [Int]? = nil, dynamic: JSONValue = false,

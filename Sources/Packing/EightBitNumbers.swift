@@ -92,8 +92,7 @@ struct EightBitNumbers: CompressedTensorsStorage {
         case (.none, _): nil
         case (.static, _): quantizationArguments(bits: 8, isFloat: isFloat, strategy: "tensor")
         case (.dynamic, .block): quantizationArguments(bits: 8, isFloat: true, strategy: "group", group: scaleBlock, dynamic: true)
-        case (.dynamic, .group): quantizationArguments(bits: 8, isFloat: true, strategy: "group", group: options.group, dynamic: true, scaleType: "torch.uint8")
-        case (.dynamic, .channel), (.dynamic, .tensor): quantizationArguments(bits: 8, isFloat: isFloat, strategy: "token", dynamic: true)
+        case (.dynamic, .group), (.dynamic, .channel), (.dynamic, .tensor): dynamicActivations(number)
         }
     }
 }

@@ -55,8 +55,14 @@ struct FourBitNumbers: CompressedTensorsStorage {
 
     func weights(_ options: QuantizationOptions) -> JSONValue { arguments(options, dynamic: false) }
 
-    /// Clients find the scales of groups as inputs come, below the one that is stored.
-    func activations(_ options: QuantizationOptions) -> JSONValue { options.activations == .static ? arguments(options, dynamic: "local") : nil }
+    /// Of NVFP4 clients find the scales of groups as inputs come, below the one that is stored.
+    func activations(_ options: QuantizationOptions) -> JSONValue {
+        switch options.activations {
+        case .none: nil
+        case .static: arguments(options, dynamic: "local")
+        case .dynamic: dynamicActivations(options.activationType)
+        }
+    }
 
     private func arguments(_ options: QuantizationOptions, dynamic: JSONValue) -> JSONValue {
         quantizationArguments(

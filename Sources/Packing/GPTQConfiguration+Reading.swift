@@ -58,7 +58,8 @@ extension GPTQConfiguration {
         "failsafe", "fallback", "foem", "gc_mode", "gptaq", "gradient_accumulate_steps", "hessian", "iters", "low_gpu_mem_usage", "lr", "max_input_length",
         "meta", "minmax_lr", "model_file_base_name", "model_name_or_path", "model_seqlen", "module_name_preceding_first_block",
         "modules_in_block_to_quantize", "moe", "moe_vram_strategy", "moe_vram_strategy_devices", "mse", "n_samples", "nsamples", "offload_to_disk",
-        "offload_to_disk_path", "pack_impl", "pad_token_id", "quant_block_list", "scale_dtype", "seqlen", "static_groups", "telemetry",
+        "offload_to_disk_path", "pack_impl", "pad_token_id", "quant_block_list", "scale_dtype", "seqlen", "static_attention_granularity", "static_groups",
+        "static_kv_granularity", "telemetry",
         "to_quant_block_names", "tokenizer", "train_bs", "true_sequential", "use_cuda_fp16", "use_exllama", "v2", "version", "vram_strategy",
         "wait_for_submodule_finalizers",
     ]

@@ -33,6 +33,9 @@ public struct GPTQFormat: WeightFormat {
         let number = linear.options.number
         if number == .ternary { return "it has codes of integers alone, and no ternary numbers; use `format: qmoe` or `format: dense`" }
         if number != .int { return "it has codes of integers alone, and none of `type: \(number.rawValue)`; use `format: compressed-tensors`" }
+        if linear.options.activations != .none {
+            return "it says nothing of inputs in \(linear.options.activationType.rawValue); use `format: compressed-tensors`, or `format: dense`"
+        }
         if linear.columns % 32 != 0 || linear.rows % 32 != 0 {
             return "its shape [\(linear.rows), \(linear.columns)] is not made of multiples of 32, which GPTQ's words need; "
                 + "use `format: compressed-tensors` or `format: dense`"

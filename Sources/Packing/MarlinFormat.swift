@@ -17,6 +17,9 @@ public struct MarlinFormat: WeightFormat {
         let instead = "use `format: gptq` or `format: compressed-tensors`"
         if options.number == .ternary { return "Marlin has integers alone, and no ternary numbers; use `format: qmoe` or `format: dense`" }
         if options.number != .int { return "Marlin has integers alone, and none of `type: \(options.number.rawValue)`; use `format: compressed-tensors`" }
+        if options.activations != .none {
+            return "Marlin says nothing of inputs in \(options.activationType.rawValue); use `format: compressed-tensors`, or `format: dense`"
+        }
         if linear.bits != 4 || !options.symmetric { return "Marlin has symmetric codes of 4 bits; \(instead)" }
         if linear.group != -1 && linear.group != 128 { return "Marlin has groups of 128 columns or whole rows (-1), not of \(linear.group); \(instead)" }
         if options.hasPermutedGroups { return "Marlin has no groups of permuted columns; use `act_order: groups`, `static_groups: true`, or `format: gptq`" }

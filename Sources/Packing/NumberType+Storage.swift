@@ -16,12 +16,15 @@ extension NumberType {
     /// What compressed-tensors calls its format; nil where it has none.
     public var storedFormat: String? { compressedTensorsStorage?.format }
 
+}
+
+extension QuantizationOptions {
     /// How clients compute with a result in compressed-tensors' format.
-    public func arithmetic(_ activations: ActivationQuantization) -> String {
+    public var arithmetic: String {
         switch activations {
         case .none: "weights times activations as they are"
-        case .dynamic: "weights times activations that clients round to \(rawValue) as they come"
-        case .static: "weights times activations that clients round to \(rawValue) by a scale from the calibration"
+        case .dynamic: "weights times activations that clients round to \(activationType.rawValue) as they come"
+        case .static: "weights times activations that clients round to \(activationType.rawValue) by a scale from the calibration"
         }
     }
 }

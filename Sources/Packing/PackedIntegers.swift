@@ -58,5 +58,5 @@ struct PackedIntegers: CompressedTensorsStorage {
             group: options.group > 0 ? options.group : nil, order: options.actOrder && options.group > 0 ? "weight" : nil)
     }
 
-    func activations(_ options: QuantizationOptions) -> JSONValue { nil }
+    func activations(_ options: QuantizationOptions) -> JSONValue { options.activations == .none ? nil : dynamicActivations(options.activationType) }
 }

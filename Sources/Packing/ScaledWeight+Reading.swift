@@ -95,10 +95,10 @@ extension ScaledWeight {
                 }
             }
         }
-        if let divisor {
-            let whole = try tensors.withBytes(of: divisor, bytes: nil) { Float(bitPattern: UInt32(littleEndian: word($0, 0))) }
-            guard whole.isFinite, whole != 0 else { throw PackingError("tensor \(divisor) is \(whole), by which scales are divided") }
-            for index in result.indices { result[index] /= whole }
+        if let whole {
+            let number = try tensors.withBytes(of: whole, bytes: nil) { Float(bitPattern: UInt32(littleEndian: word($0, 0))) }
+            guard number.isFinite, number != 0 || divisor == nil else { throw PackingError("tensor \(whole) is \(number), by which scales are divided") }
+            for index in result.indices { result[index] = divisor == nil ? result[index] * number : result[index] / number }
         }
         if let index = result.firstIndex(where: { !($0 * largest).isFinite }) {
             throw PackingError(

@@ -4,8 +4,8 @@ internal import Safetensors
 
 /// How such a weight lies in a checkpoint, its tensors checked.
 ///
-/// w = number * scale in fp32, the scale divided by one of the whole tensor first where there is such (NVFP4), and a zero point taken from the number where there
-/// are such.
+/// w = number * scale in fp32, the scale divided by one of the whole tensor first, or multiplied with it, where there is such (NVFP4), and a zero point taken from the
+/// number where there are such.
 public struct ScaledWeight: Sendable, Equatable {
     /// How numbers are stored.
     public enum Number: Sendable {
@@ -49,15 +49,19 @@ public struct ScaledWeight: Sendable, Equatable {
     public let blockColumns: Int
     /// Whether the format has one scale for the whole tensor.
     public let hasOneScale: Bool
-    /// One number by which every scale is divided, in F32.
+    /// One number by which every scale is divided, or multiplied, in F32.
     public let divisor: String?
+    public let factor: String?
     /// Of each scale a whole number, of eight bits, that is taken from the numbers.
     public let zeroPoints: String?
     /// Whether the dense model has each matrix transposed.
     public let isTransposed: Bool
 
     /// The names of its tensors.
-    public var parts: [String] { [numbers, scales] + [divisor, zeroPoints].compactMap { $0 } }
+    public var parts: [String] { [numbers, scales] + [whole, zeroPoints].compactMap { $0 } }
+
+    /// The tensor of the number for the whole weight.
+    public var whole: String? { divisor ?? factor }
 
     /// Scales below and beside each other in a matrix.
     var grid: (rows: Int, columns: Int) { ((rows + blockRows - 1) / blockRows, (columns + blockColumns - 1) / blockColumns) }
@@ -80,7 +84,8 @@ extension ScaledWeight {
     /// - Parameters:
     ///   - shape: of the numbers: [rows, columns] or [matrices, rows, columns].
     init(
-        _ tensor: String, _ form: Form, numbers: String, shape: [Int], scales: String, divisor: String? = nil, zeroPoints: String? = nil,
+        _ tensor: String, _ form: Form, numbers: String, shape: [Int], scales: String, divisor: String? = nil, factor: String? = nil,
+        zeroPoints: String? = nil,
         _ description: (String) -> TensorDescription?
     ) throws(PackingError) {
         guard (2...3).contains(shape.count), shape.allSatisfy({ (1...Self.largestExtent).contains($0) }) else {
@@ -98,11 +103,11 @@ extension ScaledWeight {
         (matrices, self.rows, self.columns) = (shape.count == 3 ? shape[0] : 1, rows, columns)
         (blockRows, blockColumns) = (form.block.rows ?? rows, form.block.columns ?? columns)
         hasOneScale = form.block.rows == nil && form.block.columns == nil
-        (self.divisor, self.zeroPoints, isTransposed) = (divisor, zeroPoints, form.isTransposed)
+        (self.divisor, self.factor, self.zeroPoints, isTransposed) = (divisor, factor, zeroPoints, form.isTransposed)
         try check(scales, found)
-        if let divisor {
-            guard let found = description(divisor), found.type == .f32, found.byteCount == 4 else {
-                throw PackingError("tensor \(divisor) is missing or not one number in F32 (\(format))")
+        if let whole {
+            guard let found = description(whole), found.type == .f32, found.byteCount == 4 else {
+                throw PackingError("tensor \(whole) is missing or not one number in F32 (\(format))")
             }
         }
         if let zeroPoints {

@@ -51,6 +51,9 @@ public protocol WeightReader: Sendable {
     /// What follows a linear's name in that of its codes: a tensor with this suffix makes a linear a compressed one.
     var codesSuffix: String { get }
 
+    /// Whether clients of the format quantize activations too.
+    var quantizesActivations: Bool { get }
+
     /// How a linear is compressed; its scales' type is that in which they are stored.
     /// - Throws: `PackingError` when config.json does not say, or says two things.
     func options(_ linear: String, _ description: (String) -> TensorDescription?) throws(PackingError) -> QuantizationOptions
@@ -71,6 +74,8 @@ public protocol WeightReader: Sendable {
 extension WeightReader {
     /// Types in which scales are read.
     static var scaleTypes: [ElementType] { [.f16, .bf16, .f32] }
+
+    public var quantizesActivations: Bool { false }
 
     /// Most formats' clients go by the tensors that are there.
     public func expectsCodes(_ linear: String) -> Bool { false }

@@ -8,10 +8,13 @@ public struct WeightReaders: Sendable {
     public let codes: (any WeightReader)?
     /// Of numbers times block scales.
     public let scaled: (any ScaledWeightReader)?
+    /// In which numbers clients of the checkpoint keep keys and values of earlier tokens, in words; nil: in the model's.
+    public let cacheScheme: String?
 
-    init(codes: (any WeightReader)? = nil, scaled: (any ScaledWeightReader)? = nil) {
+    init(codes: (any WeightReader)? = nil, scaled: (any ScaledWeightReader)? = nil, cacheScheme: String? = nil) {
         self.codes = codes
         self.scaled = scaled
+        self.cacheScheme = cacheScheme
     }
 
     /// The readers of what a config.json describes.
@@ -36,17 +39,21 @@ public struct WeightReaders: Sendable {
         case ("compressed-tensors", _):
             let scaled = try CompressedTensorsNumbersReader(quantization)
             let codes = try CompressedTensorsReader(quantization)
-            self.init(codes: scaled == nil || codes.hasSchemes ? codes : nil, scaled: scaled)
+            self.init(
+                codes: scaled == nil || codes.hasSchemes ? codes : nil, scaled: scaled, cacheScheme: CompressedTensorsConfiguration.cacheScheme(quantization))
         case ("gptq", _) where isMarlin, ("gptq", "marlin"), ("marlin", _): self.init(codes: try MarlinReader(quantization))
         case ("gptq", nil), ("gptq", "gptq"): self.init(codes: try GPTQReader(quantization, zeroPoints: .lessOne))
         case ("gptq", "gptq_v2"): self.init(codes: try GPTQReader(quantization, zeroPoints: .plain))
+        case ("auto-round", _), ("auto_round", _): self.init(codes: try AutoRoundConfiguration.reader(quantization))
         case ("qmoe", _): self.init(codes: try QMoEReader(quantization))
         case ("fp8", _): self.init(scaled: try Float8Reader(quantization))
         case ("mxfp4", _): self.init(scaled: try MXFP4Reader(quantization))
+        case ("modelopt", _), ("modelopt_fp4", _), ("modelopt_mixed", _):
+            self.init(scaled: try ModelOptReader(quantization), cacheScheme: ModelOptReader.cacheScheme(quantization))
         default:
             throw PackingError(
-                "quantization method `\(method)`\(format.map { " in format `\($0)`" } ?? "") cannot be read; known: compressed-tensors, fp8, gptq, gptq_v2, marlin, "
-                    + "mxfp4, qmoe. Give the dense model; \(remedy)")
+                "quantization method `\(method)`\(format.map { " in format `\($0)`" } ?? "") cannot be read; known: auto-round, compressed-tensors, fp8, gptq, gptq_v2, marlin, "
+                    + "modelopt, mxfp4, qmoe. Give the dense model; \(remedy)")
         }
     }
 }

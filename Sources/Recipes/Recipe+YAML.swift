@@ -28,7 +28,7 @@ extension Recipe {
             root, file: file, path: "",
             keys: [
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
-                "memory_per_rank", "weights", "experts", "rotate", "gguf",
+                "memory_per_rank", "weights", "experts", "rotate", "gguf", "kv_cache",
             ] + DeviationLimits.keys)
         let compress = try top.mapping("compress", keys: TreatmentSettings.keys)
         // A mapping in place of a setting is a budget.
@@ -59,6 +59,12 @@ extension Recipe {
         format = try top.choice("format") ?? .compressedTensors
         gguf = try top.mapping("gguf", keys: GGUFSettings.keys).map(GGUFSettings.init) ?? GGUFSettings()
         if gguf != GGUFSettings(), format != .gguf { throw top.error("gguf", "`gguf` goes with `format: gguf`, and the format is \(format.rawValue)") }
+        cache = try KeyValueCache(top, "kv_cache")
+        if cache != nil, format != .compressedTensors {
+            throw top.error(
+                "kv_cache",
+                "`kv_cache` goes with `format: compressed-tensors`, and \(format.rawValue) has no place for the scales of keys and values: leave it out")
+        }
         if let bits, case .size? = budget?.limit, format == .dense {
             throw bits.error("size", "`\(bits.path).size` has no meaning with `format: dense`, whose results have one size whatever their bits; give `average`")
         }
@@ -72,6 +78,9 @@ extension Recipe {
         if experts.starved == .rtn, rules.contains(where: { $0.treatment.activations == .static }) {
             throw top.error(
                 "experts", "`experts.starved: rtn` leaves experts without inputs of their own, from which `activations: static` takes a scale; use blend")
+        }
+        if cache != nil, calibration == nil {
+            throw top.error("kv_cache", "`kv_cache` needs a `calibration`, whose keys and values its scales follow from")
         }
         guard calibration != nil || !rules.contains(where: { $0.treatment.method.needsHessian }) else {
             throw RecipeError(place: file, message: "key `calibration` is missing; only `method: rtn` and `method: magnitude` do without it")
@@ -115,9 +124,8 @@ extension Recipe {
 
 extension TreatmentSettings {
     static let keys = [
-        "method", "type", "strategy", "activations", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid", "damping", "max_damping",
-        "target",
-        "target_strength", "sparsity", "mask_block",
+        "method", "type", "strategy", "activations", "activation_type", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid",
+        "damping", "max_damping", "target", "target_strength", "sparsity", "mask_block",
     ]
 
     /// The settings of `compress`.
@@ -144,6 +152,7 @@ extension TreatmentSettings {
         if budget?.areWidths != true, let own = try mapping.width("bits", of: Treatment.widths) { try take(own, mapping) }
         strategy = try mapping.choice("strategy") ?? strategy
         activations = try mapping.choice("activations") ?? activations
+        activationType = try mapping.choice("activation_type") ?? activationType
         if let own = try mapping.integer("group", of: Treatment.groups) {
             group = own
             if case .widths(let widths, _)? = choices { choices = .widths(widths, groups: nil) }

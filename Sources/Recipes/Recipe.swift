@@ -24,6 +24,8 @@ public struct Recipe: Sendable, Equatable {
     /// Patterns of linears that keep their weights; they win over rules.
     public var ignore: [Pattern]
     public var format: OutputFormat
+    /// How clients quantize keys and values of earlier tokens; nil: nothing is said of it.
+    public var cache: KeyValueCache?
     /// Of `format: gguf`.
     public var gguf: GGUFSettings
     /// Bytes of an output shard, a tensor larger than that excepted.

@@ -36,6 +36,8 @@ public struct Treatment: Sendable, Hashable, Codable {
     public var strategy: ScaleStrategy?
     /// What clients do with the inputs, of a type; nil: the first of what the type has.
     public var activations: ActivationQuantization?
+    /// In which numbers, where these are not the weights' own; nil: in those.
+    public var activationType: NumberType?
     /// nil: weights that are kept are not quantized, and group, grid and symmetry mean nothing.
     public var bits: Int?
     /// Columns of a group; -1: the whole row.
@@ -79,7 +81,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         self.targetStrength = targetStrength
         self.sparsity = sparsity
         self.maskBlock = maskBlock
-        (type, strategy, activations) = (nil, nil, nil)
+        (type, strategy, activations, activationType) = (nil, nil, nil, nil)
     }
 
     /// What the solver is to make of a weight.
@@ -111,11 +113,12 @@ public struct Treatment: Sendable, Hashable, Codable {
         if let type {
             return QuantizationOptions(
                 type, strategy: strategy, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups,
-                scaleType: scaleType, activations: activations)
+                scaleType: scaleType, activations: activations, activationType: activationType)
         }
         return QuantizationOptions(
             bits: bits, group: group, symmetric: symmetric, signedScales: scales == .signed, grid: grid, actOrder: actOrder != .off,
-            wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero)
+            wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups, scaleType: scaleType, leastZero: leastZero,
+            activationType: activationType)
     }
 }
 

@@ -27,6 +27,9 @@ extension TreatmentSettings {
         if let activations, activations != .none {
             return "`activations: \(activations.rawValue)` contradicts \(name), whose clients quantize no inputs: leave it out"
         }
+        if let activationType {
+            return "`activation_type: \(activationType.rawValue)` contradicts \(name), whose inputs are llama.cpp's own choice: leave it out"
+        }
         if let bits { return "`bits: \(bits)` contradicts \(name), whose codes have \(blocks.bits) bits: leave it out" }
         if let group { return "`group: \(group)` contradicts \(name), which has groups of \(blocks.groupColumns) in blocks of \(blocks.columns): leave it out" }
         if symmetric != nil { return "`symmetric` says nothing of \(name), whose offsets are its own: leave it out" }

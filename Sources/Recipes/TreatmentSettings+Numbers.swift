@@ -9,14 +9,16 @@ extension TreatmentSettings {
         let strategy = strategy ?? rules.strategies[0]
         if let contradiction = contradiction(type, rules, strategy) { return .failure(Contradiction(contradiction)) }
         var settings = self
-        (settings.type, settings.strategy, settings.activations, settings.choices) = (nil, nil, nil, nil)
+        (settings.type, settings.strategy, settings.choices) = (nil, nil, nil)
         (settings.bits, settings.group, settings.symmetric, settings.scales) = (rules.bits, rules.group(strategy), true, .positive)
         // The range of a whole tensor is known before its first tile.
         if strategy == .tensor { settings.grid = .minmax }
-        return settings.resolvedIntegers().map {
-            var treatment = $0
-            (treatment.type, treatment.strategy, treatment.activations) = (type, strategy, activations)
-            return treatment
+        return inputs(of: type, strategy).flatMap { inputs in
+            settings.resolvedIntegers().map {
+                var treatment = $0
+                (treatment.type, treatment.strategy, treatment.activations, treatment.activationType) = (type, strategy, inputs.activations, inputs.type)
+                return treatment
+            }
         }
     }
 
@@ -36,16 +38,6 @@ extension TreatmentSettings {
         }
         if symmetric == false { return "`symmetric: false` contradicts \(name), which has no zero points: leave it out" }
         if scales == .signed { return "`scales: signed` contradicts \(name), whose numbers reach as far on both sides: leave it out" }
-        if let activations {
-            let known = type.activations(strategy)
-            guard known.contains(activations) else {
-                return "`activations: \(activations.rawValue)` is not among what clients do with the inputs of \(name)"
-                    + (strategy == rules.strategies[0] ? "" : " by \(strategy.rawValue)") + ": \(known.map(\.rawValue).joined(separator: ", "))"
-            }
-            if activations == .static, method == .rtn {
-                return "`activations: static` needs the inputs of a calibration, which `method: rtn` does not look at: use `method: gptq`, or leave it out"
-            }
-        }
         if strategy == .tensor, let grid, grid != .minmax {
             return "`grid: \(grid.rawValue)` is a search by rows or groups, and `strategy: tensor` has one scale for all: leave it out, or use minmax"
         }
@@ -54,7 +46,7 @@ extension TreatmentSettings {
 
     /// Without what another type of numbers was given.
     mutating func dropNumbers() {
-        (bits, choices, group, symmetric, scales, strategy, activations) = (nil, nil, nil, nil, nil, nil, nil)
+        (bits, choices, group, symmetric, scales, strategy, activations, activationType) = (nil, nil, nil, nil, nil, nil, nil, nil)
         (grid, actOrder, staticGroups) = (nil, nil, nil)
     }
 }

@@ -43,6 +43,10 @@ extension TreatmentSettings {
             return "\(name) goes with `method: gptq` or rtn, not with `method: \(method?.rawValue ?? "")`"
         }
         if let strategy { return "`strategy: \(strategy.rawValue)` contradicts \(name), which has two numbers for each row: leave it out" }
+        if let activations, activations != .none {
+            return "`activations: \(activations.rawValue)` contradicts \(name), whose inputs no client quantizes: leave it out"
+        }
+        if let activationType { return "`activation_type: \(activationType.rawValue)` contradicts \(name), whose inputs no client quantizes: leave it out" }
         if let bits { return "`bits: \(bits)` contradicts `type: ternary`: leave one out" }
         if let group, group != -1 { return "`group: \(group)` contradicts \(name), which has two numbers for each row: leave it out" }
         if symmetric != nil { return "`symmetric` says nothing of \(name), whose numbers below and above zero are its own: leave it out" }

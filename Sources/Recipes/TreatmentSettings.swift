@@ -8,6 +8,7 @@ struct TreatmentSettings {
     var type: NumberType?
     var strategy: ScaleStrategy?
     var activations: ActivationQuantization?
+    var activationType: NumberType?
     var bits: Int?
     /// In place of one width or one share of zeros, those among which a budget chooses.
     var choices: BudgetChoices?
@@ -81,12 +82,9 @@ struct TreatmentSettings {
     func resolved() -> Result<Treatment, Contradiction> {
         if let rules = type?.rules { return resolved(rules) }
         if let type, let blocks = type.blocks { return resolved(type, blocks) }
-        if let activations, activations != .none {
-            return .failure(Contradiction("`activations: \(activations.rawValue)` goes with a `type` whose inputs clients quantize, such as fp8 or nvfp4"))
-        }
         if type == .ternary { return resolvedTernary() }
         if let strategy { return .failure(Contradiction("`strategy: \(strategy.rawValue)` goes with a `type` such as fp8; `group` says it for integers")) }
-        return resolvedIntegers()
+        return inputs(of: .int, .group).flatMap { inputs in resolvedIntegers().flatMap { $0.taking(inputs) } }
     }
 
     /// The same, of integers or of a type whose bits and group are filled in.

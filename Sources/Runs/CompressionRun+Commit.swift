@@ -19,6 +19,8 @@ extension CompressionRun {
     func commit(_ index: Int, _ solved: [Int: SolvedStage], part: Int = 0) throws {
         // What was solved from a file that has changed meanwhile is mixed, and would be trusted once it is committed.
         try world.onCoordinator(exitCode: exitCode) { try source?.checkUnchanged(in: sourcePath) }
+        // Before the tiles: once all of these are there, the batches need not pass again.
+        try commitCache()
         try world.together(exitCode: exitCode) { try clock.measure(.commit) { () throws in try write(index, solved, part: part) } }
         progress?.commit(block: index)
     }

@@ -28,7 +28,7 @@ final class CompressionRun {
     /// The files of the source as they were when the run began.
     let source: SourceFiles?
     let sourcePath: String
-    private let stageWeights: StageWeights
+    let stageWeights: StageWeights
     let batches: CalibrationBatches
     /// The same batches on their way through the dense model, where linears are to give its outputs.
     let dense: CalibrationBatches?
@@ -38,8 +38,11 @@ final class CompressionRun {
     let hessian: StageHessian
     let journal: Journal
     let committed: CommittedTiles
-    /// The last stage with a tile to solve: activations need to go no further. Nil when every tile is committed.
+    /// The last stage with a tile to solve, or behind keys and values to measure: activations need to go no further. Nil when all is there.
     private let lastWork: (block: Int, stage: Int)?
+    /// The largest keys and values that were measured, and whether they are on disk.
+    var cache: CacheRecord
+    var cacheIsSaved = true
     let journalWriter: JournalWriter
     private(set) var progress: Progress?
     /// Linears whose reports stand in the log already.
@@ -80,7 +83,9 @@ final class CompressionRun {
         journal = try Journal(work, identity, plan, world: world)
         let committed = CommittedTiles(journal.entries, plan, work)
         self.committed = committed
-        lastWork = plan.lastStage { !committed.contains($0) }
+        let cache = try world.fromCoordinator(exitCode: exitCode) { CacheRecord.read(job.work, identity, job.plan) }
+        self.cache = cache
+        lastWork = [plan.lastStage { !committed.contains($0) }, plan.lastStageToMeasure(cache)].compactMap { $0 }.max { $0 < $1 }
         let tokens = lastWork == nil ? nil : job.tokens
         journalWriter = JournalWriter(work, attempt: journal.attempt, rank: world.rank)
         loggedLinears = job.log == nil ? [] : Set(RunHistory(job.work).linears.map(\.name))
@@ -151,19 +156,16 @@ final class CompressionRun {
                 try commit(index, solvedStages(solved))
                 throw stopped(reason, "block \(index + 1)/\(plan.blocks.count), \(stage.stage.name)")
             }
-            try advance(stage, propagation == .none || runsTwice ? nil : result.tiles, endsBlock: isLast && mixture == nil)
+            try advance(
+                stage, propagation == .none || runsTwice ? nil : result.tiles, endsBlock: isLast && mixture == nil,
+                measuring: runsTwice ? nil : attention(index, stageIndex))
             // What the other ranks solved is not needed again.
             if !runsTwice { solved[stageIndex].keepOwn() }
         }
         try commit(index, solvedStages(solved))
         let experts = try mixture.map { try runExperts($0, block: index, runsTwice: runsTwice) }
-        if runsTwice, isWork(after: index, block.stages.count - 1) {
-            try world.together(exitCode: exitCode) { try batches.rewind() }
-            for (stage, result) in zip(block.stages, solved) {
-                try advance(stage, result.tiles, endsBlock: mixture == nil && stage.stage == block.stages.last?.stage)
-            }
-            if let experts { try runSolved(experts, block: index) }
-        }
+        if runsTwice { try runAgain(index, solved, experts) }
+        try commitCache()
         return solved + (experts?.stages ?? [])
     }
 
@@ -181,18 +183,6 @@ final class CompressionRun {
     /// Whether any stage after this one has tiles to solve.
     func isWork(after block: Int, _ stage: Int) -> Bool {
         lastWork.map { $0 > (block, stage) } ?? false
-    }
-
-    /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
-    private func advance(_ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
-        if let dense { try advance(dense, stage, nil, endsBlock: endsBlock) }
-        try advance(batches, stage, tiles, endsBlock: endsBlock)
-    }
-
-    private func advance(_ batches: CalibrationBatches, _ stage: StagePlan, _ tiles: [Int: EncodedTile]?, endsBlock: Bool) throws {
-        let weights = try stageWeights.load(stage, tiles: tiles, pieces: batches.pieces(stage.stage))
-        let failure = try batches.advance(stage.stage, weights: weights, endsBlock: endsBlock)
-        try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
     }
 
     func stopped(_ reason: String, _ place: String) -> AgreedFailure {

@@ -23,11 +23,20 @@ extension Job {
                 rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
                 description: "\(tiles.count) of \(plan.tileCount) tiles are committed in \(work.output); run `cleave compress` again to finish them")
         }
+        let identity = try runIdentity()
+        let cache = try world.fromCoordinator(exitCode: exitCode) { CacheRecord.read(work, identity, plan) }
+        if let missing = plan.cachedAttention.first(where: { cache[$0.block] == nil }) {
+            throw AgreedFailure(
+                rank: 0, exitCode: PipelineError.Kind.stopped.rawValue,
+                description:
+                    "\(work.cache), which holds the largest keys and values, has none of \(missing.module); run `cleave compress` again to measure them")
+        }
         return try clock.measure(.merge) { () throws in
             // Files take pages, matrices do not; those that are given back now come first, and a virtual machine has not yet lost them to its host.
             MemoryPool.giveBackMatrices()
             return try Merge(
-                plan, planHash: planHash, model: model, idsHash: tokens?.hash, sourceFiles: sourceFiles, tiles: tiles, work: work, world: world
+                plan, planHash: planHash, model: model, idsHash: tokens?.hash, sourceFiles: sourceFiles, tiles: tiles, cache: cache,
+                work: work, world: world
             ).run()
         }
     }

@@ -9,20 +9,28 @@ public import Sharding
 internal import Transformers
 
 extension Plan {
-    /// A line for each scheme of a type, in the order of the model; none where all linears have integers, or the result is dense.
+    /// A line for each scheme of a type, or with inputs in another, in the order of the model; none where all linears have integers alone, or the result is dense.
     public var schemes: [String] {
         if recipe.format == .gguf { return blockSchemes }
         guard recipe.format == .compressedTensors else { return [] }
         var lines: [(scheme: String, text: String, count: Int)] = []
         for linear in compressedLinears {
-            guard let type = linear.treatment?.type, let options = linear.options else { continue }
+            guard let options = linear.options, options.number != .int || options.activations != .none else { continue }
             if let place = lines.firstIndex(where: { $0.scheme == linear.scheme }) {
                 lines[place].count += 1
             } else {
-                lines.append((linear.scheme, "\(type.storedFormat ?? type.rawValue); \(type.arithmetic(options.activations))", 1))
+                lines.append((linear.scheme, "\(options.number.storedFormat ?? options.number.rawValue); \(options.arithmetic)", 1))
             }
         }
-        return lines.map { "\($0.scheme) for \($0.count) linears, stored as \($0.text)" }
+        return lines.map { "\($0.scheme) for \($0.count) linears, stored as \($0.text)" } + cacheSchemes
+    }
+
+    private var cacheSchemes: [String] {
+        guard let cache = recipe.cache else { return [] }
+        let attention = cachedAttention, scales = cache.strategy == .head ? "a scale for each head" : "one scale"
+        return [
+            "keys and values that servers keep, in \(cache.number.rawValue) in \(attention.count) blocks: \(scales) of each from the largest of the calibration"
+        ]
     }
 
     /// A line for each type of blocks, and one for each that takes another's place.

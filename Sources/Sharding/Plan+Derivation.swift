@@ -79,6 +79,7 @@ extension Plan {
         try checkUnits()
         try checkTargets()
         try checkFusedNumbers()
+        try checkCache()
     }
 
     private func checkTargets() throws {
@@ -95,7 +96,7 @@ extension Plan {
     private func checkFusedNumbers() throws {
         guard recipe.format.isServedByVLLM else { return }
         for stage in blocks.lazy.flatMap(\.stages) {
-            for parts in stage.mixedParts where parts.contains(where: { $0.treatment?.type != nil }) {
+            for parts in stage.mixedParts where parts.contains(where: { $0.treatment?.type != nil || $0.treatment?.activationType != nil }) {
                 guard let other = parts.first(where: { $0.scheme != parts[0].scheme }) else { continue }
                 throw PlanError.mixedParts("\(parts[0].linear.name) (\(parts[0].scheme))", "\(other.linear.name) (\(other.scheme))")
             }

@@ -54,12 +54,13 @@ extension LinearPlan {
     /// What is stored of its scheme, not how codes were found.
     public var scheme: String {
         guard let options else { return "plain" }
+        let known = options.number.activations(options.strategy)
+        let activations = options.activations == known.first ? "" : ", activations \(options.activations.rawValue)"
+        let inputs = activations + (options.activationType == options.number ? "" : " in \(options.activationType.rawValue)")
         if options.number != .int {
-            let known = options.number.activations(options.strategy)
-            return options.number.rawValue + (options.strategy == .group ? "" : " by \(options.strategy.rawValue)")
-                + (options.activations == known[0] ? "" : ", activations \(options.activations.rawValue)")
+            return options.number.rawValue + (options.strategy == .group ? "" : " by \(options.strategy.rawValue)") + inputs
         }
         let group = options.group > 0 ? "g\(options.group)" : "by row"
-        return "\(options.bits) bits \(group) \(options.symmetric ? "symmetric" : "asymmetric")" + (options.hasPermutedGroups ? " permuted" : "")
+        return "\(options.bits) bits \(group) \(options.symmetric ? "symmetric" : "asymmetric")" + (options.hasPermutedGroups ? " permuted" : "") + inputs
     }
 }

@@ -15,6 +15,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case mixedStack(String, String)
     case mixedParts(String, String)
     case denseTarget(String)
+    case cache(String)
     case mixedChoices(String, String)
     case nothingToChoose
     case budget(String)
@@ -42,6 +43,7 @@ public enum PlanError: Error, CustomStringConvertible {
         case .mixedParts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but clients make one linear of them: give them one type, or `format: dense`"
         case .denseTarget(let why): "`target: dense` \(why)"
+        case .cache(let why): "`kv_cache` is not there for this model: \(why); leave it out"
         case .mixedChoices(let first, let other):
             "\(first) and \(other) get their choice together, since clients make one linear of such, but the recipe gives them different choices: give them one "
                 + "rule, or a setting of their own in place of the budget"

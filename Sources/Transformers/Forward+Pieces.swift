@@ -38,14 +38,15 @@ extension Forward {
 
     /// What a stage's effect needs besides weights and input.
     ///
+    /// - Parameter cache: is told the keys and values of a stage that has such.
     /// - Throws: what the source throws, and `ForwardError` for a tensor of another shape.
-    public func context(of stage: Stage) throws -> EffectContext {
+    public func context(of stage: Stage, cache: CacheMagnitudes? = nil) throws -> EffectContext {
         let effect = stage.effect
         return EffectContext(
             compute: compute, rotations: rotations,
             norms: Dictionary(uniqueKeysWithValues: try Set(effect.norms).map { ($0, try vectors.weights($0)) }),
             linears: Dictionary(uniqueKeysWithValues: try Set(effect.ownLinears).map { ($0, try loadWeights($0)) }),
-            parameters: Dictionary(uniqueKeysWithValues: try Set(effect.parameters).map { ($0, try vectors.numbers($0)) }))
+            parameters: Dictionary(uniqueKeysWithValues: try Set(effect.parameters).map { ($0, try vectors.numbers($0)) }), cache: cache)
     }
 
     /// What a stage's effect reads besides the stage's outputs: of each part [tokens, its columns]. To be asked for before `begin`.

@@ -97,6 +97,14 @@ public enum Operand: Sendable {
         }
     }
 
+    /// The largest |x|; infinity when any value is infinite or NaN.
+    package var maxMagnitude: Float {
+        switch self {
+        case .f32(let x): LinearAlgebra.maxMagnitude(x)
+        case .bf16(let x): LinearAlgebra.maxMagnitude(x)
+        }
+    }
+
     /// Copies fp32 values of the same shape in, rounding them to bf16 where that is the type.
     public func store(_ values: Matrix<Float>) {
         switch self {

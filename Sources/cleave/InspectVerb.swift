@@ -39,6 +39,8 @@ struct InspectVerb: Verb {
         var types: [String: Int]
         var format: String
         var linears: [CompressedLinear]
+        /// In which numbers clients keep keys and values; absent: in the model's.
+        var cache: String?
         /// Why compressed linears are not listed; absent when they are.
         var unreadable: String?
         /// Linears by what was done to them, where a manifest tells.
@@ -59,6 +61,7 @@ struct InspectVerb: Verb {
         var list: [Tensor]
         var linears: [CompressedLinear] = []
         var unreadable: String?
+        var cache: String?
         let files: Int
         var methods: [String: Int] = [:]
         if isDirectory.boolValue || GGUFFile.isOne(path), let found = try ggufFiles(isDirectory: isDirectory.boolValue) {
@@ -76,7 +79,7 @@ struct InspectVerb: Verb {
             return Output(
                 files: found.count, bytes: found.reduce(0) { $0 + $1.tensors.reduce(0) { $0 + $1.bytes.count } },
                 parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: list.reduce(into: [:]) { $0[$1.type, default: 0] += 1 }, format: "gguf",
-                linears: [], unreadable: nil, methods: methods, tensors: list)
+                linears: [], cache: nil, unreadable: nil, methods: methods, tensors: list)
         } else if isDirectory.boolValue {
             let index = try CheckpointIndex(directory: path)
             for remark in index.remarks { Console.error("note: \(remark)\n") }
@@ -85,6 +88,7 @@ struct InspectVerb: Verb {
             }
             files = index.files.count
             do {
+                cache = try cacheScheme(index)
                 linears = try compressedLinears(index)
             } catch {
                 // What other programs can read is shown all the same.
@@ -102,7 +106,8 @@ struct InspectVerb: Verb {
         let bytes = list.reduce(0) { $0 + $1.shape.reduce(ElementType(rawValue: $1.type)?.bits ?? 0, *) / 8 }
         return Output(
             files: files, bytes: bytes, parameters: list.reduce(0) { $0 + $1.shape.reduce(1, *) }, types: types,
-            format: linears.first?.format ?? (unreadable == nil ? "dense" : "unknown"), linears: linears, unreadable: unreadable, methods: methods,
+            format: linears.first?.format ?? (unreadable == nil ? "dense" : "unknown"), linears: linears, cache: cache, unreadable: unreadable,
+            methods: methods,
             tensors: list)
     }
 
@@ -126,6 +131,7 @@ struct InspectVerb: Verb {
             let bits = bytes > 0 ? ", \(format(8 * Double(bytes) / Double(max(weights, 1)), digits: 2)) bits a weight" : ""
             text += "  \(linears.count) linears: \(scheme)\(bits)\(schemes.count > 1 ? ", such as \(linears[0].name)" : "")\n"
         }
+        if let cache = output.cache { text += "  keys and values of a server's cache: \(cache)\n" }
         for (method, count) in output.methods.sorted(by: { $0.key < $1.key }) { text += "  \(count) linears by \(method)\n" }
         guard tensors else { return text }
         if !output.linears.isEmpty {

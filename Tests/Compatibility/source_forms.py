@@ -120,6 +120,41 @@ class CompressedTensors:
         return self.compressor.decompress(own, self.scheme)["weight"]
 
 
+class ModelOpt:
+    """Model Optimizer's form: FP8 of a tensor or by row, MXFP8, and NVFP4, whose scales are multiplied by a number of the tensor."""
+
+    def __init__(self, algorithm, groups=None):
+        self.algorithm = algorithm
+        self.configuration = {
+            "quant_method": "modelopt", "quant_algo": algorithm, "ignore": ["lm_head"], "producer": {"name": "modelopt", "version": "0.47.0"},
+            "kv_cache_scheme": {"dynamic": False, "num_bits": 8, "type": "float"}, "config_groups": {"group_0": groups or {"targets": ["Linear"]}}}
+
+    def tensors(self, name, weight):
+        rows, columns = weight.shape
+        linear = name.removesuffix(".weight")
+        height, width = {"FP8": (rows, columns), "FP8_PER_CHANNEL_PER_TOKEN": (1, columns), "MXFP8": (1, 32), "NVFP4": (1, 16)}[self.algorithm]
+        scale = largest(weight, height, width) / (6 if self.algorithm == "NVFP4" else 448)
+        parts = {f"{linear}.input_scale": torch.ones(1), f"{linear}.k_scale": torch.ones(1)}
+        if self.algorithm == "NVFP4":
+            whole = weight.abs().max() / (6 * 448)
+            stored = (scale / whole).clamp(2**-9, 448).to(FP8)
+            every = spread(stored.float() * whole, height, width, rows, columns)
+            table = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+            codes = ((weight / every).abs().clamp(max=6)[..., None] - table).abs().argmin(-1)
+            numbers = table[codes] * torch.where(weight < 0, -1.0, 1.0)
+            codes = codes + 8 * (weight < 0)
+            parts |= {name: (codes[:, ::2] | codes[:, 1::2] << 4).to(torch.uint8), f"{linear}.weight_scale_2": whole}
+        elif self.algorithm == "MXFP8":
+            scale = power_of_two(scale)
+            stored, every = (torch.log2(scale) + 127).to(torch.uint8), spread(scale, height, width, rows, columns)
+        else:
+            stored, every = scale.squeeze(), spread(scale, height, width, rows, columns)
+        if self.algorithm != "NVFP4":
+            parts[name] = (weight / every).clamp(-448, 448).to(FP8)
+            numbers = parts[name].float()
+        return parts | {f"{linear}.weight_scale": stored}, numbers * every
+
+
 TOKENS = dict(num_bits=8, type="float", strategy="token", symmetric=True, dynamic=True)
 
 FORMS = {
@@ -139,6 +174,10 @@ FORMS = {
     "mxfp4": lambda: CompressedTensors("mxfp4-pack-quantized", dict(num_bits=4, type="float", strategy="group", group_size=32, scale_dtype="torch.uint8")),
     "nvfp4": lambda: CompressedTensors(
         "nvfp4-pack-quantized", dict(num_bits=4, type="float", strategy="tensor_group", group_size=16, scale_dtype="torch.float8_e4m3fn")),
+    "modelopt-fp8": lambda: ModelOpt("FP8"),
+    "modelopt-channel": lambda: ModelOpt("FP8_PER_CHANNEL_PER_TOKEN"),
+    "modelopt-mxfp8": lambda: ModelOpt("MXFP8"),
+    "modelopt-nvfp4": lambda: ModelOpt("NVFP4"),
     "int4": lambda: CompressedTensors("pack-quantized", dict(num_bits=4, type="int", strategy="group", group_size=32)),
 }
 

@@ -25,6 +25,13 @@ RECIPES = {
     "int8-static": {"compress": {"type": "int8", "activations": "static"}},
     "nvfp4-static": {"compress": {"type": "nvfp4", "activations": "static"}},
     "rtn": {"compress": {"type": "nvfp4", "method": "rtn"}},
+    "mxfp4-mxfp4": {"compress": {"type": "mxfp4", "activations": "dynamic"}},
+    "mxfp4-fp8": {"compress": {"type": "mxfp4", "activation_type": "fp8"}},
+    "mxfp4-mxfp8": {"compress": {"type": "mxfp4", "activation_type": "mxfp8"}},
+    # 704 columns are no groups of 128.
+    "w4afp8": {
+        "compress": {"bits": 4, "group": 128, "scales": "positive", "activation_type": "fp8"},
+        "rules": [{"match": "*.down_proj", "type": "fp8"}, {"match": "*"}]},
     "mixed": {
         "compress": {"type": "fp8"},
         "rules": [{"match": "*.mlp.*", "type": "nvfp4"}, {"match": "*.0.self_attn.o_proj", "type": "int", "bits": 4, "group": 64}, {"match": "*"}],

@@ -57,7 +57,6 @@ ACTIVATIONS = dict(num_bits=8, type="int", symmetric=True, strategy="token", dyn
 REFUSED = {
     "input_activations": lambda c, q, g: g.update(input_activations=ACTIVATIONS),
     "output_activations": lambda c, q, g: g.update(output_activations=ACTIVATIONS),
-    "kv_cache_scheme": lambda c, q, g: q.update(kv_cache_scheme=dict(num_bits=8, type="float", symmetric=True, strategy="tensor", dynamic=False)),
     "transform_config": lambda c, q, g: q.update(transform_config=dict(
         config_groups=dict(u=dict(type="hadamard", apply=[dict(targets=["Linear"], location="input")])))),
     "sparsity_config": lambda c, q, g: q.update(sparsity_config=dict(format="sparse-24-bitmask")),

@@ -1,6 +1,7 @@
 // compressed-tensors read again, and what its reader refuses.
 
 import Compression
+import Foundation
 import JSON
 import LinearAlgebra
 import Packing
@@ -81,6 +82,7 @@ import Testing
             "", ""
         ),
         (w4 + #","actorder":false"#, "", #","version":"0.9.0","global_compression_ratio":1.5,"ignore":[],"kv_cache_scheme":null"#),
+        (w4, "", #","kv_cache_scheme":{"num_bits":8,"type":"float","strategy":"attn_head","dynamic":false,"symmetric":true}"#),
         (w4, "", #","sparsity_config":{},"transform_config":{}"#),
         (w4, "", #","sparsity_config":{"format":"dense","global_sparsity":0.1},"transform_config":{"config_groups":{}}"#),
     ])
@@ -88,6 +90,44 @@ import Testing
         let sample = SampleLinear([32], columns: 64, QuantizationOptions(group: 16))
         let options = try Self.reader(weights: weights, group: group, more: more).options("m.down", MemoryTensors(sample, format).description)
         #expect(options.bits == 4 && options.group == 16 && options.symmetric && !options.actOrder)
+    }
+
+    /// Inputs that clients round to FP8 by token as they come change no weight, and are told.
+    @Test func inputsInFP8() throws {
+        let inputs = #""input_activations":{"num_bits":8,"type":"float","strategy":"token","dynamic":true,"symmetric":true}"#
+        let sample = SampleLinear([32], columns: 64, QuantizationOptions(group: 16))
+        let reader = try Self.reader(weights: Self.w4, group: "," + inputs)
+        let options = try reader.options("m.down", MemoryTensors(sample, format).description)
+        #expect(reader.quantizesActivations && options.activations == .dynamic && options.activationType == .fp8)
+        let plain = try Self.reader(weights: Self.w4)
+        #expect(try !plain.quantizesActivations && plain.options("m.down", MemoryTensors(sample, format).description).activations == .none)
+        for other in [#""type":"int""#, #""dynamic":false"#, #""strategy":"tensor""#, #""num_bits":4"#, #""symmetric":false"#] {
+            let key = other.prefix { $0 != ":" }
+            let changed = inputs.replacingOccurrences(of: "\(key):[^,}]*", with: other, options: .regularExpression)
+            #expect(throws: PackingError.self, "\(other)") { try Self.reader(weights: Self.w4, group: "," + changed) }
+        }
+    }
+
+    /// How servers keep keys and values changes no weight, and is told.
+    @Test(
+        arguments: [
+            (#"{"num_bits":8,"type":"float","strategy":"tensor"}"#, "float 8 bits by tensor"), (#"{"num_bits":8}"#, "int 8 bits by tensor"), ("null", nil),
+        ] as [(String, String?)])
+    func schemesOfCaches(scheme: String, words: String?) throws {
+        let json =
+            #"{"quant_method":"compressed-tensors","quantization_status":"compressed","config_groups":{"W4A16":["Linear"]},"kv_cache_scheme":\#(scheme)}"#
+        #expect(try WeightReaders(JSONValue(parsing: Array(json.utf8))).cacheScheme == words)
+    }
+
+    /// Weights may be plain beside such a scheme, and without one there must be groups.
+    @Test func schemesOfCachesAlone() throws {
+        func readers(_ more: String) throws -> WeightReaders {
+            let json = #"{"quant_method":"compressed-tensors","quantization_status":"compressed","config_groups":{}\#(more)}"#
+            return try WeightReaders(JSONValue(parsing: Array(json.utf8)))
+        }
+        let alone = try readers(#","kv_cache_scheme":{"num_bits":8,"type":"float"}"#)
+        #expect(alone.scaled == nil && alone.codes?.expectsCodes("m.down") == false && alone.cacheScheme == "float 8 bits by tensor")
+        #expect(throws: PackingError.self) { try readers("") }
     }
 
     @Test func nestedConfigurationsAndPresetsAreRead() throws {
@@ -106,7 +146,7 @@ import Testing
     @Test(arguments: [
         (w4, #","input_activations":{"num_bits":8,"dynamic":true}"#, "", "config_groups.group_0.input_activations"),
         (w4, #","output_activations":{"num_bits":8}"#, "", "config_groups.group_0.output_activations"),
-        (w4, #","rotation":true"#, "", "config_groups.group_0.rotation"), (w4, "", #","kv_cache_scheme":{"num_bits":8}"#, "kv_cache_scheme"),
+        (w4, #","rotation":true"#, "", "config_groups.group_0.rotation"),
         (w4, "", #","transform_config":{"config_groups":{"u":{"type":"hadamard"}}}"#, "transform_config"),
         (w4, "", #","sparsity_config":{"format":"sparse-24-bitmask"}"#, "sparse-24-bitmask"),
         (w4, "", #","quantization_status":"frozen""#, "quantization_status"), (w4, "", #","quantization_status":null"#, "quantization_status` is `absent`"),

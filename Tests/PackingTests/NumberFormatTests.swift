@@ -76,6 +76,29 @@ import Testing
         #expect(GPTQFormat(zeroPoints: .plain).refusal(sample.linear)?.contains("type: \(expected.number.rawValue)") == true)
     }
 
+    /// What config.json says of inputs that clients round as they come; formats that have no place for it say so.
+    @Test(
+        arguments: [
+            (QuantizationOptions(bits: 4, group: 16, activationType: .fp8), "float", 8, "token", nil),
+            (QuantizationOptions(.mxfp4, activations: .dynamic), "float", 4, "group", 32),
+            (QuantizationOptions(.mxfp4, activations: .dynamic, activationType: .fp8), "float", 8, "token", nil),
+            (QuantizationOptions(.mxfp4, activations: .dynamic, activationType: .mxfp8), "float", 8, "group", 32),
+            (QuantizationOptions(.mxfp8), "float", 8, "group", 32),
+            (QuantizationOptions(.int8), "int", 8, "token", nil),
+        ] as [(QuantizationOptions, String, Int, String, Int?)])
+    func inputsThatAreRoundedAsTheyCome(options: QuantizationOptions, type: String, bits: Int, strategy: String, group: Int?) throws {
+        let sample = try sample(options)
+        let inputs = try #require(try format.configuration([sample.linear], ignored: [])?["config_groups"]?["group_0"]?["input_activations"])
+        #expect(inputs["type"]?.string == type && inputs["num_bits"]?.integer == bits && inputs["strategy"]?.string == strategy)
+        #expect(inputs["group_size"]?.integer == group && inputs["dynamic"]?.boolean == true && inputs["symmetric"]?.boolean == true)
+        #expect(inputs["scale_dtype"]?.string == (group == nil ? nil : "torch.uint8"))
+        if options.number == .int {
+            #expect(GPTQFormat(zeroPoints: .plain).refusal(sample.linear)?.contains("says nothing of inputs in fp8") == true)
+            #expect(MarlinFormat().refusal(sample.linear)?.contains("says nothing of inputs in fp8") == true)
+            #expect(DenseFormat().refusal(sample.linear) == nil)
+        }
+    }
+
     @Test func groupsMustBeWhole() throws {
         let weights = Matrix<Float>(repeating: 1, 2, 40)
         for number in [NumberType.mxfp8, .mxfp4, .nvfp4] {

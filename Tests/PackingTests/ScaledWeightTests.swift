@@ -134,6 +134,41 @@ import Testing
         }
     }
 
+    private static func modelOpt(_ algorithm: String, _ more: String = "") -> String {
+        #"{"quant_method": "modelopt", "quant_algo": "\#(algorithm)", "ignore": ["lm_head"], "producer": {"name": "modelopt"}, "config_groups": {}\#(more)}"#
+    }
+
+    /// Model Optimizer multiplies what compressed-tensors divides, and calls the packed numbers by the weight's own name.
+    @Test func formsOfModelOptimizer() throws {
+        let nvfp4 = try Self.tensors([
+            ("m.weight", .u8, [1, 16], [0xcf] + [UInt8](repeating: 0, count: 15)), ("m.weight_scale", .f8e4m3, [1, 2], [0x38, 0x40]),
+            ("m.weight_scale_2", .f32, [], Self.float([0.25])), ("m.input_scale", .f32, [], Self.float([1])),
+        ])
+        let weight = try #require(try Self.weights(Self.modelOpt("NVFP4"), nvfp4).first)
+        #expect(weight.tensor == "m.weight" && weight.shape == [1, 32] && weight.parts == ["m.weight", "m.weight_scale", "m.weight_scale_2"])
+        #expect(try Self.values(weight, nvfp4).prefix(3) == [-1.5, -0.5, 0])
+        for (shape, scales, expected) in [([], [0.5], [0.5, -1, 1, 2]), ([2], [0.5, 2], [0.5, -1, 4, 8])] as [([Int], [Float], [Float])] {
+            let fp8 = try Self.tensors([("m.weight", .f8e4m3, [2, 2], [0x38, 0xc0, 0x40, 0x48]), ("m.weight_scale", .f32, shape, Self.float(scales))])
+            #expect(try Self.values(#require(try Self.weights(Self.modelOpt("FP8"), fp8).first), fp8) == expected)
+        }
+        let mxfp8 = try Self.tensors([("m.weight", .f8e4m3, [1, 32], [UInt8](repeating: 0x38, count: 32)), ("m.weight_scale", .u8, [1, 1], [126])])
+        #expect(try Self.values(#require(try Self.weights(Self.modelOpt("MXFP8"), mxfp8).first), mxfp8) == [Float](repeating: 0.5, count: 32))
+        for (scheme, words) in [(#""FP8""#, "FP8 by tensor"), (#"{"num_bits": 8, "type": "float"}"#, "float 8 bits by tensor")] {
+            let json = Self.modelOpt("FP8", #", "kv_cache_scheme": \#(scheme)"#)
+            #expect(try WeightReaders(JSONValue(parsing: Array(json.utf8))).cacheScheme == words)
+        }
+    }
+
+    @Test func whatModelOptimizerAddsIsRefused() throws {
+        let scaled: [(name: String, type: ElementType, shape: [Int], bytes: [UInt8])] = [
+            ("m.weight", .f8e4m3, [1, 2], [0x38, 0x38]), ("m.weight_scale", .f32, [], Self.float([1])),
+        ]
+        let smoothed = try Self.tensors(scaled + [("m.pre_quant_scale", .f32, [2], Self.float([1, 2]))])
+        #expect(Self.refusal(Self.modelOpt("FP8"), smoothed).contains("m.pre_quant_scale multiplies the inputs"))
+        let integers = try Self.tensors([("m.weight", .u8, [1, 2], [0x38, 0x38]), ("m.weight_scale", .f32, [1, 1], Self.float([1]))])
+        #expect(Self.refusal(Self.modelOpt("FP8"), integers).contains("tensor m.weight_scale is F32 [1, 1], with which m.weight (U8 [1, 2]) cannot be read"))
+    }
+
     @Test func wholeNumbersWithZeroPoints() throws {
         let json = Self.group(#""num_bits": 8, "type": "int", "strategy": "channel""#, format: "int-quantized").replacingOccurrences(
             of: #""symmetric": true"#, with: #""symmetric": false"#)
@@ -171,6 +206,8 @@ import Testing
     @Test(arguments: [
         (#"{"quant_method": "fp8", "fmt": "e5m2"}"#, "quantization_config.fmt"), (#"{"quant_method": "fp8", "weight_block_size": [128]}"#, "weight_block_size"),
         (#"{"quant_method": "fp8", "weight_block_size": [128, 0]}"#, "weight_block_size"), (#"{"quant_method": "fp8", "scale_fmt": "e5m3"}"#, "scale_fmt"),
+        (modelOpt("W4A16_AWQ"), "`quant_algo` of Model Optimizer is `W4A16_AWQ`"), (modelOpt("FP8", #", "new_thing": 1"#), "new_thing"),
+        (modelOpt("MIXED_PRECISION", #", "quantized_layers": {"a": {"quant_algo": "FP8"}, "b": {"quant_algo": "W8A16"}}"#), "`W8A16`"),
         (#"{"quant_method": "fp8", "new_thing": 1}"#, "new_thing"), (#"{"quant_method": "mxfp4", "new_thing": 1}"#, "new_thing"),
         (group(#""num_bits": 4, "type": "float", "strategy": "group", "group_size": 16"#, format: "mxfp4-pack-quantized"), "group_size 16"),
         (group(#""num_bits": 8, "type": "float", "strategy": "token""#, format: "float-quantized"), "strategy `token`"),

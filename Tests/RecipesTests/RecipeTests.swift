@@ -224,6 +224,25 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         for source in ["[a, b]", "{path: a, weight: 2}", "{field: page}"] { #expect(throws: RecipeError.self) { try evaluation(source) } }
     }
 
+    /// What is said of inputs, and what follows: `activation_type` alone means that they are rounded as they come.
+    @Test(
+        arguments: [
+            ("", nil, nil, .none, .int), ("{activations: none}", nil, nil, .none, .int), ("{activation_type: fp8}", .dynamic, .fp8, .dynamic, .fp8),
+            ("{activation_type: fp8, activations: dynamic, method: rtn}", .dynamic, .fp8, .dynamic, .fp8), ("{type: mxfp4}", nil, nil, .none, .mxfp4),
+            ("{type: mxfp4, activations: dynamic}", .dynamic, nil, .dynamic, .mxfp4),
+            ("{type: mxfp4, activation_type: mxfp4}", .dynamic, nil, .dynamic, .mxfp4),
+            ("{type: mxfp4, activation_type: fp8}", .dynamic, .fp8, .dynamic, .fp8),
+            ("{type: mxfp4, activation_type: mxfp8}", .dynamic, .mxfp8, .dynamic, .mxfp8),
+            ("{type: fp8}", nil, nil, .dynamic, .fp8), ("{type: fp8, activation_type: fp8, activations: static}", .static, nil, .static, .fp8),
+        ] as [(String, ActivationQuantization?, NumberType?, ActivationQuantization, NumberType)])
+    func inputs(settings: String, activations: ActivationQuantization?, type: NumberType?, found: ActivationQuantization, numbers: NumberType) throws {
+        let treatment = try recipe(settings.isEmpty ? "" : "compress: \(settings)").rules[0].treatment
+        // Nothing where it goes without saying, so that plans of recipes without these keys have the hashes that they had.
+        #expect(treatment.activations == activations && treatment.activationType == type)
+        let options = try #require(treatment.options(scaleType: .bf16))
+        #expect(options.activations == found && options.activationType == numbers)
+    }
+
     @Test func roundingToNearestNeedsNoCalibration() throws {
         let plain = "model: a\noutput: b\n"
         #expect(try Recipe(yaml: plain + "compress: {method: rtn}", file: "r").calibration == nil)

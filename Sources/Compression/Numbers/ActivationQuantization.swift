@@ -11,6 +11,17 @@ public enum ActivationQuantization: String, Sendable, Codable, CaseIterable {
 }
 
 extension NumberType {
+    /// In which numbers clients know to round the inputs of weights of this type. Those of the type itself are the ones where nothing is said; integers have none
+    /// of their own. Others come by their own range, as they come.
+    public var activationTypes: [NumberType] {
+        switch self {
+        case .fp8, .int8, .mxfp8, .nvfp4: [self]
+        case .mxfp4: [.mxfp4, .fp8, .mxfp8]
+        case .int: [.fp8]
+        case .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: []
+        }
+    }
+
     /// What clients know to do with the inputs of weights of this type; what they do where nothing is said comes first.
     public func activations(_ strategy: ScaleStrategy) -> [ActivationQuantization] {
         switch self {
@@ -18,7 +29,8 @@ extension NumberType {
         case .int8: [.dynamic, .static]
         case .mxfp8: [.dynamic]
         case .nvfp4: [.none, .static]
-        case .int, .ternary, .mxfp4, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: [.none]
+        case .int, .mxfp4: [.none, .dynamic]
+        case .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: [.none]
         }
     }
 }

@@ -10,7 +10,7 @@ extension Recipe {
     var measuringLosses: Recipe {
         var recipe = self
         (recipe.budget, recipe.evaluation, recipe.propagation) = (nil, nil, .none)
-        (recipe.maxShardSize, recipe.gguf) = (5_000_000_000, GGUFSettings())
+        (recipe.maxShardSize, recipe.gguf, recipe.cache) = (5_000_000_000, GGUFSettings(), nil)
         for index in recipe.rules.indices { recipe.rules[index] = recipe.rules[index].withOwnTargets }
         return recipe
     }

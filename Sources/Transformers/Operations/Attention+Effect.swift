@@ -7,6 +7,8 @@ extension Attention: StageEffect {
 
     public var seesOtherTokens: Bool { true }
 
+    public var cache: TokenCache { .heads(keyValueHeads) }
+
     public var norms: [Norm] { [queryNorm, keyNorm].compactMap { $0 } }
 
     public var parameters: [ExpectedTensor] { sinks.map { [$0] } ?? [] }
@@ -78,6 +80,7 @@ extension Attention: StageEffect {
         let heads = AttentionHeads(
             self, outputs: weights.outputs(of: input), queryNorm: queryNorm.flatMap { context.norms[$0] }, keyNorm: keyNorm.flatMap { context.norms[$0] },
             rotation: rotation, compute: context.compute)
+        if let cache = context.cache { heads.note(in: cache) }
         let first = firstKeyValueHead * shared
         heads.attend(into: contexts, sinks: sinks.map { Array(context.numbers($0)[first..<first + self.heads]) })
     }

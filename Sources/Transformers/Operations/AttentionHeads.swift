@@ -59,16 +59,24 @@ struct AttentionHeads: Sendable {
         for index in 0..<count { values[index] *= scale }
     }
 
+    /// Where the heads of a role lie: of each [tokens, headSize].
+    private func windows(_ role: Attention.Role, _ count: Int) -> [Operand] {
+        (0..<count).map { head in
+            let place = attention.place(role, head: head)
+            return operands[place.output].columns(place.columns)
+        }
+    }
+
+    /// Tells the keys and values that a server would keep.
+    func note(in cache: CacheMagnitudes) {
+        let count = attention.keyValueHeads
+        cache.note(keys: windows(.key, count), values: windows(.value, count), first: attention.firstKeyValueHead)
+    }
+
     /// Writes each head's context into its columns of `result`: [tokens, heads * headSize].
     ///
     /// - Parameter sinks: of each head; nil: none.
     func attend(into result: Operand, sinks: [Float]?) {
-        func windows(_ role: Attention.Role, _ count: Int) -> [Operand] {
-            (0..<count).map { head in
-                let place = attention.place(role, head: head)
-                return operands[place.output].columns(place.columns)
-            }
-        }
         CausalHeads(
             queries: windows(.query, attention.heads), keys: windows(.key, attention.keyValueHeads), values: windows(.value, attention.keyValueHeads),
             scale: attention.scale, window: attention.window, softcap: attention.softcap, biases: attention.bias?.table(tokens: result.rows), sinks: sinks

@@ -32,6 +32,8 @@ struct LatentAttention: StageEffect {
 
     var seesOtherTokens: Bool { true }
 
+    var cache: TokenCache { .latent }
+
     var reads: [ValuePart] { [queries, sharedKey] }
 
     func headValues(of linears: [Linear]) -> HeadValues? {

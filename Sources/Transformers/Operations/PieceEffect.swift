@@ -48,6 +48,8 @@ public struct EffectContext: Sendable {
     let linears: [Linear: LinearWeights]
     /// The numbers of its other tensors, in the order in which they are stored.
     let parameters: [ExpectedTensor: [Float]]
+    /// Is told the keys and values that a server would keep; nil: nobody asks for them.
+    let cache: CacheMagnitudes?
     /// Of what it reads besides, in the order of `reads`, for the tokens of the input: [tokens, columns].
     var values: [Operand] = []
 

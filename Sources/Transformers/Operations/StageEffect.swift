@@ -19,6 +19,9 @@ public protocol StageEffect: PieceEffect {
     /// Other tensors of its own.
     var parameters: [ExpectedTensor] { get }
 
+    /// What servers keep of a token for later ones.
+    var cache: TokenCache { get }
+
     /// Whether its result is the outputs of the linears as they are, one beside the other.
     var leavesOutputs: Bool { get }
 
@@ -33,6 +36,7 @@ extension StageEffect {
     public var norms: [Norm] { [] }
     public var ownLinears: [Linear] { [] }
     public var parameters: [ExpectedTensor] { [] }
+    public var cache: TokenCache { .nothing }
     public var leavesOutputs: Bool { false }
     public func headValues(of linears: [Linear]) -> HeadValues? { nil }
     public func renamed(_ file: (String) -> String) -> Self { self }

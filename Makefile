@@ -11,7 +11,7 @@ FOLDER = .build
 endif
 export CLEAVE_MPI = $(MPI)
 # What Cluster/setup.sh has found to tell SwiftPM of the libraries.
-OPTIONS = -c release --scratch-path $(FOLDER) $$(cat $(FOLDER)/libraries/flags)
+OPTIONS = -c release --explicit-target-dependency-import-check error --scratch-path $(FOLDER) $$(cat $(FOLDER)/libraries/flags)
 BUILD = $(FOLDER)/release
 RANKS = 1 2 3 4
 

@@ -64,8 +64,8 @@ def nothing_is_loaded_from_the_builder(dist, python, tmp_path):
 def an_older_c_library_is_enough(program, folder):
     """RHEL 9 has glibc 2.34, and libstdc++ up to GLIBCXX_3.4.29: libraries of this machine in which all newer versions of symbols have another name."""
     folder.mkdir()
-    newer = rb"\0(GLIBC_2\.(?:3[5-9]|[4-9][0-9])|GLIBCXX_3\.4\.[3-9][0-9])(?=\0)"
-    for name in ["libm.so.6", "libstdc++.so.6"]:
+    # What libstdc++ itself asks of the C library stays.
+    for name, newer in [("libm.so.6", rb"\0(GLIBC_2\.(?:3[5-9]|[4-9][0-9]))(?=\0)"), ("libstdc++.so.6", rb"\0(GLIBCXX_3\.4\.[3-9][0-9])(?=\0)")]:
         library = pathlib.Path(next(line.split()[2] for line in run("ldd", program).splitlines() if line.split()[0] == name)).read_bytes()
         (folder / name).write_bytes(re.sub(newer, lambda match: b"\0" + match[1][:-1] + b"X", library))
     assert run(program, "--version", LD_LIBRARY_PATH=str(folder)).startswith("cleave ")

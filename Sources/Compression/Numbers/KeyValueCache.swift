@@ -25,9 +25,6 @@ public struct KeyValueCache: Sendable, Hashable {
         (self.number, self.strategy) = (number, strategy)
     }
 
-    /// The type's largest number.
-    private var reach: Float { 448 }
-
     /// The scales of an attention's keys, or of its values: what the type's largest number stands for is the largest magnitude.
     ///
     /// - Parameters:
@@ -37,6 +34,6 @@ public struct KeyValueCache: Sendable, Hashable {
     public func scales(_ magnitudes: [Float], type: ScaleType) -> [Float] {
         let largest = strategy == .head ? magnitudes : [magnitudes.max() ?? 0]
         // What is always zero needs no scale.
-        return largest.map { $0 > 0 ? max($0 / reach, type.normalRange.least) : 1 }
+        return largest.map { $0 > 0 ? max($0 / Float8Rules().reach, type.normalRange.least) : 1 }
     }
 }

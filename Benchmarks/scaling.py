@@ -59,10 +59,15 @@ def places():
         yield from (Place(text, bandwidth) for bandwidth in arguments.bandwidth) if "x" in text else [Place(text)]
 
 
+def ignored(model):
+    """The head, and the routers of a mixture."""
+    return ["lm_head"] + (["re:.*gate$"] if "experts" in (pathlib.Path(model) / "config.json").read_text() else [])
+
+
 def recipe(model, ids, folder):
     path = folder / "recipe.yaml"
     path.write_text(json.dumps(dict(
-        model=str(model), output="unused", ignore=["lm_head", "re:.*gate$"],
+        model=str(model), output="unused", ignore=ignored(model),
         calibration=dict(source=str(ids), sequences=arguments.sequences, length=arguments.length), compress=dict(bits=4, group=128))))
     return path
 

@@ -54,10 +54,12 @@ def peer(arguments, name, output):
 
 def cleave(arguments, output):
     recipe = output.with_suffix(".yaml")
+    # The head, and the routers of a mixture.
+    ignored = ["lm_head"] + (["re:.*gate$"] if "experts" in (pathlib.Path(arguments.model) / "config.json").read_text() else [])
     method = f"method: sparsegpt, sparsity: {arguments.sparsity}" if arguments.sparsity else f"bits: {arguments.bits}, group: {arguments.group}"
     recipe.write_text(
         f"calibration: {{ source: {arguments.ids}, sequences: {arguments.sequences}, length: {arguments.length}, sampling: consecutive }}\n"
-        f"compress: {{ {method} }}\nignore: [lm_head, \"re:.*gate$\"]\n")
+        f"compress: {{ {method} }}\nignore: {json.dumps(ignored)}\n")
     launcher = ["mpirun", "--allow-run-as-root", "--bind-to", "core", "-n", str(arguments.threads)]
     command = [*launcher, arguments.binary, "compress", str(recipe), "--model", arguments.model, "--output", str(output)]
     seconds, _ = run(command, {"OMP_NUM_THREADS": "1"})

@@ -76,15 +76,15 @@ extension Measurement {
         let columns = MachineProfile.Rates.wideColumns
         let gram = hessian(columns)
         let options = QuantizationOptions(bits: 4, group: 128, symmetric: true, signedScales: true, grid: .solved, actOrder: true, wholeGroups: true)
-        let factored = try factor(gram, .f32)
-        let (short, wide) = (try solveSeconds(try factor(hessian(columns / 4), .f32).factor, options), try solveSeconds(factored.factor, options))
+        let few = hessian(MachineProfile.Rates.narrowColumns)
+        let factored = try factor(gram, .f32), narrow = try factor(few, .f32)
+        let (short, wide) = (try solveSeconds(narrow.factor, options), try solveSeconds(factored.factor, options))
         // Seconds of a weight grow with the columns, from what the search for ranges takes.
-        let slope = max(wide - short, 0.1 * wide) / Double(columns - columns / 4)
+        let slope = max(wide - short, 0.1 * wide) / Double(columns - MachineProfile.Rates.narrowColumns)
         let search = max(wide - slope * Double(columns), 1e-3 * wide)
         (rates.factorFloat, rates.solveFloat, rates.search) = (factored.rate, 1 / slope, 1 / search)
-        let few = hessian(MachineProfile.Rates.narrowColumns)
-        rates.narrow.factorFloat = try factor(few, .f32).rate
-        (rates.factorBFloat16, rates.narrow.factorBFloat16, rates.solveBFloat16) = (rates.factorFloat, rates.narrow.factorFloat, rates.solveFloat)
+        rates.narrow.factorFloat = narrow.rate
+        (rates.factorBFloat16, rates.narrow.factorBFloat16, rates.solveBFloat16) = (rates.factorFloat, narrow.rate, rates.solveFloat)
         if BFloat16.isAccelerated {
             let factored = try factor(gram, .bf16)
             let seconds = try solveSeconds(factored.factor, options)

@@ -9,16 +9,7 @@ import Testing
     @Test(arguments: ["stage", "block"])
     func anyNumberOfRanks(propagation: String) throws {
         let directory = try TemporaryDirectory(), settings = Self.settings + ["propagation=\(propagation)"]
-        let first = try SmallRun.compress(directory.path + "/1", settings, ranks: 1)
-        try #require(first.exitCode == 0, "\(first.errors)")
-        let reference = try SmallRun.files(directory.path + "/1")
-        for ranks in [2, 3] {
-            let run = try SmallRun.compress(directory.path + "/\(ranks)", settings, ranks: ranks)
-            try #require(run.exitCode == 0, "\(run.errors)")
-            try SmallRun.expectEqual(directory.path + "/\(ranks)", reference, "\(ranks) ranks")
-        }
-        let verified = try CleaveProcess.run(["verify", directory.path + "/1"])
-        #expect(verified.exitCode == 0 && verified.output.contains("is sound"), "\(verified.errors)")
+        try SmallRun.expectSameOnRanks(directory, settings)
         let inspected = try CleaveProcess.run(["inspect", directory.path + "/1", "--tensors"])
         #expect(inspected.output.contains("keys and values of a server's cache: float 8 bits by tensor"), "\(inspected.output)")
         for block in 0..<8 { for part in ["k", "v"] { #expect(inspected.output.contains("model.layers.\(block).self_attn.\(part)_scale")) } }

@@ -33,6 +33,20 @@ enum SmallRun {
         for (name, bytes) in reference { #expect(files[name] == bytes, "\(what): \(name) differs", sourceLocation: sourceLocation) }
     }
 
+    /// Compresses on 1 rank into the directory's "1", and on 2 and 3 ranks to the same bytes; the result is sound.
+    static func expectSameOnRanks(_ directory: TemporaryDirectory, _ settings: [String]) throws {
+        let first = try compress(directory.path + "/1", settings, ranks: 1)
+        try #require(first.exitCode == 0, "\(first.errors)")
+        let reference = try files(directory.path + "/1")
+        for ranks in [2, 3] {
+            let run = try compress(directory.path + "/\(ranks)", settings, ranks: ranks)
+            try #require(run.exitCode == 0, "\(run.errors)")
+            try expectEqual(directory.path + "/\(ranks)", reference, "\(ranks) ranks")
+        }
+        let verified = try CleaveProcess.run(["verify", directory.path + "/1"])
+        #expect(verified.exitCode == 0 && verified.output.contains("is sound"), "\(verified.errors)")
+    }
+
     /// The tiles that report.json counts.
     static func tiles(_ directory: String) throws -> (solved: Int, reused: Int) {
         let report = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: directory + "/cleave/report.json"))) as? [String: Any]

@@ -24,7 +24,7 @@ public enum Platform {
     /// Version and chosen code: "0.3.21 for SkylakeX".
     public static let openBLAS: String = {
         let version = openblas_get_config().map { String(cString: $0).split(separator: " ").dropFirst().first.map(String.init) ?? "?" } ?? "?"
-        return "\(version) for \(openblas_get_corename().map { String(cString: $0) } ?? "?")"
+        return "\(version) for \(OpenBLASCode.chosen)"
     }()
 
     public static let oneDNN: String = {

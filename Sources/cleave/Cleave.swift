@@ -26,6 +26,7 @@ struct Cleave: ParsableCommand {
         ])
 
     static func main() {
+        startAgainForOpenBLAS()
         do {
             var command = try parseAsRoot()
             if let verb = command as? any Verb {

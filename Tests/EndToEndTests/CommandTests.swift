@@ -97,6 +97,18 @@ import Testing
         }
     }
 
+    /// A processor that OpenBLAS does not know gets code that it can run, on all ranks; whoever names a code gets that.
+    @Test func openBLASRunsCodeForTheProcessor() throws {
+        for ranks in [nil, 1, 2] {
+            let text = try CleaveProcess.run(["--version"], ranks: ranks).output
+            #expect(text.contains(#/OpenBLAS +[0-9.]+ for \w+/#))
+            guard text.contains(" avx2") else { continue }
+            #expect(!text.contains("for Prescott"))
+            let told = try CleaveProcess.run(["--version"], ranks: ranks, environment: ["OPENBLAS_CORETYPE=Prescott"]).output
+            #expect(told.contains("for Prescott"))
+        }
+    }
+
     /// The libraries that were loaded, and the processor's features, stand behind the version.
     @Test func theVersionNamesLibraries() throws {
         let run = try CleaveProcess.run(["--version"], ranks: 2)

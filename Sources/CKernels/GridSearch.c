@@ -97,13 +97,15 @@ CLEAVE_INLINE void weighted_error(
     const float *values, size_t columns, size_t rows, const float *weights, const float *scales, const float *zeros, int type, float maxq,
     const double *best, double *errors) {
     for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
-        lanes_f32 scale = LOAD(scales + row), zero = LOAD(zeros + row);
+        lanes_f32 scale = LOAD(scales + row), inverse = 1.0f / scale, zero = LOAD(zeros + row);
         lanes_f64 limit = LOAD_F64(best + row), total = LOAD_F64(errors + row);
         for (size_t first = 0; first < columns && any_below(total, limit); first += 8) {
             size_t end = first + 8 < columns ? first + 8 : columns;
             lanes_f32 sum = splat(0);
             for (size_t j = first; j < end; j++) {
-                lanes_f32 z = error_of(LOAD(values + j * rows + row), scale, zero, type, maxq) * weights[j];
+                lanes_f32 x = LOAD(values + j * rows + row);
+                // Other than in the column loop: divisions would take most of the time.
+                lanes_f32 z = (x - scale * nearest(x * inverse, zero, type, maxq, NULL)) * weights[j];
                 sum += z * z;
             }
             total += __builtin_convertvector(sum, lanes_f64);
@@ -130,5 +132,22 @@ void cleave_keep_better(
         kept_shrink[i] = shrink[i];
         kept_scales[i] = scales[i];
         kept_zeros[i] = zeros[i];
+    }
+}
+
+CLEAVE_CLONES
+void cleave_keep_least(const double *errors, const float *shrink, size_t rows, size_t count, float *least, float *kept_shrink, double *limits) {
+    for (size_t row = 0; row < rows; row += CLEAVE_LANES) {
+        lanes_f32 error = __builtin_convertvector(LOAD_F64(errors + row), lanes_f32), by = LOAD(shrink + row);
+        lanes_i32 is_less = {0};
+        for (size_t k = 0; k < count; k++) {
+            // From the first one that is larger on, each moves down by one.
+            lanes_f32 other = LOAD(least + k * rows + row), other_by = LOAD(kept_shrink + k * rows + row);
+            is_less |= error < other;
+            STORE(least + k * rows + row, choose(is_less, error, other));
+            STORE(kept_shrink + k * rows + row, choose(is_less, by, other_by));
+            error = choose(is_less, other, error), by = choose(is_less, other_by, by);
+        }
+        STORE_F64(limits + row, __builtin_convertvector(LOAD(least + (count - 1) * rows + row), lanes_f64));
     }
 }

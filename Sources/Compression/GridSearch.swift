@@ -25,6 +25,14 @@ final class GridSearch {
     private let errors: Matrix<Double>
     private let best: Matrix<Double>
     private let scratch: Matrix<Float>
+    /// How many ranges of each row the column loop tries before it looks beside the best. With twice as many, scored every 2 hundredths, the losses are the same
+    /// within 0.2 %.
+    private static let tried = 4
+    /// Of the ranges that the column loop tries for each row, [ranges, rows], the best first: errors by the columns' own, and how far they are shrunken.
+    private let leastErrors: Matrix<Float>
+    private let leastShrinks: Matrix<Float>
+    /// [1, rows], the largest of these errors.
+    private let limits: Matrix<Double>
 
     /// See `GridRanges`.
     var clampedScales: Int { ranges.clampedScales }
@@ -47,6 +55,9 @@ final class GridSearch {
         zeros = Matrix(uninitialized: 1, rows)
         errors = Matrix(uninitialized: 1, rows)
         best = Matrix(uninitialized: 1, rows)
+        leastErrors = Matrix(uninitialized: Self.tried, rows)
+        leastShrinks = Matrix(uninitialized: Self.tried, rows)
+        limits = Matrix(repeating: .infinity, 1, rows)
         scratch = Matrix(uninitialized: columns, Int(cleave_searched_rows))
     }
 
@@ -58,72 +69,98 @@ final class GridSearch {
     func find(_ values: Matrix<Float>, kept: Matrix<UInt8>?, factor: GroupFactor?, scales: Matrix<Float>, zeros: Matrix<Float>) {
         let fitted = kept.map { zeroed(values, $0) } ?? values
         ranges.measure(fitted)
+        bestShrinks.assign(ranges.whole)
+        ranges.makeGrids(ranges.whole, scales, zeros)
+        best.base.update(repeating: .infinity, count: rows)
+        func tryShrinks(_ addErrors: () -> Void) {
+            score(shrinks, addErrors)
+            cleave_keep_better(
+                errors.base, shrinks.base, self.scales.base, self.zeros.base, best.base, bestShrinks.base, scales.base, zeros.base, rows)
+        }
         switch (options.grid, factor) {
-        case (.minmax, _):
-            ranges.makeGrids(ranges.whole, scales, zeros)
-        case (.mse, _): search(steps: 80, scales, zeros) { addPowerErrors(fitted) }
-        case (let grid, .block(let transposed)):
-            search(steps: 76, refining: grid == .solved, scales, zeros) { addBlockErrors(values, kept, transposed) }
-        case (_, .diagonal(let diagonal)): search(steps: 76, scales, zeros) { addWeightedErrors(values, diagonal) }
+        case (.minmax, _): break
+        case (.mse, _): forEachShrink(steps: 80, apart: 1) { tryShrinks { addPowerErrors(fitted) } }
+        case (.solved, .block(let transposed)):
+            forEachPromisingShrink(fitted, transposed) { tryShrinks { addBlockErrors(values, kept, transposed) } }
+        case (_, .block(let transposed)): forEachShrink(steps: 76, apart: 1) { tryShrinks { addBlockErrors(values, kept, transposed) } }
+        case (_, .diagonal(let diagonal)): forEachShrink(steps: 76, apart: 1) { tryShrinks { addWeightedErrors(values, diagonal, best) } }
         case (_, nil): preconditionFailure("a Hessian-aware grid without a factor")
         }
     }
 
-    /// The best of the ranges shrunken by 1 - i/100; the first of equally good ones; the widest where all errors overflow. With signed scales each is tried in
-    /// both directions, first in that of the weights that reach farther.
+    /// The errors of the grids of shrunken ranges.
+    private func score(_ shrinks: Matrix<Float>, _ addErrors: () -> Void) {
+        ranges.makeGrids(shrinks, scales, zeros)
+        errors.base.update(repeating: 0, count: rows)
+        addErrors()
+        ranges.share(errors)
+    }
+
+    /// Sets `shrinks` to the ranges shrunken by 1 - i/100 in turn. The first of equally good ones is to be kept; the widest stays where all errors overflow. With
+    /// signed scales each is tried in both directions, first in that of the weights that reach farther.
     ///
     /// Ranges are tried from those that are most often the best: an error near the least one is found early, and most of the others are then left
-    /// unfinished. With `refining`, every eighth range is tried, then in turn those 4, 2 and 1 hundredths on either side of each row's best so far.
-    private func search(steps: Int, refining: Bool = false, _ bestScales: Matrix<Float>, _ bestZeros: Matrix<Float>, addErrors: () -> Void) {
-        bestShrinks.assign(ranges.whole)
-        ranges.makeGrids(ranges.whole, bestScales, bestZeros)
-        best.base.update(repeating: .infinity, count: rows)
-        func tryShrinks() {
-            ranges.makeGrids(shrinks, scales, zeros)
-            errors.base.update(repeating: 0, count: rows)
-            addErrors()
-            ranges.share(errors)
-            cleave_keep_better(
-                errors.base, shrinks.base, scales.base, zeros.base, best.base, bestShrinks.base, bestScales.base, bestZeros.base, rows)
-        }
-        func tryShares(_ shares: [Float]) {
+    /// unfinished.
+    /// - Parameter apart: hundredths between one range and the next.
+    private func forEachShrink(steps: Int, apart: Int, _ body: () -> Void) {
+        func forShares(_ shares: [Float]) {
             for share in shares {
                 shrinks.base.update(repeating: share, count: rows)
-                tryShrinks()
+                body()
             }
         }
-        if let shares = ranges.sharesTried { return tryShares(shares) }
-        tryShares(ranges.widerShares)
+        if let shares = ranges.sharesTried { return forShares(shares) }
+        forShares(ranges.widerShares)
         let usual = 12  // hundredths, for weights of normal distribution in 4 bits
-        let coarse = stride(from: refining ? usual % 8 : 0, to: steps, by: refining ? 8 : 4).sorted { (abs($0 - usual), $0) < (abs($1 - usual), $1) }
-        for step in coarse + (refining ? [] : (0..<steps).filter { $0 % 4 != 0 }) {
+        let coarse = stride(from: 0, to: steps, by: 4).sorted { (abs($0 - usual), $0) < (abs($1 - usual), $1) }
+        let whole = ranges.whole
+        for step in coarse + (0..<steps).filter({ $0 % 4 != 0 && $0 % apart == 0 }) {
             for direction: Float in ranges.isSigned ? [1, -1] : [1] {
-                for row in 0..<rows { shrinks.base[row] = direction * Self.shrink(step, ranges.whole.base[row]) }
-                tryShrinks()
-            }
-        }
-        guard refining else { return }
-        for distance in [4, 2, 1] {
-            let centers = (0..<rows).map { bestShrinks.base[$0] }
-            for offset in [-distance, distance] {
-                for (row, center) in centers.enumerated() {
-                    let step = Int((100 * (1 - center.magnitude)).rounded()) + offset
-                    shrinks.base[row] = Self.shrink(min(max(step, 0), steps - 1), center)
-                }
-                tryShrinks()
+                let shrink = direction * Self.shrink(step)
+                for row in 0..<rows { shrinks.base[row] = Float(signOf: whole.base[row], magnitudeOf: 1) * shrink }
+                body()
             }
         }
     }
 
-    /// - Parameter sign: of its direction.
-    private static func shrink(_ step: Int, _ sign: Float) -> Float { Float(signOf: sign, magnitudeOf: Float(1 - Double(step) / 100)) }
+    /// The ranges that the column loop tries. Its errors take long to sum, since each column's depends on those before it, so all ranges are first scored by
+    /// the columns' own errors, as for grids found before the loop; the best few of each row are tried, then those 2 and 1 hundredths on either side of the
+    /// row's best so far.
+    private func forEachPromisingShrink(_ values: Matrix<Float>, _ transposed: Matrix<Float>, _ body: () -> Void) {
+        let steps = 76
+        if ranges.sharesTried != nil { return forEachShrink(steps: steps, apart: 1, body) }
+        let diagonal = (0..<transposed.rows).map { transposed[$0, $0] }
+        leastErrors.base.update(repeating: .infinity, count: leastErrors.count)
+        limits.base.update(repeating: .infinity, count: rows)
+        for rank in 0..<leastShrinks.rows { leastShrinks.row(rank).update(from: ranges.whole.base, count: rows) }
+        forEachShrink(steps: steps, apart: 4) {
+            score(shrinks) { addWeightedErrors(values, diagonal, limits) }
+            cleave_keep_least(errors.base, shrinks.base, rows, leastErrors.rows, leastErrors.base, leastShrinks.base, limits.base)
+        }
+        for rank in 0..<leastShrinks.rows {
+            shrinks.base.update(from: leastShrinks.row(rank), count: rows)
+            body()
+        }
+        for distance in [2, 1] {
+            let centers = bestShrinks.copy()
+            for offset in [-distance, distance] {
+                for row in 0..<rows {
+                    let center = centers.base[row], step = Int((100 * (1 - center.magnitude)).rounded()) + offset
+                    shrinks.base[row] = Float(signOf: center, magnitudeOf: Self.shrink(min(max(step, 0), steps - 1)))
+                }
+                body()
+            }
+        }
+    }
+
+    private static func shrink(_ step: Int) -> Float { Float(1 - Double(step) / 100) }
 
     private func addPowerErrors(_ values: Matrix<Float>) {
         cleave_power_error(values.base, values.rows, rows, scales.base, zeros.base, options.kernelNumbers, best.base, errors.base)
     }
 
-    private func addWeightedErrors(_ values: Matrix<Float>, _ diagonal: [Float]) {
-        cleave_weighted_error(values.base, values.rows, rows, diagonal, scales.base, zeros.base, options.kernelNumbers, best.base, errors.base)
+    private func addWeightedErrors(_ values: Matrix<Float>, _ diagonal: [Float], _ limits: Matrix<Double>) {
+        cleave_weighted_error(values.base, values.rows, rows, diagonal, scales.base, zeros.base, options.kernelNumbers, limits.base, errors.base)
     }
 
     private func addBlockErrors(_ values: Matrix<Float>, _ kept: Matrix<UInt8>?, _ transposed: Matrix<Float>) {

@@ -11,8 +11,9 @@ public enum Grid: String, Sendable, Codable, CaseIterable {
     case mse
     /// The one of 76 shrunken ranges with the least output error when the group is rounded at once (Marlin's GPTQ); see `GridSearch`.
     case hessian
-    /// A shrunken range with the least output error when the column loop goes through the group: what the group will really cost. Every eighth of
-    /// 76 ranges is tried, then nearer and nearer neighbours of the best. Not published; for groups whose grid is found as the column loop reaches them.
+    /// A shrunken range with the least output error when the column loop goes through the group: what the group will really cost. Of 76
+    /// ranges it tries those that promise most by the columns' own errors, and neighbours of the best. Not published; for groups whose grid is found as
+    /// the column loop reaches them.
     case solved
 
     /// Whether finding the grid takes the factor of the Hessian.

@@ -2,6 +2,7 @@
 
 import CKernels
 import Foundation
+import SeededNumbers
 import Testing
 
 @Suite struct KernelTests {
@@ -117,6 +118,26 @@ import Testing
         for row in 0..<32 {
             let expected = zip(KernelReference.deltas(input, row: row), weights).map { Double($0 * $1) * Double($0 * $1) }.reduce(0, +)
             #expect(abs(errors[row] - expected) <= 1e-6 * expected)
+        }
+    }
+
+    /// The first of equal errors comes first; an infinite error never enters.
+    @Test(arguments: [1, 2, 4, 7])
+    func leastErrorsAreThoseOfASort(count: Int) {
+        let (rows, offered) = (64, 11)
+        var random = SeededGenerator(seed: UInt64(count))
+        let errors = (0..<offered).map { _ in (0..<rows).map { _ in random.next() % 9 == 0 ? Double.infinity : Double(random.next() % 16) } }
+        var least = [Float](repeating: .infinity, count: count * rows), shrinks = [Float](repeating: -7, count: count * rows)
+        var limits = [Double](repeating: .nan, count: rows)
+        for (index, row) in errors.enumerated() {
+            cleave_keep_least(row, [Float](repeating: Float(index), count: rows), rows, count, &least, &shrinks, &limits)
+        }
+        for row in 0..<rows {
+            let finite = errors.indices.filter { errors[$0][row].isFinite }.sorted { (errors[$0][row], $0) < (errors[$1][row], $1) }
+            let places = Array(repeating: (Float.infinity, Float(-7)), count: count)
+            let expected = Array((finite.map { (Float(errors[$0][row]), Float($0)) } + places).prefix(count))
+            #expect((0..<count).map { least[$0 * rows + row] } == expected.map(\.0) && (0..<count).map { shrinks[$0 * rows + row] } == expected.map(\.1))
+            #expect(limits[row] == Double(expected[count - 1].0))
         }
     }
 

@@ -1,8 +1,7 @@
 // The code that OpenBLAS is told to take on processors that it does not know.
 
+import LinearAlgebra
 import Testing
-
-@testable import LinearAlgebra
 
 @Suite struct OpenBLASCodeTests {
     static let avx2 = ["avx", "fma", "f16c", "avx2"]

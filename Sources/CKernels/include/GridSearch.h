@@ -56,3 +56,8 @@ void cleave_solved_kept_error(
 void cleave_keep_better(
     const double *errors, const float *shrink, const float *scales, const float *zeros, double *best, float *kept_shrink, float *kept_scales,
     float *kept_zeros, size_t rows);
+
+/// Takes each row's error and shrinking over into its `count` least so far, which are sorted.
+///
+/// least, kept_shrink: [count, rows]. limits: [rows], the largest of the least.
+void cleave_keep_least(const double *errors, const float *shrink, size_t rows, size_t count, float *least, float *kept_shrink, double *limits);

@@ -8,3 +8,5 @@ python3 -m venv "$folder/llm-compressor"
 python3 -m venv "$folder/gptqmodel"
 "$folder/gptqmodel/bin/pip" install -q setuptools wheel packaging ninja numpy torch
 "$folder/gptqmodel/bin/pip" install -q --no-build-isolation gptqmodel==7.7.0
+python3 -m venv "$folder/llama.cpp"
+"$folder/llama.cpp/bin/pip" install -q xllamacpp==2026.10.11549 gguf==0.19.0 transformers==5.23.0 safetensors torch

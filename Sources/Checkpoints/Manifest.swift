@@ -57,9 +57,12 @@ package struct Manifest: Sealed, Equatable {
         var of: Int
         /// By the block's number, ascending: the number of an expert in the result is its place here.
         var kept: [Int: [Int]]
+        /// Of a block of the model from which experts were taken out first; nil: that is the source.
+        var original: Int?
 
-        package init(of: Int, kept: [Int: [Int]]) {
-            (self.of, self.kept) = (of, kept)
+        /// - Parameter earlier: what was taken out of the source itself.
+        package init(of: Int, kept: [Int: [Int]], after earlier: Self?) {
+            (self.of, self.kept, original) = (of, kept, earlier?.ofOriginal)
         }
     }
 

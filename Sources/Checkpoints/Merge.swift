@@ -45,7 +45,8 @@ package struct Merge {
         _ = try completion.run(shards: shards, manifest: manifest) { try sourceFiles?.checkUnchanged(in: model.path) }
         return SizeReport(
             sourceBytes: model.checkpoint.index.totalByteCount, outputBytes: output.content.byteCount,
-            bitsPerWeight: output.bitsPerWeight, sourceBitsPerWeight: output.sourceBitsPerWeight)
+            bitsPerWeight: output.bitsPerWeight, sourceBitsPerWeight: output.sourceBitsPerWeight,
+            bitsPerOriginalExpertWeight: output.bitsPerOriginalExpertWeight(plan, Manifest.Experts.takenOut(of: model.path)))
     }
 
     /// How the checkpoint is made.

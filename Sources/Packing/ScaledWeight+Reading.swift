@@ -111,9 +111,9 @@ extension ScaledWeight {
     /// The largest magnitude of a number.
     private var largest: Float {
         switch number {
-        case .e4m3: 448
+        case .e4m3: Float8.largest
         case .int8: 256
-        case .e2m1: 6
+        case .e2m1: Float4.largest
         }
     }
 

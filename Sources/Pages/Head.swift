@@ -74,6 +74,9 @@ struct Head {
             let ratio = Double(size.sourceBytes) / Double(max(size.outputBytes, 1))
             add("Size", formatBytes(size.outputBytes), "of \(formatBytes(size.sourceBytes)), \(format(ratio, digits: 2)) times smaller")
             add("Bits per compressed weight", format(size.bitsPerWeight, digits: 2), "of \(format(size.sourceBitsPerWeight, digits: 2))")
+            add(
+                "Bits per original expert weight", size.bitsPerOriginalExpertWeight.map { format($0, digits: 2) },
+                "experts that were taken out before count")
         }
         if let after = report.after {
             let note = report.before.map { before in

@@ -54,6 +54,9 @@ extension RunReport {
         let ratio = Double(size.sourceBytes) / Double(max(size.outputBytes, 1))
         table.add(["size", formatBytes(size.sourceBytes), formatBytes(size.outputBytes), "\(format(ratio, digits: 2)) times smaller"])
         table.add(["bits per compressed weight", format(size.sourceBitsPerWeight, digits: 2), format(size.bitsPerWeight, digits: 2), ""])
+        if let bits = size.bitsPerOriginalExpertWeight {
+            table.add(["bits per original expert weight", "", format(bits, digits: 2), "experts that were taken out count"])
+        }
         let sparsities = linears.compactMap(\.sparsity)
         if let least = sparsities.min(), let most = sparsities.max() {
             let (least, most) = (format(100 * least, digits: 2), format(100 * most, digits: 2))

@@ -109,9 +109,12 @@ public struct SizeReport: Codable, Sendable, Equatable {
     public var bitsPerWeight: Double
     /// The same in the source.
     public var sourceBitsPerWeight: Double
+    /// Bits of all parts of the routed experts, compressed or not, per weight of the experts of the model before `prune-experts`; nil where none were taken out.
+    public var bitsPerOriginalExpertWeight: Double?
 
-    public init(sourceBytes: Int, outputBytes: Int, bitsPerWeight: Double, sourceBitsPerWeight: Double) {
+    public init(sourceBytes: Int, outputBytes: Int, bitsPerWeight: Double, sourceBitsPerWeight: Double, bitsPerOriginalExpertWeight: Double? = nil) {
         self.sourceBitsPerWeight = sourceBitsPerWeight
+        self.bitsPerOriginalExpertWeight = bitsPerOriginalExpertWeight
         self.sourceBytes = sourceBytes
         self.outputBytes = outputBytes
         self.bitsPerWeight = bitsPerWeight

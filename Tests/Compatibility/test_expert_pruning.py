@@ -2,6 +2,7 @@
 import json
 import re
 
+import gguf
 import numpy
 import pytest
 import torch
@@ -11,6 +12,7 @@ import cleave
 import make_checkpoints
 import reference
 import source_forms
+from test_gguf import CUTS, small_mixture, write_checkpoint
 from test_mixtures import MODELS, WIDE, WIDE_ROUTED, rename
 
 SEQUENCES, LENGTH = 6, 64
@@ -182,6 +184,35 @@ def test_what_is_left_is_compressed_as_any_model(model, tmp_path):
     loaded = reference.load(tmp_path / "w4")
     assert loaded.config.num_experts == 4
     assert reference.perplexity(loaded, windows) == pytest.approx(cleave.perplexity(tmp_path / "w4", tmp_path / "ids.npy", LENGTH, SEQUENCES), rel=5e-3)
+
+
+@pytest.mark.parametrize("kind", ["compressed-tensors", "gguf"])
+@pytest.mark.parametrize("family", ["mixtral", "qwen2_moe"])
+def test_bits_of_all_experts_that_there_were(family, kind, tmp_path):
+    """Bytes of what the file has of routed experts, by the weights of those of the first model: experts were taken out twice."""
+    configuration, tensors = small_mixture(family)
+    write_checkpoint(tmp_path / "source", configuration, tensors, CUTS["qwen2"])
+    numpy.save(tmp_path / "ids.npy", numpy.random.default_rng(5).integers(0, 4096, SEQUENCES * LENGTH, dtype=numpy.int32))
+    experts = re.compile(r"[.]experts[.](\d+)[.]|_exps[.]")
+    weights = sum(tensor.numel() for name, tensor in load_file(tmp_path / "source/model.safetensors").items() if experts.search(name))
+    prune(tmp_path, 0.75)
+    prune(tmp_path, 0.67, source="result", result="twice")
+    # Not all experts are compressed, and not all linears alike.
+    compress, other = ({"type": "q4_k"}, {"type": "q8_0"}) if kind == "gguf" else ({"bits": 2, "group": 32}, {"bits": 4, "group": 64})
+    rules = [{"match": "re:.*experts.[0-9]+.(w2|down_proj)", **other}, {"match": "*"}]
+    recipe = {
+        "model": str(tmp_path / "twice"), "output": str(tmp_path / "out"), "max_fallbacks": 1000, "format": kind, "rules": rules,
+        "calibration": {"source": str(tmp_path / "ids.npy"), "sequences": SEQUENCES, "length": LENGTH}, "compress": compress,
+        "ignore": ["lm_head", "re:.*layers.0.*experts.*"]}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    done = cleave.run("compress", tmp_path / "recipe.yaml")
+    if kind == "gguf":
+        sizes = {tensor.name: int(tensor.n_bytes) for tensor in gguf.GGUFReader(tmp_path / "out/model.gguf").tensors}
+    else:
+        sizes = {name: tensor.nbytes for name, tensor in load_file(tmp_path / "out/model.safetensors").items()}
+    bits = 8 * sum(size for name, size in sizes.items() if experts.search(name)) / weights
+    assert cleave.report(tmp_path / "out")["size"]["bitsPerOriginalExpertWeight"] == pytest.approx(bits)
+    assert re.search(rf"bits per original expert weight +{bits:.2f}", done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("model", ["deepseek_v3"], indirect=True)

@@ -63,6 +63,10 @@ import Testing
         report.after = EvaluationReport(perplexity: 10.5, tokens: 64, windows: 2, length: 32)
         let text = report.summaryTable() ?? ""
         #expect(text.contains("4.00 times smaller") && text.contains("+5.00 % over 64 tokens") && text.contains("4.25"))
+        #expect(!text.contains("original expert weight"))
+        report.size?.bitsPerOriginalExpertWeight = 1.25
+        let lines = report.summaryTable()?.split(separator: "\n").map { $0.split(separator: " ").joined(separator: " ") } ?? []
+        #expect(lines.contains("bits per original expert weight 1.25 experts that were taken out count"), "\(lines)")
     }
 
     @Test func deviationsNameTheLinears() {

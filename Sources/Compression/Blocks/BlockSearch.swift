@@ -148,7 +148,7 @@ final class BlockSearch {
         for row in 0..<rows {
             var largest: Float = 0
             for group in 0..<rules.groups where wanted[group, row].magnitude > largest.magnitude { largest = wanted[group, row] }
-            let number = largest / range.first, most = Float(65504)
+            let number = largest / range.first, most = ScaleType.f16.normalRange.most
             if number.magnitude > most { clampedScales += 1 }
             stored.base[row] = min(max(number, -most), most)
         }

@@ -9,12 +9,17 @@ public enum Float8 {
         return bits < 128 ? magnitude : -magnitude
     }
 
-    /// The positive number nearest to another, half to even, at most 448.
+    /// The largest number, 448.
+    public static let largest = e4m3[Int(largestCode)]
+
+    private static let largestCode: UInt8 = 0x7e
+
+    /// The positive number nearest to another, half to even, at most the largest.
     static func nearest(_ value: Float) -> Float { e4m3[Int(code(value))] }
 
     /// The code of the number nearest to one that is not negative.
     public static func code(_ value: Float) -> UInt8 {
-        guard value < 448 else { return 0x7e }
+        guard value < largest else { return largestCode }
         guard value >= 0x1p-6 else { return UInt8((value * 0x1p9).rounded(.toNearestOrEven)) }
         let bits = value.bitPattern
         return UInt8((bits &+ 0x7ffff &+ (bits >> 20 & 1)) >> 20 &- 960)
@@ -24,4 +29,7 @@ public enum Float8 {
 /// E2M1, four bits, the highest of which is the sign. Source: the OCP specification of microscaling formats.
 public enum Float4 {
     public static let e2m1: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6]
+
+    /// The largest number, 6.
+    public static let largest = e2m1[7]
 }

@@ -9,7 +9,7 @@ struct Float8Rules: NumberRules {
     let strategies: [ScaleStrategy] = [.channel, .tensor, .block]
     let numbers = Float8.e4m3
     let kernelType = Int32(cleave_e4m3)
-    let reach: Float = 448
+    let reach = Float8.largest
 
     func makeScales(_ magnitudes: Matrix<Float>, type: ScaleType, divisor: Float?, _ halves: Matrix<UInt16>) {
         makeStoredScales(magnitudes, type: type, halves)

@@ -15,8 +15,8 @@ struct MicroscalingRules: NumberRules {
     /// Other shares would give the same powers of two.
     let sharesTried: [Float]? = [1, 0.5, 2]
 
-    static let fp8 = MicroscalingRules(bits: 8, numbers: Float8.e4m3, kernelType: Int32(cleave_e4m3), exponent: 8)
-    static let fp4 = MicroscalingRules(bits: 4, numbers: Float4.e2m1, kernelType: Int32(cleave_e2m1), exponent: 2)
+    static let fp8 = MicroscalingRules(bits: 8, numbers: Float8.e4m3, kernelType: Int32(cleave_e4m3), exponent: Float8.largest.exponent)
+    static let fp4 = MicroscalingRules(bits: 4, numbers: Float4.e2m1, kernelType: Int32(cleave_e2m1), exponent: Float4.largest.exponent)
 
     var reach: Float { Float(sign: .plus, exponent: exponent, significand: 1) }
 

@@ -10,13 +10,13 @@ struct NVFP4Rules: NumberRules {
     let groupColumns = 16
     let numbers = Float4.e2m1
     let kernelType = Int32(cleave_e2m1)
-    let reach: Float = 6
+    let reach = Float4.largest
     /// With 4 in place of 6 as the largest number in use, the steps below it are finer.
     let widerShares: [Float] = [1.5, 1.35, 1.2, 1.1]
 
     /// The largest scale of the weight becomes the largest number of E4M3.
     func divisor(_ magnitude: Float) -> Float? {
-        let divisor = 448 * 6 / magnitude
+        let divisor = Float8.largest * Float4.largest / magnitude
         return divisor.isFinite && divisor > 0 ? divisor : 1
     }
 

@@ -124,7 +124,8 @@ public struct ExpertPruning {
         try world.onCoordinator(exitCode: exitCode) { lock = try work.enterForResult(names) }
         let source = try SourceFiles(model, known: nil, world: world)
         var manifest = Manifest(cleave: cleaveVersion, format: "as the source", source: source.entries)
-        manifest.experts = Manifest.Experts(of: selection.experts, kept: selection.kept)
+        manifest.experts = Manifest.Experts(
+            of: selection.experts, kept: selection.kept, after: Manifest.Experts.takenOut(of: model.path))
         let shards = try plan.content.write(to: work.output, from: model.parameters, world: world) { _, _ in
             throw PipelineError(.internalError, "a tile of a checkpoint that is copied")
         }

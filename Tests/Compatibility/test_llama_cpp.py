@@ -41,7 +41,7 @@ def in_fp32(source, target):
     rewritten(source, target, lambda _, weights: (weights, None))
 
 
-def compare(folder, config, tensors, cut, ignored):
+def compare(folder, config, tensors, cut, ignored, of_blocks):
     # Predictions of random weights say more of each logit when these differ more.
     head = "lm_head.weight" if "lm_head.weight" in tensors else "model.embed_tokens.weight"
     tensors[head] = tensors[head] * 4
@@ -56,20 +56,21 @@ def compare(folder, config, tensors, cut, ignored):
     in_fp32(folder / "out/model.gguf", folder / "fp32.gguf")
     exact, found = (llama_cpp.perplexity(path, tokens, LENGTH, 2) for path in (folder / "fp32.gguf", folder / "out/model.gguf"))
     assert exact == pytest.approx(expected, rel=1e-3), "weights in F32"
-    # Inputs of blocks in 8 bits send some tokens of a random mixture to other experts.
-    assert found == pytest.approx(expected, rel=5e-2), "blocks"
+    assert found == pytest.approx(expected, rel=of_blocks), "blocks"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family, tmp_path):
     config, tensors = small_model(family)
-    compare(tmp_path, config, tensors, CUTS.get(FAMILIES[family]), ["lm_head"])
+    compare(tmp_path, config, tensors, CUTS.get(FAMILIES[family]), ["lm_head"], of_blocks=5e-3)
 
 
 @pytest.mark.parametrize("family", MIXTURES)
 def test_mixtures(family, tmp_path):
     config, tensors = small_mixture(family)
-    compare(tmp_path, config, tensors, CUTS["qwen2"], ["lm_head", "*.kv_b_proj"] if family == "deepseek_v3" else ["lm_head"])
+    ignored = ["lm_head", "*.kv_b_proj"] if family == "deepseek_v3" else ["lm_head"]
+    # Inputs of blocks in 8 bits send some tokens of a random mixture to other experts; in F32 all go where they should.
+    compare(tmp_path, config, tensors, CUTS["qwen2"], ignored, of_blocks=3e-2)
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 
     eta.py OUTPUT...
 
-Of each run's last attempt: the error of the estimate at each tenth of the work, as a share of the time that was then left until the last tile, and the
-largest from the first tenth to the last but one. Within the last tenth shares of nearly nothing say little.
+Of each run's last attempt: the error of the estimate at each tenth of the tiles, as a share of the time that was then left until the last of them, and the
+largest from the first tenth to the last but one, at the ends of blocks and at all stages. Within the last tenth shares of nearly nothing say little.
 """
 import datetime
 import json
@@ -17,7 +17,7 @@ def seconds(event):
 
 
 def moments(path):
-    """(share of tiles done, seconds since the start, estimate of seconds left) at the end of each block, and the seconds of all."""
+    """(share of tiles done, seconds since the start, estimate of seconds left, whether a block ends) of each stage and block, and the seconds of all."""
     events = [json.loads(line) for line in path.read_text().splitlines()]
     begin = max(index for index, event in enumerate(events) if event["event"] == "phase_begin" and event["phase"] == "compress")
     events = events[begin:]
@@ -30,13 +30,15 @@ def moments(path):
     for event in events:
         if event["event"] == "stage_end":
             done += event["solved"] + event["reused"]
-        if event["event"] == "block_end" and event.get("secondsLeft") is not None:
-            found.append((done / total, seconds(event) - start, event["secondsLeft"]))
+        if event["event"] in ("stage_end", "block_end") and event.get("secondsLeft") is not None:
+            found.append((done / total, seconds(event) - start, event["secondsLeft"], event["event"] == "block_end"))
     return found, end - start
 
 
 for output in sys.argv[1:]:
     found, whole = moments(pathlib.Path(output) / "cleave/events.jsonl")
-    errors = [(share, (left - (whole - elapsed)) / (whole - elapsed)) for share, elapsed, left in found if 0.1 <= share <= 0.9]
-    print(f"{output}: {whole:.1f} s, " + ", ".join(f"{share:.0%} {error:+.0%}" for share, error in errors[:: max(1, len(errors) // 9)]))
-    print(f"  largest error from the first tenth on: {max((abs(error) for _, error in errors), default=0):.1%}")
+    errors = [(share, (left - (whole - elapsed)) / (whole - elapsed), ends) for share, elapsed, left, ends in found if 0.1 <= share <= 0.9]
+    tenths = [next((f"{share:.0%} {error:+.0%}" for share, error, _ in errors if share >= tenth / 10), None) for tenth in range(1, 10)]
+    print(f"{output}: {whole:.1f} s, " + ", ".join(filter(None, tenths)))
+    largest = [max((abs(error) for _, error, ends in errors if ends or every), default=0) for every in (False, True)]
+    print(f"  largest error from the first tenth on: {largest[0]:.1%} at the ends of blocks, {largest[1]:.1%} at all stages")

@@ -142,7 +142,7 @@ let package = Package(
         tests("PackingTests", ["Packing", "Compression", "JSON", "LinearAlgebra", "Safetensors"], fixtures: true),
         tests("RecipesTests", ["Recipes", "Compression", "Transformers"]),
         tests("ShardingTests", ["Sharding", "Compression", "Recipes", "SeededNumbers", "Transformers"]),
-        tests("TextsTests", ["Failures", "Recipes", "Safetensors", "Texts", "TinyModels"]),
+        tests("TextsTests", ["Failures", "Recipes", "Safetensors", "Texts", "TinyModels", "Tokenizers"]),
         tests("ModelsTests", ["MessagePassing", "Models", "Recipes", "Safetensors", "TestWorld", "TinyModels"]),
         tests("CalibrationTests", ["Calibration", "MessagePassing", "Models", "Recipes", "Reporting", "TestWorld", "Texts", "TinyModels", "Transformers"]),
         tests(

@@ -18,11 +18,11 @@ public final class Progress {
     ///   - tiles: tiles of the whole run.
     ///   - blocks: blocks of the model.
     ///   - committed: tiles that are committed already.
-    ///   - work: of the tiles that are not, in any unit.
+    ///   - work: all that is to be done.
     ///   - log: hears of every stage.
     ///
     /// The environment's CLEAVE_PROGRESS, `bar` or `lines`, says what to show; without it a bar on a terminal.
-    public init(tiles: Int, blocks: Int, committed: Int, work: Double, log: RunLog?) {
+    public init(tiles: Int, blocks: Int, committed: Int, work: [WorkKind: Double], log: RunLog?) {
         let style = getenv("CLEAVE_PROGRESS").map { String(cString: $0) }
         isTerminal = style.map { $0 == "bar" } ?? (isatty(STDERR_FILENO) == 1)
         total = tiles
@@ -40,14 +40,14 @@ public final class Progress {
         redraw("block \(block + 1)/\(blocks)  \(stage)")
     }
 
+    /// Some work is done, of which the last moment was spent. It is told before the tiles that it made.
+    public func did(_ kind: WorkKind, work: Double) { timeLeft.did(kind, work: work) }
+
     /// Tiles of a stage are done.
-    ///
-    /// - Parameter work: of those that were solved.
-    public func advance(block: Int, stage: String, solved: Int, reused: Int, work: Double) {
+    public func advance(block: Int, stage: String, solved: Int, reused: Int) {
         done += solved + reused
         self.reused += reused
-        timeLeft.add(work: work)
-        let left = timeLeft.seconds()
+        let left = timeLeft.seconds
         log?.write(.stageEnd) { ($0.block, $0.stage, $0.solved, $0.reused, $0.secondsLeft) = (block, stage, solved, reused, left) }
         guard isTerminal else { return }
         redraw("block \(block + 1)/\(blocks)  \(stage)")
@@ -64,8 +64,7 @@ public final class Progress {
     ///   - linears: its own; empty where the log has them already.
     ///   - mixture: of its experts.
     public func finish(block: Int, summary: String, linears: [LinearReport], mixture: MixtureReport?) {
-        timeLeft.endBlock()
-        let left = timeLeft.seconds()
+        let left = timeLeft.seconds
         log?.write(.blockEnd) { event in
             (event.block, event.secondsLeft) = (block, left)
             guard !linears.isEmpty else { return }
@@ -97,7 +96,7 @@ public final class Progress {
     private func pace() -> String {
         let elapsed = start.duration(to: .now) / .seconds(1)
         let solved = done - reused
-        guard solved > 0, elapsed > 0, let left = timeLeft.seconds() else { return "\(formatSeconds(elapsed)) elapsed" }
+        guard solved > 0, elapsed > 0, let left = timeLeft.seconds else { return "\(formatSeconds(elapsed)) elapsed" }
         return "\(format(Double(solved) / elapsed, digits: 1)) tiles/s  \(formatSeconds(elapsed)) elapsed, \(formatSeconds(left)) left"
     }
 }

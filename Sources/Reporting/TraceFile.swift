@@ -25,7 +25,9 @@ public final class TraceFile {
         (self.path, self.rank, self.origin, self.offset) = (path, rank, origin, offset)
         guard FileManager.default.createFile(atPath: path, contents: nil) else { throw CocoaError(.fileWriteUnknown, userInfo: [NSFilePathErrorKey: path]) }
         file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
-        buffer = Self.opening + "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":\(rank),\"args\":{\"name\":\"rank \(rank) on \(host)\"}}"
+        buffer =
+            Self.opening + "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":\(rank),\"args\":{\"name\":\"rank \(rank) on \(host)\"}}" + Self.separator
+            + "{\"name\":\"process_sort_index\",\"ph\":\"M\",\"pid\":\(rank),\"args\":{\"sort_index\":\(rank)}}"
     }
 
     /// What was done from when to when.

@@ -39,9 +39,13 @@ extension CompressionRun {
                 solver: alone.solver, hessian: alone.hessian, weights: alone.weights, committed: committed, clock: clock,
                 runsCompressed: self.plan.recipe.propagation == .stage),
             mostKept: memory.expertTokens, isWorkAfter: !runsTwice && isWork(after: block, plan.stages.count - 1))
+        progress?.did(.routing, work: self.plan.routingWork(of: plan))
         var kept: [Int: SolvedStage] = [:], waiting: [Int: SolvedStage] = [:], measures: [Int: [TileMeasure]] = [:]
         var (part, roundsOfPart) = (0, 0)
-        let owned = run.owners()
+        let costs = run.costs()
+        let owned = run.owners(costs)
+        // Few experts have many tokens, and come first.
+        let workOfCost = expertsWork(block) / max(costs.reduce(0, +), 1)
         let rounds = MixturePass.rounds(owned)
         balances[block] = run.balance(owned)
         // The same on every rank, whatever each has solved.
@@ -51,6 +55,7 @@ extension CompressionRun {
         let mostRounds = max(Plan.expertBytesOfPart / max(bytesOfExpert, 1), 1)
         var done = 0
         try run.run(owned) { round, result in
+            progress?.did(.experts, work: round.compactMap { $0 }.reduce(0) { $0 + workOfCost * costs[$1] })
             waiting.merge(result.solved) { _, new in new }
             if runsTwice { kept.merge(result.solved) { _, new in new } }
             let shared = try share(result, round, mixture, block: block)
@@ -80,6 +85,7 @@ extension CompressionRun {
             mostKept: memory.expertTokens, isWorkAfter: true)
         try run.runSolved(experts.owned, experts.own)
         try world.together(exitCode: exitCode) { try batches.finishBlock() }
+        progress?.did(.solvedExperts, work: solvedExpertsWork(experts.mixture, block))
     }
 
     /// What was measured on experts that are all committed, where no tokens need to pass them. Collective.

@@ -12,15 +12,20 @@ internal import Transformers
 extension CompressionRun {
     /// Takes the batches through a block once more, with its compressed weights: for the blocks behind it, or as far as there are keys and values to measure.
     func runAgain(_ index: Int, _ solved: [SolvedStage], _ experts: SolvedExperts?) throws {
-        let block = plan.blocks[index], goesOn = isWork(after: index, block.stages.count - 1)
-        let count = goesOn ? solved.count : unmeasuredAttention(index).map { $0.stage + 1 } ?? 0
+        let block = plan.blocks[index], count = stagesPassedAgain(index)
         guard count > 0 else { return }
         try world.together(exitCode: exitCode) { try batches.rewind() }
         for (place, result) in solved.prefix(count).enumerated() {
             try advance(
                 block.stages[place], result.tiles, endsBlock: experts == nil && place == block.stages.count - 1, measuring: attention(index, place))
         }
-        if goesOn, let experts { try runSolved(experts, block: index) }
+        if isWork(after: index, block.stages.count - 1), let experts { try runSolved(experts, block: index) }
+    }
+
+    /// How many stages of a block that runs twice the batches pass once more.
+    func stagesPassedAgain(_ index: Int) -> Int {
+        let block = plan.blocks[index]
+        return isWork(after: index, block.stages.count - 1) ? block.block.denseStages.count : unmeasuredAttention(index).map { $0.stage + 1 } ?? 0
     }
 
     /// Takes every batch through a stage, with its compressed weights when `tiles` are given.
@@ -29,6 +34,7 @@ extension CompressionRun {
         let seen = attention.map { CacheMagnitudes(heads: $0.heads) }
         try advance(batches, stage, tiles, endsBlock: endsBlock, cache: seen)
         if let attention, let seen { try note(attention, seen) }
+        progress?.did(.passing(stage: stage.stage.name), work: passingWork(stage))
     }
 
     private func advance(

@@ -33,6 +33,7 @@ extension CompressionRun {
                 nothing: committed.none)
             if let losses { findings.note(losses: losses, block: block, index: index) }
         }
+        progress?.did(.solving(stage: stage.stage.name), work: solvingWork(block, index))
         count(stage, block: block, index: index, reused: reused)
         return result
     }
@@ -42,7 +43,7 @@ extension CompressionRun {
         let solved = stage.tiles.count - reused
         counts.solved += solved
         counts.reused += reused
-        progress?.advance(block: block, stage: stage.stage.name, solved: solved, reused: reused, work: work(of: solved, block, index))
+        progress?.advance(block: block, stage: stage.stage.name, solved: solved, reused: reused)
     }
 
     /// Takes in what was found of a stage's Hessian.

@@ -101,23 +101,6 @@ final class CompressionRun {
         }
     }
 
-    /// The work of all tiles that are not committed.
-    private func workLeft() -> Double {
-        plan.blocks.indices.reduce(0.0) { sum, block in
-            plan.blocks[block].stages.indices.reduce(sum) { sum, stage in
-                let missing = plan.blocks[block].stages[stage].tiles.indices.count { !committed.contains(TileKey(block: block, stage: stage, tile: $0)) }
-                return sum + work(of: missing, block, stage)
-            }
-        }
-    }
-
-    /// The work of some of a stage's tiles.
-    func work(of tiles: Int, _ block: Int, _ index: Int) -> Double {
-        let stage = plan.blocks[block].stages[index]
-        guard tiles > 0 else { return 0 }
-        return plan.work(of: stage, runsOn: isWork(after: block, index)) * Double(tiles) / Double(stage.tiles.count)
-    }
-
     /// What was found of earlier attempts, in words; nil when there was nothing.
     var resumption: String? {
         let refused = journal.refused.map { "\n  not used: \($0)" }.joined()
@@ -139,9 +122,7 @@ final class CompressionRun {
     private func runBlock(_ index: Int) throws -> [SolvedStage] {
         let block = plan.blocks[index]
         let propagation = plan.recipe.propagation
-        let isCommitted = keys(of: index).allSatisfy(committed.contains)
-        // Dense inside the block for the Hessians of its stages, then again as it was compressed; a committed block has no Hessians to make.
-        let runsTwice = propagation == .block && !isCommitted
+        let runsTwice = runsTwice(index)
         if runsTwice { try world.together(exitCode: exitCode) { try batches.beginBlock() } }
         var solved: [SolvedStage] = []
         let mixture = block.block.mixture
@@ -168,6 +149,9 @@ final class CompressionRun {
         try commitCache()
         return solved + (experts?.stages ?? [])
     }
+
+    /// Whether the batches pass a block twice: dense for the Hessians of its stages, then as it was compressed. A committed block has no Hessians to make.
+    func runsTwice(_ block: Int) -> Bool { plan.recipe.propagation == .block && !keys(of: block).allSatisfy(committed.contains) }
 
     /// The stages of a block by their places, from the first on.
     private func solvedStages(_ solved: [SolvedStage]) -> [Int: SolvedStage] {

@@ -4,8 +4,19 @@ internal import Reporting
 public import Sharding
 
 extension Plan {
-    /// On linears of which a server makes one, on those that it cannot cut into blocks, and on methods that take more arithmetic than all else.
-    public var remarks: [String] { fusionProblems + blockProblems + eliminationRemarks }
+    /// On linears of which a server makes one, on those that it cannot cut into blocks, on methods that take more arithmetic than all else, and on linears that no
+    /// rule takes.
+    public var remarks: [String] { fusionProblems + blockProblems + eliminationRemarks + forgottenRemarks }
+
+    private var forgottenRemarks: [String] {
+        let forgotten = blocks.lazy.flatMap { $0.stages.lazy.flatMap { $0.linears.lazy.filter(\.isForgotten).map(\.linear.name) } }
+        let count = forgotten.count
+        guard let name = forgotten.first else { return [] }
+        return [
+            "\(count) \(count == 1 ? "linear keeps its" : "linears keep their") weights, since no rule takes \(count == 1 ? "it" : "them") (the first is \(name)); "
+                + "a last rule `{ match: \"*\" }` would, and `ignore` says that it is meant"
+        ]
+    }
 
     private var eliminationRemarks: [String] {
         guard let elimination, elimination.operations > elimination.others else { return [] }

@@ -48,7 +48,7 @@ public struct MemoryShortage: Error, CustomStringConvertible {
     public var remedies: [String]
 
     public var description: String {
-        "memory_per_rank: \(mebibytes(limit)) do not suffice: \(phase.name)\(phase.stage.map { " of \($0)" } ?? "") needs \(mebibytes(phase.bytes)) of a rank, "
+        "memory_per_rank: \(limit < 1 << 20 ? "\(limit) bytes (as a number without a unit says)" : mebibytes(limit)) do not suffice: \(phase.name)\(phase.stage.map { " of \($0)" } ?? "") needs \(mebibytes(phase.bytes)) of a rank, "
             + "at the least; what would fit: \(remedies.joined(separator: "; "))"
     }
 }

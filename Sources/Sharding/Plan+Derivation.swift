@@ -56,7 +56,7 @@ extension Plan {
                         LinearPlan(
                             linear: linear, treatment: treatment, content: try treatment.map(content),
                             choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) },
-                            replacedType: asked?.type == treatment?.type ? nil : asked?.type))
+                            replacedType: asked?.type == treatment?.type ? nil : asked?.type, isForgotten: rule == nil && ignoring.isEmpty))
                 }
                 let tiles = StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: tilings.insert(tiles).memberAfterInsert))

@@ -78,6 +78,8 @@ public struct LinearPlan: Sendable {
     public let choices: [LinearChoice]
     /// The type that the recipe asks for, where another takes its place since its blocks do not divide the columns.
     public var replacedType: NumberType? = nil
+    /// Whether neither a rule nor a pattern of `ignore` takes it.
+    public var isForgotten = false
 
     /// How it is quantized; nil when it is not.
     public var options: QuantizationOptions? {

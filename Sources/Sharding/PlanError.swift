@@ -20,13 +20,19 @@ public enum PlanError: Error, CustomStringConvertible {
     case nothingToChoose
     case budget(String)
 
+    /// What somebody may have meant who wrote a regular expression.
+    private static func hint(_ pattern: String) -> String {
+        let looksRegular = !pattern.hasPrefix("re:") && (pattern.contains(".*") || pattern.contains { "^$\\(|+".contains($0) })
+        return looksRegular ? "; a regular expression begins with `re:`" : ""
+    }
+
     public var description: String {
         switch self {
         case .unusedRule(let pattern, let line, let example):
             "the rule `\(pattern)`\(line.map { " (line \($0) of the recipe)" } ?? "") takes no linear of this model: mend its pattern, or remove it "
-                + "if earlier rules are meant to take all (a linear is named like `\(example)`)"
+                + "if earlier rules are meant to take all (a linear is named like `\(example)`\(Self.hint(pattern)))"
         case .unusedIgnore(let pattern, let example):
-            "the ignore pattern `\(pattern)` matches no linear of this model (a linear is named like `\(example)`)"
+            "the ignore pattern `\(pattern)` matches no linear of this model (a linear is named like `\(example)`\(Self.hint(pattern)))"
         case .unmatchable(let key, let line, let error): "key `\(key)`\(line.map { " (line \($0) of the recipe)" } ?? ""): \(error)"
         case .pattern(let pattern, let columns, let linear):
             "`sparsity: \(pattern)` needs a number of columns that \(pattern.split(separator: ":").last ?? "") divides, but \(linear) has \(columns); "

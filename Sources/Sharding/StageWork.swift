@@ -9,18 +9,26 @@ extension Plan {
     /// Operations of plain products that take as long as reading, searching and encoding a weight.
     private static let ofWeight = 500.0
 
-    /// The work of a stage: as multiplications and additions of plain products, of all ranks together.
-    ///
-    /// - Parameter runsOn: whether a later stage needs the activations behind it.
-    public func work(of stage: StagePlan, runsOn: Bool) -> Double {
+    /// The work of solving a stage: as multiplications and additions of plain products, of all ranks together.
+    public func solvingWork(of stage: StagePlan) -> Double {
         let tokens = Double(calibrationTokens) * stage.stage.tokenShare, columns = Double(stage.columns)
-        let forward = Double(calibrationSequences) * stage.stage.operations(lengths: [recipe.calibration?.length ?? 0])
-        var work = (forwardPasses - (runsOn ? 0 : 1)) * forward
+        var work = 0.0
         if stage.needsHessian {
             work += Self.ofGram * tokens * columns * columns
             work += Self.ofFactor * (Double(stage.factorCount) * columns * columns * columns / 3 + stage.inverseOperations)
         }
         for tile in stage.tiles { work += Self.ofSolving * stage.solveOperations(of: tile) + Self.ofWeight * Double(tile.rows.count) * columns }
         return work
+    }
+
+    /// The work of taking all batches through a stage.
+    public func passingWork(of stage: StagePlan) -> Double {
+        Double(calibrationSequences) * stage.stage.operations(lengths: [recipe.calibration?.length ?? 0])
+    }
+
+    /// The work of finding the experts of all tokens of a block; 0 where it has none.
+    public func routingWork(of block: BlockPlan) -> Double {
+        guard let mixture = block.block.mixture else { return 0 }
+        return Double(calibrationTokens) * Double(mixture.experts) * Double(mixture.router.linear.columns)
     }
 }

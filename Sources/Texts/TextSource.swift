@@ -11,7 +11,7 @@ internal import Safetensors
 /// begins with a brace or bracket; a table when its name or its content says Parquet; otherwise it is one plain text. Other tables, archives and
 /// other compressed files are refused by name and by content.
 ///
-/// Of lines and tables, one document is in memory at a time; of the other forms, which have one document or are one JSON value, all of it.
+/// Of lines and tables, one document is in memory at a time, of a plain text a part, and of one JSON value all of it.
 struct TextSource {
     private enum Form {
         case plain, lines, whole
@@ -70,26 +70,56 @@ struct TextSource {
 
     // MARK: - Its documents
 
-    /// Calls `body` with one document after the other, until it returns false.
+    /// Calls `body` with the documents one after the other, in one part or several, and with whether a part is the last of its document, until it returns false.
     /// - Throws: naming the line of what cannot be read; what `body` throws.
-    func forEachDocument(_ body: (String) throws -> Bool) throws {
+    func forEachPart(_ body: (_ part: String, _ isLast: Bool) throws -> Bool) throws {
+        func whole(_ document: String) throws -> Bool { try body(document, true) }
         switch form {
-        case .plain: _ = try body(try string(try bytes.whole(), line: 1))
-        case .lines: try forEachLine(body)
-        case .table(let table): try table.forEachDocument(body)
+        case .plain: try forEachPiece(body)
+        case .lines: try forEachLine(whole)
+        case .table(let table): try table.forEachDocument(whole)
         case .whole:
             let text = try bytes.whole()
             var scanner = JSONScanner(text)
             do {
                 if scanner.peek() == UInt8(ascii: "[") {
-                    try forEachElement(&scanner, body)
+                    try forEachElement(&scanner, whole)
                 } else {
-                    _ = try body(try document(&scanner, line: 1))
+                    _ = try whole(try document(&scanner, line: 1))
                 }
             } catch let error as JSONError {
                 throw failure(error.line(in: text), "this is not JSON: \(error.reason)")
             }
         }
+    }
+
+    /// The pieces of a plain text, each of whole scalars.
+    private func forEachPiece(_ body: (_ part: String, _ isLast: Bool) throws -> Bool) throws {
+        let source = try bytes.open()
+        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+        defer { piece.deallocate() }
+        var held: [UInt8] = [], isFirst = true
+        var (line, before) = (1, 0)
+        while true {
+            let read = try source.read(into: piece)
+            held.append(contentsOf: piece[..<read])
+            if isFirst, held.starts(with: InputFile.utf8Mark) { held.removeFirst(InputFile.utf8Mark.count) }
+            isFirst = false
+            let part = held[..<(read == 0 ? held.count : held.count - Self.openBytes(held))]
+            guard try body(try string(Array(part), line: line, before: before), read == 0), read > 0 else { return }
+            line += part.count { $0 == TextLimits.newline }
+            before = part.lastIndex(of: TextLimits.newline).map { part.count - $0 - 1 } ?? before + part.count
+            held.removeFirst(part.count)
+        }
+    }
+
+    /// Bytes at the end of a piece whose scalar goes on in the next one.
+    private static func openBytes(_ bytes: [UInt8]) -> Int {
+        for back in 1...3 where back <= bytes.count && bytes[bytes.count - back] & 0xc0 != 0x80 {
+            // Its first byte says how many there are.
+            return back < (~bytes[bytes.count - back]).leadingZeroBitCount ? back : 0
+        }
+        return 0
     }
 
     private func forEachLine(_ body: (String) throws -> Bool) throws {
@@ -139,12 +169,14 @@ struct TextSource {
 
     private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
 
-    /// - Parameter line: of the first byte.
-    private func string(_ bytes: [UInt8], line: Int) throws -> String {
+    /// - Parameters:
+    ///   - line: of the first byte.
+    ///   - before: bytes of that line before it.
+    private func string(_ bytes: [UInt8], line: Int, before count: Int = 0) throws -> String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         let valid = bytes.withUnsafeBytes { Self.validPrefix($0) }
         let before = bytes.prefix(valid)
-        let column = valid - (before.lastIndex(of: TextLimits.newline).map { $0 + 1 } ?? 0) + 1
+        let column = valid - (before.lastIndex(of: TextLimits.newline).map { $0 + 1 } ?? -count) + 1
         let byte = bytes[valid]
         throw failure(
             line + before.count { $0 == TextLimits.newline },

@@ -70,8 +70,7 @@ struct TokenSource {
             throw PipelineError(.badInput, "the model's tokenizer.json puts no special tokens around a text; leave `special_tokens` out")
         }
         var ids = TokenStore()
-        try text.forEachDocument { document in
-            let own = try tokenizer.encode(document, addSpecialTokens: addSpecialTokens)
+        try text.forEachIDs(tokenizer, addSpecialTokens: addSpecialTokens) { own in
             try ids.append(checked(own, from: ids.count, vocabularySize))
             return ids.count < atLeast
         }
@@ -140,9 +139,23 @@ public func tokenIDs(ofText path: String, field: String? = nil, tokenizer: Strin
     let text = try TextSource(path: path, field: field)
     let tokenizer = try readTokenizer(isModel ? tokenizer + "/tokenizer.json" : tokenizer)
     var ids: [Int32] = []
-    try text.forEachDocument { document in
-        ids += try tokenizer.encode(document, addSpecialTokens: addSpecialTokens)
+    try text.forEachIDs(tokenizer, addSpecialTokens: addSpecialTokens) { own in
+        ids += own
         return true
     }
     return ids
+}
+
+extension TextSource {
+    /// Calls `body` with the ids of all documents, some at a time, until it returns false.
+    ///
+    /// - Parameter addSpecialTokens: puts around each document what the tokenizer's post-processor has for it.
+    fileprivate func forEachIDs(_ tokenizer: Tokenizer, addSpecialTokens: Bool, _ body: ([Int32]) throws -> Bool) throws {
+        var encoding = TextEncoding(tokenizer, addSpecialTokens: addSpecialTokens)
+        try forEachPart { part, isLast in
+            var ids = try encoding.append(part.utf8)
+            if isLast { ids += try encoding.finish() }
+            return try body(ids)
+        }
+    }
 }

@@ -24,13 +24,14 @@ struct Normalizer: Sendable {
         }
     }
 
-    func normalize(_ text: [UInt8]) throws(RegularExpression.Failure) -> [UInt8] {
+    /// - Parameter beginning: what the first byte begins.
+    func normalize(_ text: [UInt8], from beginning: SectionBeginning = .ofSection) throws(RegularExpression.Failure) -> [UInt8] {
         let limit = TextLimit.bytes(from: text.count)
         var text = text
         for step in steps where !text.isEmpty {
             switch step {
             case .unicode(let form): text = form.apply(to: text)
-            case .prepend(let prefix): text.insert(contentsOf: prefix, at: 0)
+            case .prepend(let prefix): if beginning != .inside { text.insert(contentsOf: prefix, at: 0) }
             case .replace(let pattern, let content): text = try Self.replace(pattern, with: content, in: text, limit: limit)
             case .lowercase: text = Self.lowercase(text)
             case .strip(let left, let right): text = Self.strip(text, left: left, right: right)

@@ -27,12 +27,11 @@ struct PreTokenizer: Sendable {
     struct Pieces {
         var text: [UInt8]
         var ranges: [Range<Int>]
-        /// Whether `text` begins where the whole text does.
-        let startsText: Bool
+        let beginning: SectionBeginning
 
-        init(text: [UInt8], startsText: Bool) {
+        init(text: [UInt8], beginning: SectionBeginning) {
             self.text = text
-            self.startsText = startsText
+            self.beginning = beginning
             ranges = text.isEmpty ? [] : [0..<text.count]
         }
     }
@@ -111,10 +110,11 @@ extension PreTokenizer.Pieces {
     }
 
     fileprivate mutating func prepend(_ prefix: [UInt8], onlyFirst: Bool) {
-        if onlyFirst, !startsText { return }
+        if onlyFirst, beginning != .ofText { return }
         var isFirst = true
+        let firstIsWhole = beginning != .inside
         rewrite { bytes, result in
-            if isFirst || !onlyFirst, !bytes.starts(with: prefix) { result.append(contentsOf: prefix) }
+            if isFirst ? firstIsWhole : !onlyFirst, !bytes.starts(with: prefix) { result.append(contentsOf: prefix) }
             result.append(contentsOf: bytes)
             isFirst = false
         }

@@ -14,7 +14,7 @@ public struct Tokenizer: Sendable {
     public let vocabularySize: Int
 
     /// Positions among the units of a text are 32-bit, and a byte has two units at most.
-    private static let largestText = 1 << 30
+    static let largestText = 1 << 30
 
     private let name: String
     private let rawTokens: AddedTokenSplitter
@@ -52,8 +52,18 @@ public struct Tokenizer: Sendable {
     ///   in the text itself are always recognised.
     /// - Throws: `TokenizerError` where the regular expression engine gives up on the text, or the text is larger than 1 GiB.
     public func encode(_ text: String, addSpecialTokens: Bool = false) throws(TokenizerError) -> [Int32] {
-        let bytes = Array(text.utf8)
-        var ids = addSpecialTokens ? postProcessor.prefix : []
+        let ids = try encode(Array(text.utf8), from: .ofText)
+        return addSpecialTokens ? postProcessor.prefix + ids + postProcessor.suffix : ids
+    }
+
+    /// What stands around a text that gets special tokens.
+    var specialTokens: (prefix: [Int32], suffix: [Int32]) { (postProcessor.prefix, postProcessor.suffix) }
+
+    /// The ids of a text, or of a part of one.
+    ///
+    /// - Parameter beginning: what its first byte begins.
+    func encode(_ bytes: [UInt8], from beginning: SectionBeginning) throws(TokenizerError) -> [Int32] {
+        var ids: [Int32] = []
         ids.reserveCapacity(bytes.count / 3)
         var workspace = workspaces.take()
         defer { workspaces.put(workspace) }
@@ -62,18 +72,17 @@ public struct Tokenizer: Sendable {
                 ids.append(id)
             } else {
                 let raw = part.range.count == bytes.count ? bytes : Array(bytes[part.range])
-                try encode(raw, startsText: part.range.lowerBound == 0, with: &workspace, into: &ids)
+                try encode(raw, from: part.range.lowerBound == 0 ? beginning : .ofSection, with: &workspace, into: &ids)
             }
         }
-        if addSpecialTokens { ids += postProcessor.suffix }
         return ids
     }
 
     /// Encodes text that holds no added token of the raw kind.
     private func encode(
-        _ raw: [UInt8], startsText: Bool, with workspace: inout BytePairModel.Workspace, into ids: inout [Int32]
+        _ raw: [UInt8], from beginning: SectionBeginning, with workspace: inout BytePairModel.Workspace, into ids: inout [Int32]
     ) throws(TokenizerError) {
-        let text = try reportingFailure { () throws(RegularExpression.Failure) in try normalizer.normalize(raw) }
+        let text = try reportingFailure { () throws(RegularExpression.Failure) in try normalizer.normalize(raw, from: beginning) }
         for part in normalizedTokens.split(text) {
             if let id = part.id {
                 ids.append(id)
@@ -81,7 +90,7 @@ public struct Tokenizer: Sendable {
             }
             var pieces = PreTokenizer.Pieces(
                 text: part.range.count == text.count ? text : Array(text[part.range]),
-                startsText: startsText && part.range.lowerBound == 0)
+                beginning: part.range.lowerBound == 0 ? beginning : .ofSection)
             try reportingFailure { () throws(RegularExpression.Failure) in try preTokenizer.apply(to: &pieces) }
             guard pieces.text.count <= Self.largestText else {
                 throw failure("it is \(pieces.text.count) bytes long; cut it into documents of at most \(Self.largestText)")
@@ -104,7 +113,7 @@ public struct Tokenizer: Sendable {
         }
     }
 
-    private func failure(_ reason: String) -> TokenizerError {
+    func failure(_ reason: String) -> TokenizerError {
         TokenizerError(file: name, place: "", problem: "a text cannot be encoded: \(reason).")
     }
 

@@ -1,6 +1,10 @@
 """Texts as people have them, compressed or in tables that pyarrow wrote: the ids are those of PyPI's `tokenizers` for each document."""
 import json
 import random
+import re
+import shutil
+import subprocess
+import sys
 
 import numpy
 import pyarrow
@@ -80,3 +84,23 @@ def test_tables_that_are_refused(tmp_path):
     assert "column `text` of this table holds no texts; `content`, `body` do" in message
     parquet.write_table(pyarrow.table({"text": ["a", None]}), tmp_path / "null.parquet")
     assert "row 1 of column `text` is null" in ids(tmp_path / "null.parquet", code=65)
+
+
+def test_chats_become_texts_by_the_documented_commands(tokenizer, tmp_path):
+    """The two commands of docs/recipes.md, word by word, with another model."""
+    page = (cleave.ROOT / "docs/recipes.md").read_text()
+    commands = next(block for block in re.findall("```sh\n(.*?)```", page, re.S) if "chats-as-text.jsonl" in block)
+    model = tmp_path / "models/llama"
+    model.mkdir(parents=True)
+    shutil.copy(cleave.MODEL / "tokenizer.json", model)
+    template = "{% for message in messages %}[{{ message['role'] }}] {{ message['content'] }}\n{% endfor %}"
+    (model / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template}))
+    chats = [[{"role": "user", "content": "Who wrote \"Faust\"?"}, {"role": "assistant", "content": "Goethe – früher als 1832."}], [{"role": "user", "content": "漢字"}]]
+    parquet.write_table(pyarrow.table({"messages": chats, "id": [1, 2]}), tmp_path / "chats.parquet")
+    message = ids(tmp_path / "chats.parquet", code=65)
+    assert "apply_chat_template" in message
+    subprocess.run(["bash", "-ec", f"python() {{ {sys.executable} \"$@\"; }}\n{commands}"], cwd=tmp_path, check=True)
+    message = ids(tmp_path / "chats.jsonl", code=65)
+    assert "chats.jsonl:1: this record has no field `text`, and a chat in `messages`" in message and "apply_chat_template" in message
+    texts = ["".join(f"[{message['role']}] {message['content']}\n" for message in chat) for chat in chats]
+    assert ids(tmp_path / "chats-as-text.jsonl") == expected(tokenizer, texts)

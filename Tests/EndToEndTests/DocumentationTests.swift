@@ -6,9 +6,9 @@ import Testing
 @Suite struct DocumentationTests {
     private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
-    private static func text(_ path: String) throws -> String { try String(contentsOf: root.appending(path: path), encoding: .utf8) }
+    static func text(_ path: String) throws -> String { try String(contentsOf: root.appending(path: path), encoding: .utf8) }
 
-    private static func pages() throws -> [String] {
+    static func pages() throws -> [String] {
         let documents = try FileManager.default.contentsOfDirectory(atPath: root.appending(path: "docs").path).filter { $0.hasSuffix(".md") }
         return ["README.md", "CONTRIBUTING.md", "SECURITY.md"] + documents.sorted().map { "docs/" + $0 }
     }

@@ -90,6 +90,7 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
     @Test(arguments: [
         ("rules: [{match: '*'}, {match: '*.down_proj'}]", "the rule `*.down_proj` (line 4 of the recipe) takes no linear"),
         ("rules: [{match: 'nothing'}]", "a linear is named like `model.layers.0.self_attn.q_proj`"), ("ignore: [nothing]", "`nothing` matches no linear"),
+        ("ignore: ['.*gate$']", "a regular expression begins with `re:`"), ("rules: [{match: '^lm_head'}]", "a regular expression begins with `re:`"),
         ("compress: {method: sparsegpt, sparsity: 3:5}", "that 5 divides, but model.layers.0.self_attn.q_proj has 256"),
         ("rules: [{match: 're:([a-z_.0-9]+)+$!'}]", "key `rules.0.match` (line 4 of the recipe): `re:([a-z_.0-9]+)+$!` takes too long to compare with `model."),
         ("ignore: [lm_head, 're:([a-z_.0-9]+)+$!']", "key `ignore.1`: `re:([a-z_.0-9]+)+$!` takes too long to compare with `"),

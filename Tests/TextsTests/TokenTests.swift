@@ -8,6 +8,7 @@ import Safetensors
 import Testing
 import Texts
 import TinyModels
+import Tokenizers
 
 @Suite(.serialized) struct Tokens {
     private let folder: TinyModel
@@ -120,6 +121,27 @@ import TinyModels
         #expect(message { _ = try ids("bad.jsonl.gz") }?.contains("bad.jsonl.gz:2: this record has no field `text`") == true)
         #expect(message { _ = try ids("cut.gz") }?.contains("it was cut off") == true)
         #expect(message { _ = try ids("some.tar.gz") }?.contains("is named .tar") == true)
+    }
+
+    /// A plain text is read and encoded in parts, which cut neither characters nor words; what is no UTF-8 is found in any of them.
+    @Test func aLongTextIsReadInParts() throws {
+        var text = "\u{feff}"
+        while text.utf8.count < 9 << 20 { text += "Über the \(text.utf8.count) naïve 日本語 lines 😀.\n\n" }
+        try folder.write(text, "long.txt")
+        try shell("gzip -k long.txt")
+        let found = try tokenIDs(ofText: folder.path + "/long.txt", tokenizer: tokenizer, addSpecialTokens: false)
+        let whole = try Tokenizer(json: Data(contentsOf: URL(fileURLWithPath: tokenizer)), name: "T").encode(String(text.dropFirst()))
+        #expect(found == whole)
+        #expect(try tokenIDs(ofText: folder.path + "/long.txt.gz", tokenizer: tokenizer, addSpecialTokens: false) == whole)
+        let lines = text.count { $0 == "\n" }
+        for (rest, place) in [([0xe9, 0x0a], "byte 3"), ([0xf0, 0x9f, 0x98], "byte 3")] as [([UInt8], String)] {
+            try Data(Array(text.utf8) + Array("bc".utf8) + rest).write(to: URL(fileURLWithPath: folder.path + "/bad.txt"))
+            let words = "bad.txt:\(lines + 1): \(place) of this line (0x\(String(rest[0], radix: 16))) is not UTF-8"
+            #expect(message { _ = try tokenIDs(ofText: folder.path + "/bad.txt", tokenizer: tokenizer, addSpecialTokens: false) }?.contains(words) == true)
+        }
+        try Data(Array("ab\n".utf8) + Array(repeating: 0x61, count: 3 << 20) + [0xff, 0x61]).write(to: URL(fileURLWithPath: folder.path + "/one.txt"))
+        let late = message { _ = try tokenIDs(ofText: folder.path + "/one.txt", tokenizer: tokenizer, addSpecialTokens: false) }
+        #expect(late?.contains("one.txt:2: byte \(3 << 20 | 1) of this line (0xff)") == true, "\(late ?? "no error")")
     }
 
     private func shell(_ command: String) throws {

@@ -44,9 +44,9 @@ package struct MixtureRun {
         }
     }
 
-    /// The experts of each rank, by what they will cost.
-    package func owners() -> [[Int]] {
-        let costs = pass.routed.counts.totals.enumerated().map { expert, total in
+    /// What each expert will cost, by the tokens that it has: operations.
+    package func costs() -> [Double] {
+        pass.routed.counts.totals.enumerated().map { expert, total in
             mixture.stages(of: expert).reduce(0.0) { sum, place in
                 let stage = blockPlan.stages[place]
                 let (rows, columns) = (Double(stage.linears.reduce(0) { $0 + $1.linear.rows }), Double(stage.columns))
@@ -55,8 +55,10 @@ package struct MixtureRun {
                 return sum + forward + (isSolved ? 0 : columns * columns * (Double(total) + rows + columns / 3))
             }
         }
-        return Assignment(ranks: world.size).experts(costs: costs)
     }
+
+    /// The experts of each rank, by what they will cost.
+    package func owners(_ costs: [Double]) -> [[Int]] { Assignment(ranks: world.size).experts(costs: costs) }
 
     /// Tokens of the rank whose experts have the most, as a multiple of the mean over ranks; nil without tokens.
     package func balance(_ owned: [[Int]]) -> Double? {

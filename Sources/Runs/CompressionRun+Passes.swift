@@ -5,6 +5,7 @@ internal import Checkpoints
 internal import Failures
 internal import MessagePassing
 internal import Packing
+internal import Reporting
 internal import Sharding
 internal import Solving
 internal import Transformers

@@ -1,5 +1,6 @@
 // A file of text: plain, or documents as JSON. The content decides which, and a name that promises JSON is held to it.
 
+internal import Decompression
 internal import Failures
 internal import JSON
 internal import Parquet

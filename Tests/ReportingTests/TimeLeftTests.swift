@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct TimeLeftTests {
     private let start = ContinuousClock.now
-    private let (solving, passing) = (WorkKind.solving(stage: "q"), WorkKind.passing(stage: "q"))
+    private let solving = WorkKind.solving(stage: "q"), passing = WorkKind.passing(stage: "q")
 
     private func at(_ seconds: Double) -> ContinuousClock.Instant { start.advanced(by: .seconds(seconds)) }
 

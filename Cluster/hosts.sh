@@ -61,7 +61,7 @@ hosts_that_answer() {
 # Cores, not hardware threads, are what mpirun counts.
 ask() {
     local cores question
-    question="n=\$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l); [ \$n -gt 0 ] || n=\$(nproc); echo \$n"
+    question="n=\$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l); [ \$n -gt 0 ] || n=\$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc); echo \$n"
     if is_this_host "$1"; then
         cores=$(bash -c "$question")
     else

@@ -205,7 +205,8 @@ case ${1:-} in
     connect) shift && connect "$@" ;;
 esac
 
-hosts=${1:-} slots=$(nproc) bandwidth="" latency=""
+# nproc counts the threads of OMP_NUM_THREADS, where that is set, in place of cores.
+hosts=${1:-} slots=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) bandwidth="" latency=""
 [[ $hosts =~ ^[1-9][0-9]{0,3}$ ]] || fail "the number of hosts comes first, found '$hosts' (lab.sh --help)"
 shift
 while (($#)); do

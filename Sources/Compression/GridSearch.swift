@@ -25,8 +25,7 @@ final class GridSearch {
     private let errors: Matrix<Double>
     private let best: Matrix<Double>
     private let scratch: Matrix<Float>
-    /// How many ranges of each row the column loop tries before it looks beside the best. With twice as many, scored every 2 hundredths, the losses are the same
-    /// within 0.2 %.
+    /// How many ranges of each row the column loop tries before it looks beside the best.
     private static let tried = 4
     /// Of the ranges that the column loop tries for each row, [ranges, rows], the best first: errors by the columns' own, and how far they are shrunken.
     private let leastErrors: Matrix<Float>

@@ -115,7 +115,16 @@ def test_published(name, tmp_path):
     configuration |= {"model_type": {"kimi_k2": "deepseek_v3"}.get(configuration["model_type"], configuration["model_type"])}
     configuration.pop("auto_map", None)
     (client / "config.json").write_text(json.dumps(configuration))
-    expect_perplexity(tmp_path, tmp_path / "one", load(client))
+    load(client)
+    widen(client / "model.safetensors")
+    expect_perplexity(tmp_path, tmp_path / "one", load(client), tolerance=1e-4)
+
+
+def widen(path):
+    """bf16 becomes fp32, value by value: transformers multiplies codes and scales in the scales' type, and products rounded to bf16 send some tokens of a random
+    model to other experts."""
+    tensors = {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
 
 
 def load(directory):

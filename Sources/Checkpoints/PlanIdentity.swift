@@ -12,14 +12,30 @@ internal import Transformers
 
 /// Everything that the result depends on besides the source's bytes, part by part.
 package struct PlanIdentity: Codable, Equatable, Sendable {
-    /// By what it is called in messages: `propagation`, `model.layers.0.mlp.down_proj: bits`.
+    /// By what it is called in messages, such as `propagation`.
     let parts: [String: String]
+    /// Every linear of the plan once; nil in records of earlier versions.
+    let treatments: [TreatedLinears]?
 
-    /// XXH3 of all parts, 16 hexadecimal digits.
+    /// What is done to some linears.
+    struct TreatedLinears: Codable, Equatable, Sendable {
+        /// By name, such as `bits`.
+        let settings: [String: String]
+        /// In the model's order.
+        var linears: [String]
+    }
+
+    private static let version = "version of Cleave"
+
+    /// XXH3 of all parts and of what is done to each linear, 16 hexadecimal digits.
     package var hash: String {
         var checksum = Checksum()
-        for (name, value) in parts.sorted(by: { $0.key < $1.key }) {
-            Array("\(name)=\(value)\n".utf8).withUnsafeBytes { checksum.update($0) }
+        func add(_ text: String) { Array(text.utf8).withUnsafeBytes { checksum.update($0) } }
+        func add(_ values: [String: String]) { for (name, value) in values.sorted(by: { $0.key < $1.key }) { add("\(name)=\(value)\n") } }
+        add(parts)
+        for treated in treatments ?? [] {
+            add(treated.settings)
+            for linear in treated.linears { add("\(linear)\n") }
         }
         return checksum.hexDigest
     }
@@ -31,7 +47,7 @@ package struct PlanIdentity: Codable, Equatable, Sendable {
             "\(name) \(tensor.description.type.rawValue) \(tensor.description.shape) \(index.files[tensor.file].name) \(tensor.bytes)\n"
         }
         var parts = [
-            "version of Cleave": cleaveVersion,
+            Self.version: cleaveVersion,
             "config.json": model.configuration.withUnsafeBytes { Checksum.of($0) },
             "names, shapes and places of the model's tensors": Self.checksum(tensors.joined()),
             "propagation": recipe.propagation.rawValue,
@@ -56,14 +72,35 @@ package struct PlanIdentity: Codable, Equatable, Sendable {
             parts["experts: starved"] = (experts.starved == .rtn ? experts.starved : .blend).rawValue
             parts["experts: minimum_tokens"] = experts.minimumTokens.map(String.init) ?? "columns"
         }
-        for linear in plan.blocks.flatMap({ $0.stages.flatMap(\.linears) }) {
-            for (setting, value) in try Self.settings(linear.treatment) { parts["\(linear.linear.name): \(setting)"] = value }
-            // What a run measures that is still to be chosen among.
-            if !linear.choices.isEmpty {
-                parts["\(linear.linear.name): choices"] = linear.choices.map { "\($0.treatment.bits ?? 16) by \($0.treatment.group)" }.joined(separator: ", ")
+        self.parts = parts
+        treatments = try Self.treatments(plan)
+    }
+
+    private static func treatments(_ plan: Plan) throws -> [TreatedLinears] {
+        struct Key: Hashable {
+            let treatment: Treatment?
+            let choices: String
+        }
+        var found: [TreatedLinears] = []
+        var places: [Key: Int] = [:]
+        for block in plan.blocks {
+            for stage in block.stages {
+                for linear in stage.linears {
+                    let choices = linear.choices.map { "\($0.treatment.bits ?? 16) by \($0.treatment.group)" }.joined(separator: ", ")
+                    let key = Key(treatment: linear.treatment, choices: choices)
+                    if let place = places[key] {
+                        found[place].linears.append(linear.linear.name)
+                    } else {
+                        var settings = try settings(linear.treatment)
+                        // What a run measures that is still to be chosen among.
+                        if !choices.isEmpty { settings["choices"] = choices }
+                        places[key] = found.count
+                        found.append(TreatedLinears(settings: settings, linears: [linear.linear.name]))
+                    }
+                }
             }
         }
-        self.parts = parts
+        return found
     }
 
     private static func checksum(_ text: String) -> String { Array(text.utf8).withUnsafeBytes { Checksum.of($0) } }
@@ -74,22 +111,41 @@ package struct PlanIdentity: Codable, Equatable, Sendable {
         return object.mapValues { "\($0)" }
     }
 
-    /// What differs, in words; empty when nothing does. Linears with the same difference are named together.
+    /// What differs, in words; empty when nothing does. Linears with the same difference are named together. Settings of another version are not compared.
     package func differences(from earlier: PlanIdentity) -> [String] {
-        var linears: [String: [String]] = [:]
-        var lines: [String] = []
-        for name in Set(parts.keys).union(earlier.parts.keys).sorted() where parts[name] != earlier.parts[name] {
-            let change = "was \(earlier.parts[name] ?? "absent"), is \(parts[name] ?? "absent")"
-            // A linear's setting: `NAME: SETTING`, and names hold dots.
-            if let colon = name.range(of: ": "), name[..<colon.lowerBound].contains(".") {
-                linears["\(name[colon.upperBound...]) \(change)", default: []].append(String(name[..<colon.lowerBound]))
-            } else {
-                lines.append("\(name): \(change)")
+        let names = parts[Self.version] == earlier.parts[Self.version] ? Set(parts.keys).union(earlier.parts.keys).sorted() : [Self.version]
+        var lines = names.filter { parts[$0] != earlier.parts[$0] }.map { "\($0): \(Self.change(from: earlier.parts[$0], to: parts[$0]))" }
+        guard names != [Self.version], let now = treatments, let before = earlier.treatments else { return lines }
+        /// A treatment of either plan, by their places there; nil: the linear is not in that plan.
+        struct Pair: Hashable {
+            let before: Int?
+            let now: Int?
+        }
+        let placesBefore = Self.places(before), placesNow = Self.places(now)
+        var linears: [Pair: [String]] = [:]
+        for (place, treated) in now.enumerated() {
+            for linear in treated.linears { linears[Pair(before: placesBefore[linear], now: place), default: []].append(linear) }
+        }
+        for (place, treated) in before.enumerated() {
+            for linear in treated.linears where placesNow[linear] == nil { linears[Pair(before: place, now: nil), default: []].append(linear) }
+        }
+        var changes: [String: [String]] = [:]
+        for (pair, names) in linears {
+            let (old, new) = (pair.before.map { before[$0].settings } ?? [:], pair.now.map { now[$0].settings } ?? [:])
+            for setting in Set(old.keys).union(new.keys) where old[setting] != new[setting] {
+                changes["\(setting) \(Self.change(from: old[setting], to: new[setting]))", default: []] += names
             }
         }
-        for (change, names) in linears.sorted(by: { $0.key < $1.key }) {
-            lines.append("\(change) for \(names[0])\(names.count > 1 ? " and \(names.count - 1) more linears" : "")")
+        for (change, names) in changes.sorted(by: { $0.key < $1.key }) {
+            lines.append("\(change) for \(names.min() ?? "")\(names.count > 1 ? " and \(names.count - 1) more linears" : "")")
         }
         return lines
+    }
+
+    private static func change(from earlier: String?, to now: String?) -> String { "was \(earlier ?? "absent"), is \(now ?? "absent")" }
+
+    /// The treatment of each linear.
+    private static func places(_ treatments: [TreatedLinears]) -> [String: Int] {
+        treatments.enumerated().reduce(into: [:]) { found, treated in for linear in treated.element.linears { found[linear] = treated.offset } }
     }
 }

@@ -34,6 +34,27 @@ extension RunsTests {
             #expect(try model.compress().tiles.solved == 0)
         }
 
+        /// Settings are told once for all linears that share them, so that the record of a large model stays small.
+        @Test func recordNamesEachLinearOnce() throws {
+            let model = try TinyModel()
+            try model.compress()
+            let record = String(decoding: try model.read("out/cleave/run.json"), as: UTF8.self)
+            #expect(record.components(separatedBy: "model.layers.0.mlp.down_proj").count == 2)
+        }
+
+        /// A run of another version is refused by its version alone, whatever its record is made of.
+        @Test func recordOfAnEarlierVersion() throws {
+            let model = try TinyModel()
+            try model.compress()
+            let work = WorkDirectory(output: model.output)
+            var record = try #require(RunRecord.read(work))
+            let parts = #"{"parts": {"version of Cleave": "0.1.0", "model.layers.0.mlp.down_proj: bits": "8"}}"#
+            record.plan = try JSONDecoder().decode(PlanIdentity.self, from: Data(parts.utf8))
+            try record.save(work)
+            let refusal = message { try model.compress() }
+            #expect(refusal?.contains("version of Cleave: was 0.1.0, is \(cleaveVersion)") == true && refusal?.contains("bits") == false, "\(refusal ?? "none")")
+        }
+
         @Test(arguments: ["model/model.safetensors", "model/config.json", "model/tokenizer.json"])
         func source(file: String) throws {
             let model = try TinyModel()

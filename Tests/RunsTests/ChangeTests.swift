@@ -52,7 +52,8 @@ extension RunsTests {
             record.plan = try JSONDecoder().decode(PlanIdentity.self, from: Data(parts.utf8))
             try record.save(work)
             let refusal = message { try model.compress() }
-            #expect(refusal?.contains("version of Cleave: was 0.1.0, is \(cleaveVersion)") == true && refusal?.contains("bits") == false, "\(refusal ?? "none")")
+            #expect(
+                refusal?.contains("version of Cleave: was 0.1.0, is \(cleaveVersion)") == true && refusal?.contains("bits") == false, "\(refusal ?? "none")")
         }
 
         @Test(arguments: ["model/model.safetensors", "model/config.json", "model/tokenizer.json"])

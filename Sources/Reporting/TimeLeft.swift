@@ -3,15 +3,16 @@
 /// The time until all work is done, from the time that each kind of work took in the blocks that are done.
 ///
 /// Processors differ in how much longer a factor takes than a product, and matrices of other sizes have other rates. So each kind is measured by itself, in whole
-/// blocks: a part of one, such as its largest expert, says little of the rest. A kind that no whole block has had yet is taken for as fast as all work so far. The
-/// first block with a kind counts until a second one is done: in it memory is taken and kernels are made.
+/// blocks: a part of one, such as its largest expert, says little of the rest. The first block with a kind counts until a second one is done: in it memory is taken
+/// and kernels are made. Before any is done, a kind that was met twice in the block at hand has its rate there, and any other that of all work so far.
 package struct TimeLeft {
     private struct Spent {
         var seconds = 0.0
         /// In any unit that is the same for all kinds.
         var work = 0.0
+        var times = 0
 
-        static func + (a: Spent, b: Spent) -> Spent { Spent(seconds: a.seconds + b.seconds, work: a.work + b.work) }
+        static func + (a: Spent, b: Spent) -> Spent { Spent(seconds: a.seconds + b.seconds, work: a.work + b.work, times: a.times + b.times) }
     }
 
     private var left: [WorkKind: Double]
@@ -38,7 +39,7 @@ package struct TimeLeft {
         self.last = now
         // Tiles that were found committed are read: no measure of anything.
         guard work > 0 else { return }
-        let spent = Spent(seconds: last.duration(to: now) / .seconds(1), work: work)
+        let spent = Spent(seconds: last.duration(to: now) / .seconds(1), work: work, times: 1)
         current[kind, default: Spent()] = current[kind, default: Spent()] + spent
         all = all + spent
         left[kind, default: 0] -= work
@@ -54,8 +55,9 @@ package struct TimeLeft {
     /// In seconds; nil before any work was done.
     package var seconds: Double? {
         guard all.work > 0 else { return nil }
+        let known = current.filter { $0.value.times > 1 }.merging(first) { $1 }.merging(later) { $1 }
         return left.reduce(0) { sum, part in
-            let rate = later[part.key] ?? first[part.key] ?? all
+            let rate = known[part.key] ?? all
             return sum + max(part.value, 0) * rate.seconds / rate.work
         }
     }

@@ -22,7 +22,9 @@ extension Plan {
             work += Self.ofGram * tokens * columns * columns
             work += Self.ofFactor * (Double(stage.factorCount) * columns * columns * columns / 3 + stage.inverseOperations)
         }
-        for tile in tiles.map({ stage.tiles[$0] }) { work += Self.ofSolving * stage.solveOperations(of: tile) + Self.ofWeight * Double(tile.rows.count) * columns }
+        for tile in tiles.map({ stage.tiles[$0] }) {
+            work += Self.ofSolving * stage.solveOperations(of: tile) + Self.ofWeight * Double(tile.rows.count) * columns
+        }
         return work
     }
 

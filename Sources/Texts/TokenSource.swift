@@ -143,7 +143,7 @@ func readTokenizer(_ path: String) throws -> Tokenizer {
     return try Tokenizer(json: Data(bytes), name: path)
 }
 
-/// The ids of a file of text as the tokenizer of a model, or of a tokenizer.json, gives them. However many they are, some MiB of text and 64 MiB of ids are in memory.
+/// The ids of a file of text as the tokenizer of a model, or of a tokenizer.json, gives them. However many they are, some MiB of text and 8 MiB of ids are in memory.
 ///
 /// - Parameters:
 ///   - field: of documents, or the column of a table, that holds the text; nil: `text`.

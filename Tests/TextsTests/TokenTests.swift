@@ -18,8 +18,8 @@ import Tokenizers
         folder = try TinyModel()
     }
 
-    private func allIDs(ofText path: String, tokenizer: String, addSpecialTokens: Bool) throws -> [Int32] {
-        let ids = try tokenIDs(ofText: path, tokenizer: tokenizer, addSpecialTokens: addSpecialTokens)
+    private func allIDs(ofText path: String, field: String? = nil, tokenizer: String, addSpecialTokens: Bool) throws -> [Int32] {
+        let ids = try tokenIDs(ofText: path, field: field, tokenizer: tokenizer, addSpecialTokens: addSpecialTokens)
         return try ids[0..<ids.count]
     }
 

@@ -1,6 +1,7 @@
 // What experts cost, and how the time of a block falls to its rounds.
 
 import Foundation
+import Recipes
 import Sharding
 import Testing
 import Transformers

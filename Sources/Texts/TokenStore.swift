@@ -11,7 +11,7 @@ package struct TokenStore {
     /// Ids in the file; those in memory come behind them.
     private var stored = 0
 
-    /// Ids that rest in memory: 8 MiB of them, so that a run's bound holds before its work begins too.
+    /// Ids that rest in memory: 8 MiB of them.
     package static let most = 2 << 20
 
     package init(_ ids: [Int32] = []) {

@@ -24,7 +24,7 @@ def moments(path):
     start = seconds(events[0])
     stages = [event for event in events if event["event"] == "stage_end"]
     total = sum(event["solved"] + event["reused"] for event in stages)
-    end = next((seconds(event) for event in events if event["event"] == "phase_begin" and event["phase"] == "merge"), seconds(events[-1]))
+    end = max(seconds(event) for event in events if event["event"] == "block_end")
     done = 0
     found = []
     for event in events:

@@ -64,6 +64,7 @@ public final class Progress {
     ///   - linears: its own; empty where the log has them already.
     ///   - mixture: of its experts.
     public func finish(block: Int, summary: String, linears: [LinearReport], mixture: MixtureReport?) {
+        timeLeft.endBlock()
         let left = timeLeft.seconds
         log?.write(.blockEnd) { event in
             (event.block, event.secondsLeft) = (block, left)

@@ -1,35 +1,34 @@
 // How much time a run has left, by what it has done.
 
-/// The time until all work is done, from what each kind of work has taken so far.
+/// The time until all work is done, from the time that each kind of work took in the blocks that are done.
 ///
-/// Processors differ in how much longer a factor takes than a product, and matrices of other sizes have other rates. So each kind is measured by itself; a kind that was not
-/// done yet is taken for as fast as the others together. What comes before the first work, such as embedding tokens, says nothing of any. Nor does the first
-/// work of a kind once it was done again: in it memory is taken and kernels are made. Where the first was a small part, as one expert of hundreds, it says nothing
-/// alone either.
+/// Processors differ in how much longer a factor takes than a product, and matrices of other sizes have other rates. So each kind is measured by itself, in whole
+/// blocks: a part of one, such as its largest expert, says little of the rest. The first block with a kind counts until a second one is done: in it memory is taken
+/// and kernels are made. Before any is done, a kind that was met twice in the block at hand has its rate there, and any other that of all work so far.
 package struct TimeLeft {
     private struct Spent {
         var seconds = 0.0
         /// In any unit that is the same for all kinds.
         var work = 0.0
+        var times = 0
 
-        static func + (a: Spent, b: Spent) -> Spent { Spent(seconds: a.seconds + b.seconds, work: a.work + b.work) }
+        static func + (a: Spent, b: Spent) -> Spent { Spent(seconds: a.seconds + b.seconds, work: a.work + b.work, times: a.times + b.times) }
     }
 
     private var left: [WorkKind: Double]
-    private let total: [WorkKind: Double]
-    /// The first time that a kind was done, and all others.
+    /// Of the block at hand, and of all blocks.
+    private var current: [WorkKind: Spent] = [:]
+    private var all = Spent()
+    /// Of blocks that are done: the first with a kind, and those behind it.
     private var first: [WorkKind: Spent] = [:]
     private var later: [WorkKind: Spent] = [:]
     /// When the last work was done, or the first began.
     private var last: ContinuousClock.Instant?
 
     /// - Parameter work: all that is to be done.
-    package init(work: [WorkKind: Double]) { (left, total) = (work, work) }
+    package init(work: [WorkKind: Double]) { left = work }
 
-    /// The least share of a kind's work whose first part is taken for its rate.
-    private static let telling = 0.05
-
-    /// A stage is about to be worked on.
+    /// A stage is about to be worked on. What comes before the first, such as embedding tokens, says nothing of any work.
     package mutating func begin(_ now: ContinuousClock.Instant = .now) {
         if last == nil { last = now }
     }
@@ -40,18 +39,23 @@ package struct TimeLeft {
         self.last = now
         // Tiles that were found committed are read: no measure of anything.
         guard work > 0 else { return }
-        let spent = Spent(seconds: last.duration(to: now) / .seconds(1), work: work)
-        if first[kind] == nil { first[kind] = spent } else { later[kind, default: Spent()] = later[kind, default: Spent()] + spent }
+        let spent = Spent(seconds: last.duration(to: now) / .seconds(1), work: work, times: 1)
+        current[kind, default: Spent()] = current[kind, default: Spent()] + spent
+        all = all + spent
         left[kind, default: 0] -= work
     }
 
-    /// In seconds; nil where no rate is known.
+    /// A block is done.
+    package mutating func endBlock() {
+        later.merge(current.filter { first[$0.key] != nil }, uniquingKeysWith: +)
+        first.merge(current) { first, _ in first }
+        current = [:]
+    }
+
+    /// In seconds; nil before any work was done.
     package var seconds: Double? {
-        let known = first.filter { $0.value.work >= Self.telling * total[$0.key, default: 0] }.merging(later) { $1 }
-        let told = known.values.reduce(Spent(), +), done = first.merging(later) { $0 + $1 }.values.reduce(Spent(), +)
-        guard done.work > 0 else { return nil }
-        // What is known of less than half of the work says little of the others.
-        let all = 2 * told.work >= done.work ? told : done
+        guard all.work > 0 else { return nil }
+        let known = current.filter { $0.value.times > 1 }.merging(first) { $1 }.merging(later) { $1 }
         return left.reduce(0) { sum, part in
             let rate = known[part.key] ?? all
             return sum + max(part.value, 0) * rate.seconds / rate.work

@@ -16,17 +16,25 @@ public final class TraceFile {
     /// Bytes that a file has before its first event and behind its last.
     private static let opening = "[\n", separator = ",\n", closing = "\n]\n"
 
+    /// What a rank is called. Perfetto puts processes in the order of their names' letters, so that all numbers have as many digits as the last.
+    package static func name(rank: Int, of ranks: Int, host: String) -> String {
+        let number = String(rank), digits = String(ranks - 1).count
+        return "rank " + String(repeating: "0", count: digits - number.count) + number + " on \(host)"
+    }
+
     /// - Parameters:
+    ///   - ranks: of the run.
     ///   - host: of the rank.
     ///   - origin: a moment of this rank's clock.
     ///   - offset: the same moment by the clock of all ranks, in seconds.
     /// - Throws: when the file cannot be made.
-    public init(path: String, rank: Int, host: String, origin: ContinuousClock.Instant, offset: Double) throws {
+    public init(path: String, rank: Int, of ranks: Int, host: String, origin: ContinuousClock.Instant, offset: Double) throws {
         (self.path, self.rank, self.origin, self.offset) = (path, rank, origin, offset)
         guard FileManager.default.createFile(atPath: path, contents: nil) else { throw CocoaError(.fileWriteUnknown, userInfo: [NSFilePathErrorKey: path]) }
         file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
         buffer =
-            Self.opening + "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":\(rank),\"args\":{\"name\":\"rank \(rank) on \(host)\"}}" + Self.separator
+            Self.opening + "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":\(rank),\"args\":{\"name\":\"\(Self.name(rank: rank, of: ranks, host: host))\"}}"
+            + Self.separator
             + "{\"name\":\"process_sort_index\",\"ph\":\"M\",\"pid\":\(rank),\"args\":{\"sort_index\":\(rank)}}"
     }
 

@@ -8,8 +8,8 @@ public enum WorkKind: Hashable, Sendable {
     case passing(stage: String)
     /// The choice of experts for all tokens of a block.
     case routing
-    /// Experts, and the way of their tokens through them.
-    case experts
-    /// The way of tokens through experts that are solved.
-    case solvedExperts
+    /// Hessians, factors and tiles of experts.
+    case solvingExperts
+    /// The way of tokens through their experts.
+    case passingExperts
 }

@@ -44,9 +44,8 @@ extension CompressionRun {
         var (part, roundsOfPart) = (0, 0)
         let costs = run.costs()
         let owned = run.owners(costs)
-        // Few experts have many tokens, and come first.
-        let workOfCost = expertsWork(block) / max(costs.reduce(0, +), 1)
         let rounds = MixturePass.rounds(owned)
+        let shares = (solving: ExpertCosts.shares(of: rounds, costs.map(\.solving)), passing: ExpertCosts.shares(of: rounds, costs.map(\.passing)))
         balances[block] = run.balance(owned)
         // The same on every rank, whatever each has solved.
         let bytesOfExpert = mixture.stages(of: 0).map { plan.stages[$0] }.reduce(0) { sum, stage in
@@ -54,8 +53,10 @@ extension CompressionRun {
         }
         let mostRounds = max(Plan.expertBytesOfPart / max(bytesOfExpert, 1), 1)
         var done = 0
-        try run.run(owned) { round, result in
-            progress?.did(.experts, work: round.compactMap { $0 }.reduce(0) { $0 + workOfCost * costs[$1] })
+        try run.run(owned) { _ in
+            progress?.did(.solvingExperts, work: solvingExpertsWork(block) * shares.solving[done])
+        } finished: { round, result in
+            if run.isWorkAfter { progress?.did(.passingExperts, work: passingExpertsWork(block) * shares.passing[done]) }
             waiting.merge(result.solved) { _, new in new }
             if runsTwice { kept.merge(result.solved) { _, new in new } }
             let shared = try share(result, round, mixture, block: block)
@@ -83,9 +84,10 @@ extension CompressionRun {
             tools: ExpertTools(
                 solver: alone.solver, hessian: alone.hessian, weights: alone.weights, committed: committed, clock: clock, runsCompressed: true),
             mostKept: memory.expertTokens, isWorkAfter: true)
+        progress?.did(.routing, work: plan.routingWork(of: plan.blocks[block]))
         try run.runSolved(experts.owned, experts.own)
         try world.together(exitCode: exitCode) { try batches.finishBlock() }
-        progress?.did(.solvedExperts, work: solvedExpertsWork(experts.mixture, block))
+        progress?.did(.passingExperts, work: passingExpertsWork(block))
     }
 
     /// What was measured on experts that are all committed, where no tokens need to pass them. Collective.

@@ -27,7 +27,7 @@ public func traced<Result>(
     let (origin, offset) = try world.commonClock(since: clock.began)
     let trace = try world.together(exitCode: exitCode) {
         do {
-            return try TraceFile(path: work.trace(of: world.rank), rank: world.rank, host: Session.hostName, origin: origin, offset: offset)
+            return try TraceFile(path: work.trace(of: world.rank), rank: world.rank, of: world.size, host: Session.hostName, origin: origin, offset: offset)
         } catch {
             throw PipelineError(.cannotWrite, "cannot make \(work.trace(of: world.rank)): \(error.localizedDescription)")
         }

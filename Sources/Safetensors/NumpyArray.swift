@@ -1,11 +1,13 @@
-// Reads token ids from .npy files: one-dimensional int32 or int64 arrays.
+// Reads token ids from .npy files, some at a time: one-dimensional int32 or int64 arrays.
 
-/// A one-dimensional array of integers from a `.npy` file, version 1.0 or 2.0 (`numpy/lib/format.py`), little-endian.
-public struct NumpyArray: Sendable, Equatable {
+/// A one-dimensional array of integers in a `.npy` file, version 1.0 or 2.0 (`numpy/lib/format.py`), little-endian. Its values stay on disk.
+public struct NumpyArray: Sendable {
     /// `.i32` or `.i64`, as in the file.
     public let elementType: ElementType
-    /// values: [length]
-    public let values: [Int64]
+    public let count: Int
+    private let file: DataFile
+    /// Bytes before the first value.
+    private let dataStart: Int
 
     /// - Throws: `.missing`, `.notReadable`; `.malformed` for other versions, types, byte orders and shapes, and for
     ///   truncated or trailing bytes
@@ -25,15 +27,15 @@ public struct NumpyArray: Sendable, Equatable {
                 .malformed, path: path,
                 "The header announces \(header.length) elements of \(width) bytes, but \(dataSize) bytes follow it.")
         }
-        self.elementType = header.elementType
-        let data = try file.bytes(at: text.dataStart, count: dataSize)
-        self.values = data.withUnsafeBytes { bytes in
-            (0..<header.length).map { index in
-                width == 4
-                    ? Int64(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4 * index, as: Int32.self)))
-                    : Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: Int64.self))
-            }
-        }
+        (elementType, count) = (header.elementType, header.length)
+        (self.file, dataStart) = (file, text.dataStart)
+    }
+
+    /// Some of the values.
+    /// - Throws: `.notReadable`
+    public func values(_ range: Range<Int>) throws(SafetensorsError) -> [Int64] {
+        let width = elementType.bits / 8
+        return try file.bytes(at: dataStart + width * range.lowerBound, count: width * range.count).withUnsafeBytes { elementType.integers($0) }
     }
 
     private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)

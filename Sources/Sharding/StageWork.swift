@@ -9,15 +9,22 @@ extension Plan {
     /// Operations of plain products that take as long as reading, searching and encoding a weight.
     private static let ofWeight = 500.0
 
-    /// The work of solving a stage: as multiplications and additions of plain products, of all ranks together.
-    public func solvingWork(of stage: StagePlan) -> Double {
-        let tokens = Double(calibrationTokens) * stage.stage.tokenShare, columns = Double(stage.columns)
+    /// The work of solving tiles of a stage: as multiplications and additions of plain products, of all ranks together.
+    ///
+    /// - Parameters:
+    ///   - tiles: by their places in the stage; without any there is no work.
+    ///   - tokens: of its Hessian; nil: as many as an expert has on average, and all of other stages.
+    public func solvingWork(of stage: StagePlan, tiles: [Int], tokens: Double? = nil) -> Double {
+        guard !tiles.isEmpty else { return 0 }
+        let tokens = tokens ?? Double(calibrationTokens) * stage.stage.tokenShare, columns = Double(stage.columns)
         var work = 0.0
         if stage.needsHessian {
             work += Self.ofGram * tokens * columns * columns
             work += Self.ofFactor * (Double(stage.factorCount) * columns * columns * columns / 3 + stage.inverseOperations)
         }
-        for tile in stage.tiles { work += Self.ofSolving * stage.solveOperations(of: tile) + Self.ofWeight * Double(tile.rows.count) * columns }
+        for tile in tiles.map({ stage.tiles[$0] }) {
+            work += Self.ofSolving * stage.solveOperations(of: tile) + Self.ofWeight * Double(tile.rows.count) * columns
+        }
         return work
     }
 
@@ -25,6 +32,9 @@ extension Plan {
     public func passingWork(of stage: StagePlan) -> Double {
         Double(calibrationSequences) * stage.stage.operations(lengths: [recipe.calibration?.length ?? 0])
     }
+
+    /// The work of taking some tokens through a stage of an expert.
+    public func passingWork(ofExpert stage: StagePlan, tokens: Double) -> Double { 2 * stage.weightCount * tokens }
 
     /// The work of finding the experts of all tokens of a block; 0 where it has none.
     public func routingWork(of block: BlockPlan) -> Double {

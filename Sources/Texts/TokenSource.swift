@@ -47,9 +47,27 @@ struct TokenSource {
         switch content {
         case .text(let text):
             return try encode(text, readTokenizer(tokenizer), addSpecialTokens: addSpecialTokens, atLeast: atLeast, vocabularySize: vocabularySize)
-        case .numpy: return TokenStore(try checked(narrowed(NumpyArray(path: path).values), from: 0, vocabularySize))
-        case .safetensors: return TokenStore(try checked(narrowed(integers()), from: 0, vocabularySize))
+        case .numpy:
+            let array = try NumpyArray(path: path)
+            return try stored(array.count, vocabularySize) { try array.values($0) }
+        case .safetensors:
+            let (file, tensor) = try tensorOfIDs()
+            let width = tensor.type.bits / 8
+            return try stored(tensor.shape[0], vocabularySize) { range in
+                try file.withBytes(of: tensor.name, bytes: width * range.lowerBound..<width * range.upperBound) { tensor.type.integers($0) }
+            }
         }
+    }
+
+    /// Ids that a file holds, some at a time.
+    private func stored(_ count: Int, _ vocabularySize: Int, _ values: (Range<Int>) throws -> [Int64]) throws -> TokenStore {
+        guard count > 0 else { throw PipelineError(.badInput, "\(path) holds no ids") }
+        var ids = TokenStore()
+        let most = 1 << 18
+        for start in stride(from: 0, to: count, by: most) {
+            try ids.append(checked(narrowed(values(start..<min(start + most, count)), from: start), from: start, vocabularySize))
+        }
+        return ids
     }
 
     /// - Parameter start: the place of the first id among all.
@@ -79,7 +97,7 @@ struct TokenSource {
     }
 
     /// The one tensor of a safetensors file of ids.
-    private func integers() throws -> [Int64] {
+    private func tensorOfIDs() throws -> (file: SafetensorsFile, tensor: TensorDescription) {
         let file = try SafetensorsFile(path: path)
         guard file.tensors.count == 1, let name = file.tensors.keys.first, let tensor = file.tensors[name]?.description else {
             throw PipelineError(.badInput, "\(path): expected one tensor of ids, found \(file.tensors.count)")
@@ -87,17 +105,15 @@ struct TokenSource {
         guard tensor.shape.count == 1, tensor.type == .i32 || tensor.type == .i64 else {
             throw PipelineError(.badInput, "\(path): tensor \(name) must be 1-D I32 or I64, found \(tensor.type.rawValue) \(tensor.shape)")
         }
-        return try file.withBytes(of: name) { bytes in
-            tensor.type == .i32
-                ? (0..<tensor.shape[0]).map { Int64(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Int32.self))) }
-                : (0..<tensor.shape[0]).map { Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self)) }
-        }
+        return (file, tensor)
     }
 
-    private func narrowed(_ ids: [Int64]) throws -> [Int32] {
-        guard !ids.isEmpty else { throw PipelineError(.badInput, "\(path) holds no ids") }
-        return try ids.enumerated().map { position, id in
-            guard let narrow = Int32(exactly: id) else { throw PipelineError(.badInput, "\(path): id \(id) at position \(position) is no token id") }
+    /// - Parameter start: the place of the first id among all.
+    private func narrowed(_ ids: [Int64], from start: Int) throws -> [Int32] {
+        try ids.enumerated().map { position, id in
+            guard let narrow = Int32(exactly: id) else {
+                throw PipelineError(.badInput, "\(path): id \(id) at position \(start + position) is no token id")
+            }
             return narrow
         }
     }
@@ -127,20 +143,20 @@ func readTokenizer(_ path: String) throws -> Tokenizer {
     return try Tokenizer(json: Data(bytes), name: path)
 }
 
-/// The ids of a file of text as the tokenizer of a model, or of a tokenizer.json, gives them.
+/// The ids of a file of text as the tokenizer of a model, or of a tokenizer.json, gives them. However many they are, some MiB of text and 8 MiB of ids are in memory.
 ///
 /// - Parameters:
 ///   - field: of documents, or the column of a table, that holds the text; nil: `text`.
 ///   - tokenizer: a tokenizer.json, or a model directory that holds one.
 ///   - addSpecialTokens: puts around each document what the tokenizer's post-processor has for it.
-public func tokenIDs(ofText path: String, field: String? = nil, tokenizer: String, addSpecialTokens: Bool) throws -> [Int32] {
+package func tokenIDs(ofText path: String, field: String? = nil, tokenizer: String, addSpecialTokens: Bool) throws -> TokenStore {
     var isDirectory: ObjCBool = false
     let isModel = FileManager.default.fileExists(atPath: tokenizer, isDirectory: &isDirectory) && isDirectory.boolValue
     let text = try TextSource(path: path, field: field)
     let tokenizer = try readTokenizer(isModel ? tokenizer + "/tokenizer.json" : tokenizer)
-    var ids: [Int32] = []
+    var ids = TokenStore()
     try text.forEachIDs(tokenizer, addSpecialTokens: addSpecialTokens) { own in
-        ids += own
+        try ids.append(own)
         return true
     }
     return ids

@@ -11,8 +11,8 @@ package struct TokenStore {
     /// Ids in the file; those in memory come behind them.
     private var stored = 0
 
-    /// Ids that rest in memory: 64 MiB of them.
-    package static let most = 16 << 20
+    /// Ids that rest in memory: 8 MiB of them.
+    package static let most = 2 << 20
 
     package init(_ ids: [Int32] = []) {
         resident = ids

@@ -39,7 +39,7 @@ struct TokenizeVerb: Verb {
                 throw PipelineError(.cannotWrite, "--output \(output) would replace \(input), which is read; give another file")
             }
             let ids = try tokenIDs(ofText: text, field: field, tokenizer: tokenizer, addSpecialTokens: specialTokens)
-            try NumpyArray.write(ids, to: output)
+            try NumpyArray.write(count: ids.count, to: output) { try ids[$0] }
             return ids.count
         }
         guard world.isCoordinator else { return }

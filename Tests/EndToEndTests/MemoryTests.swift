@@ -156,6 +156,25 @@ import Testing
         try SmallRun.expectEqual(directory.path + "/each", reference, "read by each rank")
     }
 
+    /// Ids that would not fit below the bound: they are read some at a time.
+    @Test func manyIDsAreNotHeld() throws {
+        let directory = try TemporaryDirectory()
+        let text = directory.path + "/long.txt", ids = directory.path + "/long.npy"
+        let part = try Data(contentsOf: URL(fileURLWithPath: "Demo/calibration.txt"))
+        FileManager.default.createFile(atPath: text, contents: nil)
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: text))
+        for _ in 0..<(96 << 20) / part.count { try file.write(contentsOf: part) }
+        try file.close()
+        let tokenized = try CleaveProcess.run(["tokenize", "Demo/wikillama", text, "--output", ids])
+        try #require(tokenized.exitCode == 0, "\(tokenized.errors)")
+        let output = directory.path + "/out"
+        let settings = ["calibration.source=\(ids)", "calibration.sampling=random"]
+        let run = try SmallRun.compress(output, settings, ranks: 1)
+        try #require(run.exitCode == 0, "\(run.errors)")
+        let report = try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json")))
+        #expect(report.peak <= report.memory.boundBytes, "\(report.peak) of \(report.memory.boundBytes) bytes")
+    }
+
     @Test func depthDoesNotMatter() throws {
         // Enough blocks that merging fills its buffers: what they take does not grow any more.
         let peaks = try [16, 64].map { blocks in

@@ -9,22 +9,25 @@ import Testing
 
     private func at(_ seconds: Double) -> ContinuousClock.Instant { start.advanced(by: .seconds(seconds)) }
 
-    /// Two kinds whose work is not in proportion to their time; the first of each takes longer than the others, after a start of 3 s.
+    private func isNear(_ found: Double?, _ expected: Double) -> Bool { found.map { abs($0 - expected) < 1e-6 } ?? false }
+
+    /// Two kinds whose work is not in proportion to their time; the first block takes longer than the others, after a start of 3 s.
     @Test func eachKindHasItsRate() throws {
         var left = TimeLeft(work: [solving: 20, passing: 40])
         left.begin(at(3))
         var now = 3.0
         for block in 0..<10 {
-            now += block == 0 ? 5 : 2
+            let (solves, passes, blocks) = (block == 0 ? 5.0 : 2, block == 0 ? 0.75 : 0.5, Double(9 - block))
+            now += solves
             left.did(solving, work: 2, at(now))
-            let between = try #require(left.seconds)
-            // In the first block the other kind is taken for as fast; later both are known.
-            let passes = (block == 1 ? 0.75 : 0.5) * Double(10 - block)
-            #expect(abs(between - (block == 0 ? 45 + 100 : 2 * Double(9 - block) + passes)) < 1e-6, "block \(block): \(between)")
-            now += block == 0 ? 0.75 : 0.5
+            // In the first block all kinds are taken for as fast; in the second one the first is what is known.
+            let between = [0: (18 + 40) * 2.5, 1: blocks * 5 + (blocks + 1) * 0.75][block] ?? blocks * 2 + (blocks + 1) * 0.5
+            #expect(isNear(left.seconds, between), "block \(block): \(left.seconds ?? -1) for \(between)")
+            now += passes
             left.did(passing, work: 4, at(now))
-            let found = try #require(left.seconds)
-            #expect(abs(found - (block == 0 ? 45 + 6.75 : 2.5 * Double(9 - block))) < 1e-6, "block \(block): \(found)")
+            left.endBlock()
+            let after = blocks * (solves + passes)
+            #expect(isNear(left.seconds, after), "block \(block): \(left.seconds ?? -1) for \(after)")
         }
     }
 
@@ -35,20 +38,43 @@ import Testing
         left.did(solving, work: 0, at(7))
         #expect(left.seconds == nil)
         left.did(passing, work: 1, at(8))
-        #expect(abs(try #require(left.seconds) - 11) < 1e-6)
+        left.endBlock()
+        #expect(isNear(left.seconds, 11))
         left.did(solving, work: 4, at(16))
-        #expect(abs(try #require(left.seconds) - (8 + 3)) < 1e-6)
+        left.endBlock()
+        #expect(isNear(left.seconds, 8 + 3))
     }
 
-    /// The first of many experts takes ten times as long as the others.
-    @Test func oneOfManySaysNothingAlone() throws {
-        var left = TimeLeft(work: [solving: 10, .experts: 1000])
+    /// The first of many experts takes ten times as long as the others; those of a later block take longer the fewer tokens they have.
+    @Test func partsOfABlockSayLittleAlone() throws {
+        var left = TimeLeft(work: [solving: 20, .solvingExperts: 200])
         left.begin(at(0))
         left.did(solving, work: 10, at(10))
-        left.did(.experts, work: 10, at(110))
-        #expect(abs(try #require(left.seconds) - 990) < 1e-6)
-        left.did(.experts, work: 10, at(120))
-        #expect(abs(try #require(left.seconds) - 980) < 1e-6)
+        left.did(.solvingExperts, work: 10, at(110))
+        // Everything so far took 110 s for 20.
+        #expect(isNear(left.seconds, 5.5 * 200))
+        left.did(.solvingExperts, work: 10, at(120))
+        #expect(isNear(left.seconds, 4 * 10 + 5.5 * 180), "\(left.seconds ?? -1)")
+        left.did(.solvingExperts, work: 80, at(200))
+        left.endBlock()
+        #expect(isNear(left.seconds, 10 + 190))
+        left.did(solving, work: 10, at(210))
+        left.did(.solvingExperts, work: 60, at(220))
+        #expect(isNear(left.seconds, 40 * 1.9))
+        left.did(.solvingExperts, work: 30, at(250))
+        #expect(isNear(left.seconds, 10 * 1.9))
+    }
+
+    /// The last block's experts need no outputs: what they take is known without them.
+    @Test func theLastBlockPassesNothing() throws {
+        var left = TimeLeft(work: [.solvingExperts: 4, .passingExperts: 60])
+        left.begin(at(0))
+        for block in 0..<3 {
+            left.did(.solvingExperts, work: 1, at(Double(5 * block + 4)))
+            left.did(.passingExperts, work: 20, at(Double(5 * block + 5)))
+            left.endBlock()
+        }
+        #expect(isNear(left.seconds, 4))
     }
 
     /// Nothing is left, and no time of less than that.
@@ -57,6 +83,7 @@ import Testing
         left.begin(at(0))
         left.did(solving, work: 2, at(1))
         left.did(passing, work: 1, at(2))
+        left.endBlock()
         #expect(left.seconds == 0)
     }
 }

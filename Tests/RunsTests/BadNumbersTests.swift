@@ -93,7 +93,7 @@ extension RunsTests {
         /// One token again and again: said before the run, found in the Hessians, and in the report.
         @Test func calibrationThatSaysNothing() throws {
             let model = try TinyModel()
-            _ = try NumpyArray.write([Int32](repeating: 7, count: 400), to: model.path + "/ids.npy")
+            try NumpyArray.write([Int32](repeating: 7, count: 400), to: model.path + "/ids.npy")
             let job = try model.job()
             #expect(job.calibrationRemarks.contains { $0.contains("only 1 different token (the model's width is 64)") })
             let linears = try model.compress().linears
@@ -105,7 +105,7 @@ extension RunsTests {
         @Test(arguments: [(191, true), (192, false)])
         func fewTokensForAColumn(sequences: Int, isNoted: Bool) throws {
             let model = try TinyModel()
-            _ = try NumpyArray.write((0..<6144).map { Int32(($0 * $0 + 7 * $0) % 50) }, to: model.path + "/ids.npy")
+            try NumpyArray.write((0..<6144).map { Int32(($0 * $0 + 7 * $0) % 50) }, to: model.path + "/ids.npy")
             let remarks = try model.job(["calibration.sequences=\(sequences)"]).calibrationRemarks
             #expect(remarks.contains { $0.contains("63.7 tokens for each of the 96 columns of model.layers.0.mlp.down_proj") } == isNoted)
         }

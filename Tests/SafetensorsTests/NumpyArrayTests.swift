@@ -27,17 +27,17 @@ struct NumpyArrayTests {
     func int32(version: UInt8) throws {
         let array = try read(npy(header(), version: version, data: [1, 2, 0, 0, 0xfe, 0xff, 0xff, 0xff]))
         #expect(array.elementType == .i32)
-        #expect(array.values == [513, -2])
+        #expect(try array.values(0..<array.count) == [513, -2])
     }
 
     @Test func int64() throws {
         let array = try read(npy(header("<i8"), data: [1, 0, 0, 0, 1, 0, 0, 0] + Array(repeating: 0xff, count: 8)))
         #expect(array.elementType == .i64)
-        #expect(array.values == [1 << 32 + 1, -1])
+        #expect(try array.values(0..<array.count) == [1 << 32 + 1, -1])
     }
 
     @Test func emptyArray() throws {
-        #expect(try read(npy(header(shape: "(0,)"))).values.isEmpty)
+        #expect(try read(npy(header(shape: "(0,)"))).count == 0)
     }
 
     @Test(arguments: [

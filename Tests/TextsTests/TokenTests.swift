@@ -18,6 +18,11 @@ import Tokenizers
         folder = try TinyModel()
     }
 
+    private func allIDs(ofText path: String, field: String? = nil, tokenizer: String, addSpecialTokens: Bool) throws -> [Int32] {
+        let ids = try tokenIDs(ofText: path, field: field, tokenizer: tokenizer, addSpecialTokens: addSpecialTokens)
+        return try ids[0..<ids.count]
+    }
+
     private func load(_ source: String, _ settings: String = "", vocabulary: Int = 4096) throws -> [[Int32]] {
         let recipe = try Recipe(yaml: "model: a\noutput: b\ncalibration: {source: '\(source)'\(settings)}", file: "r")
         return try TokenSequences.load(try #require(recipe.calibration), tokenizer: tokenizer, vocabularySize: vocabulary).sequences
@@ -39,7 +44,7 @@ import Tokenizers
     @Test func samplesDependOnTheSeedAloneAndDoNotOverlap() throws {
         let settings = ", sampling: random, sequences: 20, length: 16, seed: "
         let path = folder.path + "/ascending.npy"
-        _ = try NumpyArray.write((0..<1000).map { Int32($0) }, to: path)
+        try NumpyArray.write((0..<1000).map { Int32($0) }, to: path)
         let first = try load(path, settings + "1")
         #expect(try load(path, settings + "1") == first)
         #expect(try load(path, settings + "2") != first)
@@ -70,9 +75,9 @@ import Tokenizers
         }
         let plain = try texts.map { text in
             try folder.write(text, "one.txt")
-            return try tokenIDs(ofText: folder.path + "/one.txt", tokenizer: llama, addSpecialTokens: false)
+            return try allIDs(ofText: folder.path + "/one.txt", tokenizer: llama, addSpecialTokens: false)
         }
-        let first = try #require(try tokenIDs(ofText: folder.path + "/one.txt", tokenizer: llama, addSpecialTokens: true).first)
+        let first = try #require(try allIDs(ofText: folder.path + "/one.txt", tokenizer: llama, addSpecialTokens: true).first)
         #expect(first != plain[1][0])
         #expect(try load(", length: \(plain[0].count + plain[1].count)") == plain[0] + plain[1])
         #expect(
@@ -102,9 +107,9 @@ import Tokenizers
         try folder.write(content, name)
         // Documents are encoded each on its own.
         let parts = name.hasPrefix("pretty") ? ["first.txt"] : ["first.txt", "second.txt"]
-        let all = try parts.flatMap { try tokenIDs(ofText: folder.path + "/" + $0, tokenizer: tokenizer, addSpecialTokens: false) }
+        let all = try parts.flatMap { try allIDs(ofText: folder.path + "/" + $0, tokenizer: tokenizer, addSpecialTokens: false) }
         #expect(try load(folder.path + "/" + name, settings) == [Array(all[0..<3]), Array(all[3..<6])])
-        #expect(try tokenIDs(ofText: folder.path + "/" + name, tokenizer: tokenizer, addSpecialTokens: false) == all)
+        #expect(try allIDs(ofText: folder.path + "/" + name, tokenizer: tokenizer, addSpecialTokens: false) == all)
     }
 
     /// Compressed, a file is what it is uncompressed, whatever its name says of that; in several members too.
@@ -113,7 +118,7 @@ import Tokenizers
         try folder.write("{\"text\": \"Another one.\"}\n", "b.jsonl")
         try folder.write("Just a text.\n", "c.txt")
         try shell("cat a.jsonl b.jsonl > all.jsonl; (gzip -c a.jsonl; gzip -c b.jsonl) > all.jsonl.gz; cp all.jsonl.gz packed; gzip -c c.txt > c.txt.gz")
-        func ids(_ name: String) throws -> [Int32] { try tokenIDs(ofText: folder.path + "/" + name, tokenizer: tokenizer, addSpecialTokens: false) }
+        func ids(_ name: String) throws -> [Int32] { try allIDs(ofText: folder.path + "/" + name, tokenizer: tokenizer, addSpecialTokens: false) }
         for name in ["all.jsonl.gz", "packed"] { #expect(try ids(name) == ids("all.jsonl")) }
         #expect(try ids("c.txt.gz") == ids("c.txt"))
         try folder.write("{\"text\": \"a\"}\n{\"txt\": 1}\n", "bad.jsonl")
@@ -129,18 +134,18 @@ import Tokenizers
         while text.utf8.count < 9 << 20 { text += "Über the \(text.utf8.count) naïve 日本語 lines 😀.\n\n" }
         try folder.write(text, "long.txt")
         try shell("gzip -k long.txt")
-        let found = try tokenIDs(ofText: folder.path + "/long.txt", tokenizer: tokenizer, addSpecialTokens: false)
+        let found = try allIDs(ofText: folder.path + "/long.txt", tokenizer: tokenizer, addSpecialTokens: false)
         let whole = try Tokenizer(json: Data(contentsOf: URL(fileURLWithPath: tokenizer)), name: "T").encode(String(text.dropFirst()))
         #expect(found == whole)
-        #expect(try tokenIDs(ofText: folder.path + "/long.txt.gz", tokenizer: tokenizer, addSpecialTokens: false) == whole)
+        #expect(try allIDs(ofText: folder.path + "/long.txt.gz", tokenizer: tokenizer, addSpecialTokens: false) == whole)
         let lines = text.count { $0 == "\n" }
         for (rest, place) in [([0xe9, 0x0a], "byte 3"), ([0xf0, 0x9f, 0x98], "byte 3")] as [([UInt8], String)] {
             try Data(Array(text.utf8) + Array("bc".utf8) + rest).write(to: URL(fileURLWithPath: folder.path + "/bad.txt"))
             let words = "bad.txt:\(lines + 1): \(place) of this line (0x\(String(rest[0], radix: 16))) is not UTF-8"
-            #expect(message { _ = try tokenIDs(ofText: folder.path + "/bad.txt", tokenizer: tokenizer, addSpecialTokens: false) }?.contains(words) == true)
+            #expect(message { _ = try allIDs(ofText: folder.path + "/bad.txt", tokenizer: tokenizer, addSpecialTokens: false) }?.contains(words) == true)
         }
         try Data(Array("ab\n".utf8) + Array(repeating: 0x61, count: 3 << 20) + [0xff, 0x61]).write(to: URL(fileURLWithPath: folder.path + "/one.txt"))
-        let late = message { _ = try tokenIDs(ofText: folder.path + "/one.txt", tokenizer: tokenizer, addSpecialTokens: false) }
+        let late = message { _ = try allIDs(ofText: folder.path + "/one.txt", tokenizer: tokenizer, addSpecialTokens: false) }
         #expect(late?.contains("one.txt:2: byte \(3 << 20 | 1) of this line (0xff)") == true, "\(late ?? "no error")")
     }
 
@@ -157,7 +162,7 @@ import Tokenizers
     /// Each source gives its share, from places of its own; any beginning of the whole has about the same shares.
     @Test func sourcesHaveTheirShares() throws {
         for (name, start) in [("a.npy", 0), ("b.npy", 10_000)] {
-            _ = try NumpyArray.write((0..<4000).map { Int32(start + $0) }, to: folder.path + "/" + name)
+            try NumpyArray.write((0..<4000).map { Int32(start + $0) }, to: folder.path + "/" + name)
         }
         func load(_ a: String, _ b: String, _ settings: String) throws -> [[Int32]] {
             let source = "[{path: '\(folder.path)/a.npy'\(a)}, {path: '\(folder.path)/b.npy'\(b)}]"
@@ -186,13 +191,45 @@ import Tokenizers
         for range in [0..<10_000, 0..<1, 500..<2000, 9000..<10_000, 9950..<9999, 10_000..<10_000] { #expect(try store[range] == Array(all[range])) }
     }
 
+    /// Files of ids are read, and written, some ids at a time: the same ids on both sides of a cut, and each refused at its place.
+    @Test func manyIDsAreReadInParts() throws {
+        var ids = (0..<700_001).map { Int32($0 % 4096) }
+        try NumpyArray.write(ids, to: folder.path + "/i32.npy")
+        var largest = 0
+        try NumpyArray.write(count: ids.count, to: folder.path + "/parts.npy") { range in
+            largest = max(largest, range.count)
+            return Array(ids[range])
+        }
+        #expect(largest <= 1 << 18)
+        try shell("cmp i32.npy parts.npy")
+        func tensor(_ name: String, _ type: ElementType) throws {
+            let writer = try SafetensorsWriter(path: folder.path + "/" + name, tensors: [TensorDescription(name: "ids", type: type, shape: [ids.count])])
+            let bytes = type == .i32 ? ids.withUnsafeBytes { Array($0) } : ids.map(Int64.init).withUnsafeBytes { Array($0) }
+            try bytes.withUnsafeBytes { try writer.append($0, to: "ids") }
+            _ = try writer.finish()
+        }
+        try tensor("i32.safetensors", .i32)
+        try tensor("i64.safetensors", .i64)
+        for name in ["i32.npy", "i32.safetensors", "i64.safetensors"] {
+            let found = try load(folder.path + "/" + name, ", sequences: 7000, length: 100")
+            #expect(found.flatMap { $0 } == Array(ids.prefix(700_000)), "\(name)")
+        }
+        ids[600_000] = 5000
+        try NumpyArray.write(ids, to: folder.path + "/i32.npy")
+        try tensor("i64.safetensors", .i64)
+        for name in ["i32.npy", "i64.safetensors"] {
+            let refusal = message { _ = try load(folder.path + "/" + name, ", sequences: 1, length: 100") }
+            #expect(refusal?.contains("id 5000 at position 600000 is outside") == true, "\(name): \(refusal ?? "no error")")
+        }
+    }
+
     /// Texts that begin as JSON does and go on otherwise are plain texts, with all that is in them.
     @Test(arguments: ["{braces} are text here.\nSo is this.", "[1] A footnote, and more.", "{\n  \"cut\": \"of", "\u{feff}A mark comes first."])
     func otherBeginningsArePlain(text: String) throws {
         try folder.write(text, "plain.txt")
         try folder.write("x" + text.drop { $0 == "\u{feff}" }, "longer.txt")
-        let ids = try tokenIDs(ofText: folder.path + "/plain.txt", tokenizer: tokenizer, addSpecialTokens: false)
-        let longer = try tokenIDs(ofText: folder.path + "/longer.txt", tokenizer: tokenizer, addSpecialTokens: false)
+        let ids = try allIDs(ofText: folder.path + "/plain.txt", tokenizer: tokenizer, addSpecialTokens: false)
+        let longer = try allIDs(ofText: folder.path + "/longer.txt", tokenizer: tokenizer, addSpecialTokens: false)
         // Nothing was taken for a key and left out.
         #expect(ids.count >= 5 && abs(ids.count - longer.count) <= 1)
     }
@@ -248,7 +285,7 @@ import Tokenizers
     func aMissingTokenizer(hasOther: Bool, words: String) throws {
         try folder.write("Some text.", "some.txt")
         if hasOther { try folder.write("x", "tokenizer.model") }
-        let found = message { _ = try tokenIDs(ofText: folder.path + "/some.txt", tokenizer: folder.path, addSpecialTokens: false) }
+        let found = message { _ = try allIDs(ofText: folder.path + "/some.txt", tokenizer: folder.path, addSpecialTokens: false) }
         #expect(found?.contains("tokenizer.json is missing") == true && found?.contains(words) == true, "\(found ?? "no error")")
     }
 
@@ -265,7 +302,7 @@ import Tokenizers
         let windows = try TokenSequences.windows(source: path, field: "page", length: 3, count: 2, tokenizer: tokenizer, vocabularySize: 4096)
         #expect(
             windows.sequences.flatMap { $0 }
-                == (try tokenIDs(ofText: path, field: "page", tokenizer: tokenizer, addSpecialTokens: false).prefix(6).map { $0 }))
+                == (try allIDs(ofText: path, field: "page", tokenizer: tokenizer, addSpecialTokens: false).prefix(6).map { $0 }))
         #expect(throws: PipelineError.self) {
             try TokenSequences.windows(source: path, length: 3, count: 2, tokenizer: tokenizer, vocabularySize: 4096)
         }
@@ -276,7 +313,7 @@ import Tokenizers
         try Data([0x61, 0xff, 0x62]).write(to: URL(fileURLWithPath: folder.path + "/latin.txt"))
         try folder.write("{\"text\": \"a\"}\n{\"txt\": \"b\"}\n", "bad.jsonl")
         try folder.write("\n\n", "empty.jsonl")
-        _ = try NumpyArray.write([1, -1, 2], to: folder.path + "/negative.npy")
+        try NumpyArray.write([1, -1, 2], to: folder.path + "/negative.npy")
         let cases = [
             ("ids.npy", ", sequences: 90, length: 10", "800 tokens, enough for 80 sequences of 10; 90 are asked for"),
             ("ids.npy", ", sequences: 16777216, length: 16777216, skip: 16777216", "are asked for"),

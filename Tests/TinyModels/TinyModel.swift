@@ -36,7 +36,7 @@ package final class TinyModel {
             try bytes.withUnsafeBytes { try writer.append($0, to: tensor.name) }
         }
         _ = try writer.finish()
-        _ = try NumpyArray.write((0..<800).map { Int32(($0 * $0 + 7 * $0) % 50) }, to: path + "/ids.npy")
+        try NumpyArray.write((0..<800).map { Int32(($0 * $0 + 7 * $0) % 50) }, to: path + "/ids.npy")
     }
 
     deinit {
@@ -82,4 +82,9 @@ package func message(_ body: () throws -> Void) -> String? {
     } catch {
         return String(describing: error)
     }
+}
+
+extension NumpyArray {
+    /// Writes ids that are all in memory.
+    package static func write(_ values: [Int32], to path: String) throws { try write(count: values.count, to: path) { Array(values[$0]) } }
 }

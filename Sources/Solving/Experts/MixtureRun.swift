@@ -44,21 +44,20 @@ package struct MixtureRun {
         }
     }
 
-    /// What each expert will cost, by the tokens that it has: operations.
-    package func costs() -> [Double] {
-        pass.routed.counts.totals.enumerated().map { expert, total in
-            mixture.stages(of: expert).reduce(0.0) { sum, place in
+    /// What each expert will cost, by the tokens that it has.
+    package func costs() -> [ExpertCosts] {
+        pass.routed.counts.totals.enumerated().map { expert, tokens in
+            mixture.stages(of: expert).reduce(into: ExpertCosts()) { costs, place in
                 let stage = blockPlan.stages[place]
-                let (rows, columns) = (Double(stage.linears.reduce(0) { $0 + $1.linear.rows }), Double(stage.columns))
-                let isSolved = stage.tiles.indices.allSatisfy { tools.committed.contains(TileKey(block: block, stage: place, tile: $0)) }
-                let forward = 2 * rows * columns * Double(total)
-                return sum + forward + (isSolved ? 0 : columns * columns * (Double(total) + rows + columns / 3))
+                let missing = stage.tiles.indices.filter { !tools.committed.contains(TileKey(block: block, stage: place, tile: $0)) }
+                costs.solving += plan.solvingWork(of: stage, tiles: missing, tokens: Double(tokens))
+                if isWorkAfter { costs.passing += plan.passingWork(ofExpert: stage, tokens: Double(tokens)) }
             }
         }
     }
 
     /// The experts of each rank, by what they will cost.
-    package func owners(_ costs: [Double]) -> [[Int]] { Assignment(ranks: world.size).experts(costs: costs) }
+    package func owners(_ costs: [ExpertCosts]) -> [[Int]] { Assignment(ranks: world.size).experts(costs: costs.map { $0.solving + $0.passing }) }
 
     /// Tokens of the rank whose experts have the most, as a multiple of the mean over ranks; nil without tokens.
     package func balance(_ owned: [[Int]]) -> Double? {
@@ -69,13 +68,15 @@ package struct MixtureRun {
 
     /// Works on all experts, a round at a time. Collective.
     ///
-    /// - Parameter finished: is given what a round left.
-    package func run(_ owned: [[Int]], finished: (_ round: [Int?], Result) throws -> Void) throws {
+    /// - Parameters:
+    ///   - solved: is told when the experts of a round are solved on all ranks.
+    ///   - finished: is given what a round left.
+    package func run(_ owned: [[Int]], solved: (_ round: [Int?]) -> Void, finished: (_ round: [Int?], Result) throws -> Void) throws {
         let lists = try ExpertLists(pass, plan.recipe.experts, minimum: plan.minimumTokens(ofExpertsIn: blockPlan))
-        for round in MixturePass.rounds(owned) { try finished(round, try run(round, lists)) }
+        for round in MixturePass.rounds(owned) { try finished(round, try run(round, lists, solved)) }
     }
 
-    private func run(_ round: [Int?], _ lists: ExpertLists) throws -> Result {
+    private func run(_ round: [Int?], _ lists: ExpertLists, _ solved: (_ round: [Int?]) -> Void) throws -> Result {
         var failure = FirstFailure()
         /// The experts of the round for which something holds, as every rank knows.
         func those(_ holds: (Int) -> Bool) -> [Int?] { round.map { expert in expert.flatMap { holds($0) ? $0 : nil } } }
@@ -98,6 +99,7 @@ package struct MixtureRun {
         _ = failure.of { try expert?.solveSecond() }
         // Others would wait for outputs that never come.
         try world.together(exitCode: exitCode) { try failure.rethrow() }
+        solved(round)
 
         if isWorkAfter {
             func isReady(_ expert: Int) -> Bool { isKept(expert) && sumsUp(expert, 1) && lists.isRouted[expert] }

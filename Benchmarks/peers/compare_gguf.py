@@ -3,12 +3,14 @@
 
     Benchmarks/peers/setup.sh VENVS
     VENVS/llama.cpp/bin/python Benchmarks/peers/compare_gguf.py MODEL --ids IDS.npy --evaluation IDS.npy
-        [--mixtures Q4_K_M Q3_K_M Q2_K Q4_0 IQ4_NL] [--sequences 32 --length 512] [--windows 20 --window 2048] [--set KEY=VALUE ...]
+        [--mixtures Q4_K_M Q3_K_M Q2_K Q4_0 IQ4_NL] [--sequences 32 --length 512] [--windows 20 --window 2048] [--importance KEPT.npz]
+        [--set KEY=VALUE ...]
 
 MODEL is a dense Llama. The types of a mixture are those that `llama-quantize` takes. Its file is Cleave's with the blocks of each tensor made by llama.cpp's
-quantizer, so the two have one size. --set changes Cleave's recipe.
+quantizer, so the two have one size. --set changes Cleave's recipe. What each step takes is said on standard error.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -16,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import gguf
 import numpy
@@ -55,6 +58,13 @@ def run(*command, **environment):
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def timed(step):
+    start = time.monotonic()
+    yield
+    print(f"{step}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
 
 def cleave(arguments, *command):
@@ -121,6 +131,7 @@ def main():
     parser.add_argument("--windows", type=int, default=20)
     parser.add_argument("--window", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--importance", type=pathlib.Path, help="an .npz file: the importance matrix, if it is there; else it is left there for the next call")
     parser.add_argument("--set", action="append", default=[], help="changes Cleave's recipe")
     parser.add_argument("--divergence", action="store_true", help="measure by `cleave eval`, too, how far predictions are from MODEL's")
     parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/release/cleave"))
@@ -135,22 +146,29 @@ def main():
     print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        run(sys.executable, HERE / "importance.py", arguments.model, arguments.ids, arguments.sequences, arguments.length, folder / "importance.npz")
-        importance = numpy.load(folder / "importance.npz")
+        path = arguments.importance or folder / "importance.npz"
+        if not path.exists():
+            with timed("importance matrix"):
+                run(sys.executable, HERE / "importance.py", arguments.model, arguments.ids, arguments.sequences, arguments.length, path)
+        importance = numpy.load(path)
         for mixture in arguments.mixtures:
             output, theirs = folder / mixture, folder / f"{mixture}-llama.cpp"
-            compress(arguments, config, mixture, output)
+            with timed(f"{mixture} by Cleave"):
+                compress(arguments, config, mixture, output)
             # With config.json and the tokenizer beside it, so that `cleave eval` takes it too.
             shutil.copytree(output, theirs, ignore=shutil.ignore_patterns("cleave*", "*.gguf"))
-            quantize(output / "model.gguf", theirs / "model.gguf", weights, importance, config)
+            with timed(f"{mixture} by llama.cpp"):
+                quantize(output / "model.gguf", theirs / "model.gguf", weights, importance, config)
             assert (theirs / "model.gguf").stat().st_size == (output / "model.gguf").stat().st_size
             figures = []
             for result in (theirs, output):
-                figure = f"{llama_cpp.perplexity(result / 'model.gguf', ids, arguments.window, arguments.threads):.3f}"
+                with timed(f"perplexity of {result.name}"):
+                    figure = f"{llama_cpp.perplexity(result / 'model.gguf', ids, arguments.window, arguments.threads):.3f}"
                 if arguments.divergence:
-                    text = cleave(
-                        arguments, "eval", result, "--reference", arguments.model, "--data", arguments.evaluation, "--length", arguments.window, "--sequences",
-                        arguments.windows, "--json")
+                    with timed(f"divergence of {result.name}"):
+                        text = cleave(
+                            arguments, "eval", result, "--reference", arguments.model, "--data", arguments.evaluation, "--length", arguments.window, "--sequences",
+                            arguments.windows, "--json")
                     figure += f" | {json.loads(text)['comparison']['divergence']:.5f}"
                 figures.append(figure)
             size = (output / "model.gguf").stat().st_size

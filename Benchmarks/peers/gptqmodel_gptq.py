@@ -2,12 +2,16 @@
 
     gptqmodel_gptq.py MODEL IDS SEQUENCES LENGTH BITS GROUP OUTPUT [asymmetric] [act-order]
 """
+import os
 import sys
 import time
 
 import numpy
 import torch
-from gptqmodel import GPTQModel, QuantizeConfig
+
+# GPTQModel 7.7.0 wants two workers at least, and takes one where there are two cores.
+os.environ.setdefault("GPTQMODEL_CPU_WORKERS", str(max(2, ((os.cpu_count() or 1) + 1) // 2)))
+from gptqmodel import GPTQModel, QuantizeConfig  # noqa: E402
 
 model_path, ids_path, sequences, length, bits, group, output, *options = sys.argv[1:]
 assert set(options) <= {"asymmetric", "act-order"}, options

@@ -35,7 +35,7 @@ def test_files(source, act_order, symmetric, tmp_path):
     options = (["act-order"] if act_order else []) + ([] if symmetric else ["asymmetric"])
     done = subprocess.run(
         [sys.executable, cleave.ROOT / "Benchmarks/peers/gptqmodel_gptq.py", source / "model", source / "ids.npy", str(SEQUENCES), str(LENGTH), "4", "32",
-         tmp_path / "theirs", *options], capture_output=True, text=True)
+         tmp_path / "theirs", *options], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     configuration = json.loads((tmp_path / "theirs/config.json").read_text())["quantization_config"]
     assert (configuration["desc_act"], configuration["sym"]) == (act_order, symmetric)

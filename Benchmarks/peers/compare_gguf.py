@@ -131,9 +131,8 @@ def main():
     parser.add_argument("--windows", type=int, default=20)
     parser.add_argument("--window", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--importance", type=pathlib.Path, help="an .npz file: the importance matrix, if it is there; else it is left there for the next call")
+    parser.add_argument("--importance", type=pathlib.Path, help="an .npz file: the matrix of an earlier call with the same model and calibration; left there if it is not yet")
     parser.add_argument("--set", action="append", default=[], help="changes Cleave's recipe")
-    parser.add_argument("--divergence", action="store_true", help="measure by `cleave eval`, too, how far predictions are from MODEL's")
     parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/release/cleave"))
     arguments = parser.parse_args()
     arguments.ids = str(pathlib.Path(arguments.ids).absolute())
@@ -142,8 +141,7 @@ def main():
         parser.error("the types of mixtures are written down for dense Llamas of other than 80 blocks alone")
     ids = numpy.load(arguments.evaluation)[: arguments.windows * arguments.window].reshape(arguments.windows, arguments.window)
     weights = source_weights(arguments.model)
-    titles = ["mixture", "file", *(f"{name}{part}" for name in ("llama.cpp's", "Cleave's") for part in ["", ", nats"][: 1 + arguments.divergence])]
-    print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|", flush=True)
+    print("| mixture | file | llama.cpp's | Cleave's |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         path = arguments.importance or folder / "importance.npz"
@@ -155,22 +153,14 @@ def main():
             output, theirs = folder / mixture, folder / f"{mixture}-llama.cpp"
             with timed(f"{mixture} by Cleave"):
                 compress(arguments, config, mixture, output)
-            # With config.json and the tokenizer beside it, so that `cleave eval` takes it too.
-            shutil.copytree(output, theirs, ignore=shutil.ignore_patterns("cleave*", "*.gguf"))
+            theirs.mkdir()
             with timed(f"{mixture} by llama.cpp"):
                 quantize(output / "model.gguf", theirs / "model.gguf", weights, importance, config)
             assert (theirs / "model.gguf").stat().st_size == (output / "model.gguf").stat().st_size
             figures = []
             for result in (theirs, output):
                 with timed(f"perplexity of {result.name}"):
-                    figure = f"{llama_cpp.perplexity(result / 'model.gguf', ids, arguments.window, arguments.threads):.3f}"
-                if arguments.divergence:
-                    with timed(f"divergence of {result.name}"):
-                        text = cleave(
-                            arguments, "eval", result, "--reference", arguments.model, "--data", arguments.evaluation, "--length", arguments.window, "--sequences",
-                            arguments.windows, "--json")
-                    figure += f" | {json.loads(text)['comparison']['divergence']:.5f}"
-                figures.append(figure)
+                    figures.append(f"{llama_cpp.perplexity(result / 'model.gguf', ids, arguments.window, arguments.threads):.3f}")
             size = (output / "model.gguf").stat().st_size
             print(f"| {mixture} | {size / 1e6:.1f} MB | {' | '.join(figures)} |", flush=True)
             shutil.rmtree(output)

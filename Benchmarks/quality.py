@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Perplexity of a model under many settings: the quality table of docs/benchmarks.md.
+"""Perplexity of a model under many settings: the quality tables of docs/benchmarks.md.
 
-    Benchmarks/quality.py --model DIR --calibration TEXT --evaluation TEXT [--only NAME ...] [--ranks 2] [--slices 3]
+    Benchmarks/quality.py --model DIR --calibration TEXT --evaluation TEXT [--mixture] [--only NAME ...] [--windows 20] [--window 2048] [--ranks 2] [--slices 3]
 
 Each setting is compressed on consecutive slices of 32 x 512 calibration tokens and evaluated on the first 20 x 2048 tokens of the evaluation
 text in fp32; the figure is the geometric mean over the slices, since a single one moves by a few percent between equally valid runs. Results
-are kept in --results (JSON lines), so that a run that was stopped goes on where it was.
+are kept in --results (JSON lines), so that a run that was stopped goes on where it was. With --mixture the settings are those of a mixture's
+experts, pruned, quantized and both; bits are then those of a weight of the source's experts.
 """
 import argparse
 import json
 import math
 import pathlib
-import shutil
 import subprocess
 import tempfile
 
@@ -63,13 +63,22 @@ SETTINGS = {
         if suffix in suffixes
     },
 }
-TOP_LEVEL = {"format", "propagation", "rotate"}
+# `keep`: the share of experts that `cleave prune-experts` leaves; everything but the experts keeps its weights.
+MIXTURE_SETTINGS = {
+    f"{keep} of the experts{f', W{bits} g64' if bits else ''}": {"keep": keep, "rules": [{"match": "*.experts.*"}], **({"bits": bits} if bits else {})}
+    for keep in (1, 0.75, 0.5, 0.375)
+    for bits in (None, 4, 3, 2)
+} | {
+    # As in Configs/qmoe.yaml; the two numbers are those of a row.
+    "1 of the experts, ternary": {"keep": 1, "rules": [{"match": "*.experts.*"}], "bits": "ternary", "damping": 0.1, "format": "qmoe"}
+}
+TOP_LEVEL = {"format", "propagation", "rotate", "rules"}
 
 
 def recipe(arguments, settings, slice_number):
     """A whole recipe as JSON, which is YAML."""
-    compress = {key: value for key, value in settings.items() if key not in TOP_LEVEL}
-    if "sparsity" not in compress or "bits" in compress:
+    compress = {key: value for key, value in settings.items() if key not in TOP_LEVEL | {"keep"}}
+    if compress.get("bits") != "ternary" and ("sparsity" not in compress or "bits" in compress):
         compress = {"group": 64, **compress}
     calibration = dict(source=arguments.calibration, sequences=32, length=512, sampling="consecutive", skip=32 * slice_number)
     top = {key: value for key, value in settings.items() if key in TOP_LEVEL}
@@ -86,25 +95,41 @@ def cleave(arguments, *command):
 
 def evaluate(arguments, directory):
     reference = ["--reference", arguments.model] if arguments.divergence else []
-    report = json.loads(cleave(arguments, "eval", str(directory), *reference, "--data", arguments.evaluation, "--sequences", "20", "--json"))
+    windows = ["--sequences", str(arguments.windows), "--length", str(arguments.window)]
+    report = json.loads(cleave(arguments, "eval", str(directory), *reference, "--data", arguments.evaluation, *windows, "--json"))
     return {"perplexity": report["perplexity"], **report.get("comparison", {})}
 
 
 def measure(arguments, settings, slice_number):
     with tempfile.TemporaryDirectory() as folder:
-        path, output = pathlib.Path(folder) / "recipe.yaml", pathlib.Path(folder) / "out"
+        path, output, model = pathlib.Path(folder) / "recipe.yaml", pathlib.Path(folder) / "out", arguments.model
+        if settings.get("keep", 1) < 1:
+            model = str(pathlib.Path(folder) / "pruned")
+            cleave(
+                arguments, "prune-experts", arguments.model, "--keep", str(settings["keep"]), "--data", arguments.calibration, "--sequences", "64", "--length", "512",
+                "--output", model)
+        if is_dense(settings):
+            return {**evaluate(arguments, model), "bits": 16 * settings["keep"], "seconds": 0}
         path.write_text(recipe(arguments, settings, slice_number))
-        report = json.loads(cleave(arguments, "compress", str(path), "--model", arguments.model, "--output", str(output), "--json"))
-        result = {**evaluate(arguments, output), "bits": report["size"]["bitsPerWeight"], "seconds": report["wallSeconds"]}
-        shutil.rmtree(output)
-    return result
+        report = json.loads(cleave(arguments, "compress", str(path), "--model", model, "--output", str(output), "--json"))
+        size = report["size"]
+        bits = size["bitsPerOriginalExpertWeight"] if settings.get("keep", 1) < 1 else size["bitsPerWeight"]
+        return {**evaluate(arguments, output), "bits": bits, "seconds": report["wallSeconds"]}
+
+
+def is_dense(settings):
+    """Whether experts are taken out (or none is), and nothing is compressed."""
+    return "keep" in settings and "bits" not in settings
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("model", "calibration", "evaluation"):
         parser.add_argument("--" + name, required=True)
-    parser.add_argument("--only", nargs="*", default=list(SETTINGS))
+    parser.add_argument("--only", nargs="*", help="names of settings; left out: all")
+    parser.add_argument("--mixture", action="store_true", help="the settings of a mixture's experts, in BF16")
+    parser.add_argument("--windows", type=int, default=20)
+    parser.add_argument("--window", type=int, default=2048)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--slices", type=int, default=3)
     parser.add_argument("--binary", default=str(ROOT / ".build/release/cleave"))
@@ -118,9 +143,10 @@ def main():
             entry = json.loads(line)
             known[entry["setting"], entry["slice"]] = entry
     print("| setting | perplexity | per slice | bits per weight |\n|---|---|---|---|")
-    for name in arguments.only:
-        settings = SETTINGS[name]
-        slices = 1 if settings.get("method") in ("rtn", "magnitude") else arguments.slices
+    of_names = MIXTURE_SETTINGS if arguments.mixture else SETTINGS
+    for name in arguments.only or of_names:
+        settings = of_names[name]
+        slices = 1 if settings.get("method") in ("rtn", "magnitude") or is_dense(settings) else arguments.slices
         entries = []
         for number in range(slices):
             if (name, number) not in known:

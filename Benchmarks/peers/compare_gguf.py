@@ -3,12 +3,14 @@
 
     Benchmarks/peers/setup.sh VENVS
     VENVS/llama.cpp/bin/python Benchmarks/peers/compare_gguf.py MODEL --ids IDS.npy --evaluation IDS.npy
-        [--mixtures Q4_K_M Q3_K_M Q2_K Q4_0 IQ4_NL] [--sequences 32 --length 512] [--windows 20 --window 2048] [--set KEY=VALUE ...]
+        [--mixtures Q4_K_M Q3_K_M Q2_K Q4_0 IQ4_NL] [--sequences 32 --length 512] [--windows 20 --window 2048] [--importance KEPT.npz]
+        [--set KEY=VALUE ...]
 
 MODEL is a dense Llama. The types of a mixture are those that `llama-quantize` takes. Its file is Cleave's with the blocks of each tensor made by llama.cpp's
-quantizer, so the two have one size. --set changes Cleave's recipe.
+quantizer, so the two have one size. --set changes Cleave's recipe. What each step takes is said on standard error.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -16,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import gguf
 import numpy
@@ -55,6 +58,13 @@ def run(*command, **environment):
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def timed(step):
+    start = time.monotonic()
+    yield
+    print(f"{step}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
 
 
 def cleave(arguments, *command):
@@ -121,8 +131,8 @@ def main():
     parser.add_argument("--windows", type=int, default=20)
     parser.add_argument("--window", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--importance", type=pathlib.Path, help="an .npz file: the matrix of an earlier call with the same model and calibration; left there if it is not yet")
     parser.add_argument("--set", action="append", default=[], help="changes Cleave's recipe")
-    parser.add_argument("--divergence", action="store_true", help="measure by `cleave eval`, too, how far predictions are from MODEL's")
     parser.add_argument("--binary", default=str(HERE.parent.parent / ".build/release/cleave"))
     arguments = parser.parse_args()
     arguments.ids = str(pathlib.Path(arguments.ids).absolute())
@@ -131,28 +141,26 @@ def main():
         parser.error("the types of mixtures are written down for dense Llamas of other than 80 blocks alone")
     ids = numpy.load(arguments.evaluation)[: arguments.windows * arguments.window].reshape(arguments.windows, arguments.window)
     weights = source_weights(arguments.model)
-    titles = ["mixture", "file", *(f"{name}{part}" for name in ("llama.cpp's", "Cleave's") for part in ["", ", nats"][: 1 + arguments.divergence])]
-    print(f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|", flush=True)
+    print("| mixture | file | llama.cpp's | Cleave's |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        run(sys.executable, HERE / "importance.py", arguments.model, arguments.ids, arguments.sequences, arguments.length, folder / "importance.npz")
-        importance = numpy.load(folder / "importance.npz")
+        path = arguments.importance or folder / "importance.npz"
+        if not path.exists():
+            with timed("importance matrix"):
+                run(sys.executable, HERE / "importance.py", arguments.model, arguments.ids, arguments.sequences, arguments.length, path)
+        importance = numpy.load(path)
         for mixture in arguments.mixtures:
             output, theirs = folder / mixture, folder / f"{mixture}-llama.cpp"
-            compress(arguments, config, mixture, output)
-            # With config.json and the tokenizer beside it, so that `cleave eval` takes it too.
-            shutil.copytree(output, theirs, ignore=shutil.ignore_patterns("cleave*", "*.gguf"))
-            quantize(output / "model.gguf", theirs / "model.gguf", weights, importance, config)
+            with timed(f"{mixture} by Cleave"):
+                compress(arguments, config, mixture, output)
+            theirs.mkdir()
+            with timed(f"{mixture} by llama.cpp"):
+                quantize(output / "model.gguf", theirs / "model.gguf", weights, importance, config)
             assert (theirs / "model.gguf").stat().st_size == (output / "model.gguf").stat().st_size
             figures = []
             for result in (theirs, output):
-                figure = f"{llama_cpp.perplexity(result / 'model.gguf', ids, arguments.window, arguments.threads):.3f}"
-                if arguments.divergence:
-                    text = cleave(
-                        arguments, "eval", result, "--reference", arguments.model, "--data", arguments.evaluation, "--length", arguments.window, "--sequences",
-                        arguments.windows, "--json")
-                    figure += f" | {json.loads(text)['comparison']['divergence']:.5f}"
-                figures.append(figure)
+                with timed(f"perplexity of {result.name}"):
+                    figures.append(f"{llama_cpp.perplexity(result / 'model.gguf', ids, arguments.window, arguments.threads):.3f}")
             size = (output / "model.gguf").stat().st_size
             print(f"| {mixture} | {size / 1e6:.1f} MB | {' | '.join(figures)} |", flush=True)
             shutil.rmtree(output)

@@ -49,10 +49,16 @@ public struct TokenizerMetadata: Sendable {
         if let normalizer = tokenizer["normalizer"], normalizer["type"]?.string != "NFC" {
             throw GGUFError("tokenizer.json has a normalizer of type \(normalizer["type"]?.string ?? "unknown"), which llama.cpp does not apply")
         }
+        let merges = try TokenizerVocabulary.merges(model)
+        if let merge = PreTokenizerName.strayMerge(name, merges) {
+            throw GGUFError(
+                "tokenizer.json cuts between digits and has a merge of \"\(merge.left)\" and \"\(merge.right)\", which llama.cpp would make: as `\(name)` it leaves "
+                    + "numbers whole")
+        }
         return [
             GGUFEntry("tokenizer.ggml.model", .string("gpt2")), GGUFEntry("tokenizer.ggml.pre", .string(name)),
             GGUFEntry("tokenizer.ggml.tokens", .strings(vocabulary.tokens)), types(vocabulary),
-            GGUFEntry("tokenizer.ggml.merges", .strings(try TokenizerVocabulary.merges(model).map { "\($0.left) \($0.right)" })),
+            GGUFEntry("tokenizer.ggml.merges", .strings(merges.map { "\($0.left) \($0.right)" })),
         ]
     }
 

@@ -28,6 +28,8 @@ SIGNATURES = {
     "llama_log_set": (None, LOG, POINTER), "llama_backend_init": (None,),
     "llama_model_default_params": (Parameters,), "llama_model_load_from_file": (POINTER, ctypes.c_char_p, Parameters), "llama_model_free": (None, POINTER),
     "llama_model_get_vocab": (POINTER, POINTER), "llama_vocab_n_tokens": (ctypes.c_int32, POINTER),
+    "llama_tokenize": (
+        ctypes.c_int32, POINTER, ctypes.c_char_p, ctypes.c_int32, ctypes.POINTER(ctypes.c_int32), ctypes.c_int32, ctypes.c_bool, ctypes.c_bool),
     "llama_context_default_params": (Parameters,), "llama_init_from_model": (POINTER, POINTER, Parameters), "llama_free": (None, POINTER),
     "llama_get_memory": (POINTER, POINTER), "llama_memory_clear": (None, POINTER, ctypes.c_bool),
     "llama_batch_init": (Batch, ctypes.c_int32, ctypes.c_int32, ctypes.c_int32), "llama_batch_free": (None, Batch),
@@ -68,12 +70,32 @@ def context_parameters(length, threads):
     return parameters
 
 
-def perplexity(path, ids, length, threads):
-    """Of ids [windows, length], every token but a window's first."""
+def load(path):
     errors.clear()
     model = library.llama_model_load_from_file(str(path).encode(), library.llama_model_default_params())
     if not model:
         raise SystemExit(f"llama.cpp does not load {path}: {'; '.join(errors)}")
+    return model
+
+
+def tokenize(path, texts):
+    """The ids of each text, without tokens around it; names of special tokens in a text are these tokens."""
+    model = load(path)
+    vocabulary = library.llama_model_get_vocab(model)
+    found = []
+    for text in texts:
+        data = text.encode()
+        ids = numpy.empty(len(data) + 8, numpy.int32)
+        count = library.llama_tokenize(vocabulary, data, len(data), ids.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)), len(ids), False, True)
+        assert count >= 0, text
+        found.append(ids[:count].tolist())
+    library.llama_model_free(model)
+    return found
+
+
+def perplexity(path, ids, length, threads):
+    """Of ids [windows, length], every token but a window's first."""
+    model = load(path)
     context = library.llama_init_from_model(model, context_parameters(length, threads))
     vocabulary = library.llama_vocab_n_tokens(library.llama_model_get_vocab(model))
     batch = library.llama_batch_init(length, 0, 1)

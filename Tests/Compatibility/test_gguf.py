@@ -177,11 +177,11 @@ def test_rounding_to_nearest(kind, tmp_path):
         assert np.mean(found == other) > 0.98, name
 
 
-def write_checkpoint(directory, config, tensors, pre_tokenizer=None):
-    """A model directory with the demo's tokenizer; tensors become BF16."""
+def write_checkpoint(directory, config, tensors, pre_tokenizer=None, tokenizer=None):
+    """A model directory with the demo's tokenizer, or another's tokenizer.json; tensors become BF16."""
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(config))
-    tokenizer = json.loads((cleave.MODEL / "tokenizer.json").read_text())
+    tokenizer = tokenizer or json.loads((cleave.MODEL / "tokenizer.json").read_text())
     if pre_tokenizer:
         tokenizer["pre_tokenizer"] = pre_tokenizer
     (directory / "tokenizer.json").write_text(json.dumps(tokenizer))

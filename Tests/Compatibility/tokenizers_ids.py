@@ -11,7 +11,7 @@ import argparse, json, os, pathlib, subprocess, sys, tempfile, time
 import numpy
 from tokenizers import Tokenizer
 
-from tokenizer_families import main_families, old_spelling, variants
+from tokenizer_families import deepseek_families, main_families, old_spelling, variants
 from tokenizer_texts import long_texts, short_texts
 
 
@@ -84,7 +84,7 @@ def main():
     whole_texts = [(path.name, path.read_bytes().decode()) for path in text_files]
     training = [line for _, text in whole_texts for line in text[:200_000].splitlines(keepends=True)]
 
-    families = main_families(training, arguments.vocabulary)
+    families = main_families(training, arguments.vocabulary) | deepseek_families(training, arguments.vocabulary)
     with tempfile.TemporaryDirectory() as folder:
         comparison = Comparison(arguments.binary, folder)
         for index, (name, tokenizer) in enumerate(list(variants(families, training[:5000], 1200).items())[::of_variants]):

@@ -62,8 +62,18 @@ import Testing
             [\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"}},
               {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]}
             """##
+        // As DeepSeek-Coder's file has it.
+        let coder = ##"""
+            {"type": "Sequence", "pretokenizers": [
+              {"type": "Split", "pattern": {"Regex": "[\r\n]"}, "behavior": "Isolated", "invert": false},
+              {"type": "Split", "pattern": {"Regex": "\\s?\\p{L}+"}, "behavior": "Isolated", "invert": false},
+              {"type": "Split", "pattern": {"Regex": "\\s?\\p{P}+"}, "behavior": "Isolated", "invert": false},
+              {"type": "Split", "pattern": {"Regex": "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"}, "behavior": "Isolated", "invert": false},
+              {"type": "Digits", "individual_digits": true},
+              {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]}
+            """##
         let known = [
-            (deepSeek, "deepseek-v3"), (Self.gpt2, "gpt-2"), (digits, "smollm"),
+            (coder, "deepseek-coder"), (deepSeek, "deepseek-v3"), (Self.gpt2, "gpt-2"), (digits, "smollm"),
             (split(numbers(#"\\p{N}{1,3}"#)), "llama-bpe"), (split(numbers(#"\\p{N}"#)), "qwen2"),
         ]
         for (preTokenizer, name) in known {

@@ -2,6 +2,7 @@
 
 internal import Reporting
 public import Sharding
+internal import Transformers
 
 extension Plan {
     /// On linears of which a server makes one, on those that it cannot cut into blocks, on methods that take more arithmetic than all else, and on linears that no

@@ -25,7 +25,7 @@ public struct TextEncoding {
     /// - Parameters:
     ///   - addSpecialTokens: puts the post-processor's special tokens around each document.
     ///   - most: bytes that are encoded at once where cuts are found.
-    public init(_ tokenizer: Tokenizer, addSpecialTokens: Bool, most: Int = 4 << 20) {
+    public init(_ tokenizer: Tokenizer, addSpecialTokens: Bool, most: Int = 1 << 20) {
         self.tokenizer = tokenizer
         addsSpecialTokens = addSpecialTokens
         self.most = most

@@ -156,8 +156,9 @@ import Testing
         try SmallRun.expectEqual(directory.path + "/each", reference, "read by each rank")
     }
 
-    /// Ids that would not fit below the bound: they are read some at a time.
-    @Test func manyIDsAreNotHeld() throws {
+    /// Texts and ids that would not fit below the bound: they are read some at a time.
+    @Test(arguments: ["text", "ids"])
+    func aLongCalibrationIsNotHeld(source: String) throws {
         let directory = try TemporaryDirectory()
         let text = directory.path + "/long.txt", ids = directory.path + "/long.npy"
         let part = try Data(contentsOf: URL(fileURLWithPath: "Demo/calibration.txt"))
@@ -165,10 +166,12 @@ import Testing
         let file = try FileHandle(forWritingTo: URL(fileURLWithPath: text))
         for _ in 0..<(96 << 20) / part.count { try file.write(contentsOf: part) }
         try file.close()
-        let tokenized = try CleaveProcess.run(["tokenize", "Demo/wikillama", text, "--output", ids])
-        try #require(tokenized.exitCode == 0, "\(tokenized.errors)")
+        if source == "ids" {
+            let tokenized = try CleaveProcess.run(["tokenize", "Demo/wikillama", text, "--output", ids])
+            try #require(tokenized.exitCode == 0, "\(tokenized.errors)")
+        }
         let output = directory.path + "/out"
-        let settings = ["calibration.source=\(ids)", "calibration.sampling=random"]
+        let settings = ["calibration.source=\(source == "ids" ? ids : text)", "calibration.sampling=random"]
         let run = try SmallRun.compress(output, settings, ranks: 1)
         try #require(run.exitCode == 0, "\(run.errors)")
         let report = try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json")))

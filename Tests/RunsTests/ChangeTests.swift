@@ -51,7 +51,7 @@ extension RunsTests {
             let parts = #"{"parts": {"version of Cleave": "0.1.0", "model.layers.0.mlp.down_proj: bits": "8"}}"#
             record.plan = try JSONDecoder().decode(PlanIdentity.self, from: Data(parts.utf8))
             try record.save(work)
-            let refusal = message { try model.compress() }
+            let refusal = message { try model.compress(["compress.bits=8"]) }
             #expect(
                 refusal?.contains("version of Cleave: was 0.1.0, is \(cleaveVersion)") == true && refusal?.contains("bits") == false, "\(refusal ?? "none")")
         }

@@ -27,6 +27,7 @@ SETTINGS = {
     "W3 g64 (dense), rotated": {"bits": 3, "format": "dense", "rotate": "hadamard"},
     "W4 g64, rotated, target dense": {"rotate": "hadamard", "target": "dense"},
     "W3 g64 (dense), rotated, target dense": {"bits": 3, "format": "dense", "rotate": "hadamard", "target": "dense"},
+    "W3 g64 (dense), rotated, target dense, damping 0.1": {"bits": 3, "format": "dense", "rotate": "hadamard", "target": "dense", "damping": 0.1},
     "W4 g64, scales positive": {"scales": "positive"},
     "W3 g64 (dense), scales positive": {"bits": 3, "format": "dense", "scales": "positive"},
     "W4 g64 asymmetric": {"symmetric": "false"},

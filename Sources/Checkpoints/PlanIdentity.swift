@@ -113,39 +113,31 @@ package struct PlanIdentity: Codable, Equatable, Sendable {
 
     /// What differs, in words; empty when nothing does. Linears with the same difference are named together. Settings of another version are not compared.
     package func differences(from earlier: PlanIdentity) -> [String] {
-        let names = parts[Self.version] == earlier.parts[Self.version] ? Set(parts.keys).union(earlier.parts.keys).sorted() : [Self.version]
-        var lines = names.filter { parts[$0] != earlier.parts[$0] }.map { "\($0): \(Self.change(from: earlier.parts[$0], to: parts[$0]))" }
-        guard names != [Self.version], let now = treatments, let before = earlier.treatments else { return lines }
-        /// A treatment of either plan, by their places there; nil: the linear is not in that plan.
-        struct Pair: Hashable {
-            let before: Int?
-            let now: Int?
+        func changes(_ names: [String]) -> [String] {
+            names.filter { parts[$0] != earlier.parts[$0] }.map { "\($0): \(Self.change(from: earlier.parts[$0], to: parts[$0]))" }
         }
-        let placesBefore = Self.places(before), placesNow = Self.places(now)
-        var linears: [Pair: [String]] = [:]
-        for (place, treated) in now.enumerated() {
-            for linear in treated.linears { linears[Pair(before: placesBefore[linear], now: place), default: []].append(linear) }
-        }
-        for (place, treated) in before.enumerated() {
-            for linear in treated.linears where placesNow[linear] == nil { linears[Pair(before: place, now: nil), default: []].append(linear) }
-        }
+        guard parts[Self.version] == earlier.parts[Self.version] else { return changes([Self.version]) }
+        return changes(Set(parts.keys).union(earlier.parts.keys).sorted()) + Self.changes(from: earlier.treatments ?? [], to: treatments ?? [])
+    }
+
+    private static func changes(from before: [TreatedLinears], to now: [TreatedLinears]) -> [String] {
+        let (earlierSettings, ownSettings) = (settings(before), settings(now))
         var changes: [String: [String]] = [:]
-        for (pair, names) in linears {
-            let (old, new) = (pair.before.map { before[$0].settings } ?? [:], pair.now.map { now[$0].settings } ?? [:])
+        for linear in Set(earlierSettings.keys).union(ownSettings.keys).sorted() where earlierSettings[linear] != ownSettings[linear] {
+            let (old, new) = (earlierSettings[linear] ?? [:], ownSettings[linear] ?? [:])
             for setting in Set(old.keys).union(new.keys) where old[setting] != new[setting] {
-                changes["\(setting) \(Self.change(from: old[setting], to: new[setting]))", default: []] += names
+                changes["\(setting) \(change(from: old[setting], to: new[setting]))", default: []].append(linear)
             }
         }
-        for (change, names) in changes.sorted(by: { $0.key < $1.key }) {
-            lines.append("\(change) for \(names.min() ?? "")\(names.count > 1 ? " and \(names.count - 1) more linears" : "")")
+        return changes.sorted { $0.key < $1.key }.map { change, linears in
+            "\(change) for \(linears[0])\(linears.count > 1 ? " and \(linears.count - 1) more linears" : "")"
         }
-        return lines
     }
 
     private static func change(from earlier: String?, to now: String?) -> String { "was \(earlier ?? "absent"), is \(now ?? "absent")" }
 
-    /// The treatment of each linear.
-    private static func places(_ treatments: [TreatedLinears]) -> [String: Int] {
-        treatments.enumerated().reduce(into: [:]) { found, treated in for linear in treated.element.linears { found[linear] = treated.offset } }
+    /// Those of each linear.
+    private static func settings(_ treatments: [TreatedLinears]) -> [String: [String: String]] {
+        treatments.reduce(into: [:]) { found, treated in for linear in treated.linears { found[linear] = treated.settings } }
     }
 }

@@ -58,7 +58,7 @@ import Testing
         let output = directory.path + "/out"
         let process = try start(system, system.late, arguments: SmallRun.arguments(output), in: directory)
         // A file from before the run would be taken away when it begins.
-        while process.isRunning, try SmallRun.committedTiles(output) == 0 { Thread.sleep(forTimeInterval: 0.02) }
+        try SmallRun.wait(for: process, in: output)
         try Data().write(to: URL(fileURLWithPath: output + "/cleave/stop"))
         let wished = try process.wait()
         #expect(wished.exitCode == 75 && wished.output.contains("ended with exit code 75"), "\(wished.output) \(wished.errors)")

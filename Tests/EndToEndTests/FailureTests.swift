@@ -60,7 +60,7 @@ import Testing
         let directory = try TemporaryDirectory()
         let (output, followed) = (directory.path + "/out", directory.path + "/events")
         let run = try CleaveProcess(SmallRun.arguments(output, longer, flags: ["--events", followed]), ranks: 2, environment: ["SWIFT_BACKTRACE=enable=no"])
-        while run.isRunning, try SmallRun.committedTiles(output) == 0 { Thread.sleep(forTimeInterval: 0.01) }
+        try SmallRun.wait(for: run, in: output)
         let ranks = run.ranks
         try #require(ranks.count == 2)
         kill(ranks[rank], signal)

@@ -14,25 +14,26 @@ import Testing
         }
     }
 
-    /// Kills one of three ranks at random moments from its start to its end.
+    /// Kills one of three ranks at random moments: before anything is committed, and after any number of tiles.
     @Test func aRankIsKilledAtAnyMoment() throws {
         let directory = try TemporaryDirectory()
-        let start = ContinuousClock.now
         try #require(try SmallRun.compress(directory.path + "/whole", ranks: 3).exitCode == 0)
-        let wholeTime = start.duration(to: .now) / .seconds(1)
         let reference = try SmallRun.files(directory.path + "/whole")
         var generator = Generator(state: 2026)
         var (interrupted, reusedTiles) = (0, 0)
         for attempt in 0..<20 {
             let output = directory.path + "/\(attempt)"
-            let moment = Double.random(in: 0...wholeTime, using: &generator)
+            let tiles = attempt < 5 ? 0 : Int.random(in: 1...224, using: &generator)
+            let seconds = Double.random(in: 0...(tiles == 0 ? 0.5 : 0.05), using: &generator)
             let victim = Int.random(in: 0..<3, using: &generator)
             let run = try CleaveProcess(SmallRun.arguments(output), ranks: 3)
-            Thread.sleep(forTimeInterval: moment)
+            try SmallRun.wait(for: run, toCommit: tiles, in: output)
+            Thread.sleep(forTimeInterval: seconds)
             let ranks = run.ranks
             if victim < ranks.count { kill(ranks[victim], SIGKILL) }
             if try run.wait().exitCode != 0 { interrupted += 1 }
-            reusedTiles += try expectResumed(output, reference, ranks: Int.random(in: 1...4, using: &generator), "killed rank \(victim) after \(moment) s")
+            reusedTiles += try expectResumed(
+                output, reference, ranks: Int.random(in: 1...4, using: &generator), "killed rank \(victim) \(seconds) s after \(tiles) tiles")
         }
         #expect(interrupted > 10 && reusedTiles > 0, "\(interrupted) of 20 runs were interrupted, \(reusedTiles) tiles reused")
     }

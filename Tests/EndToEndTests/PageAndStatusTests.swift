@@ -25,7 +25,7 @@ import Testing
         let directory = try TemporaryDirectory()
         let output = directory.path + "/out"
         let run = try CleaveProcess(SmallRun.arguments(output, longer), ranks: 2)
-        while run.isRunning, try SmallRun.committedTiles(output) == 0 { Thread.sleep(forTimeInterval: 0.01) }
+        try SmallRun.wait(for: run, in: output)
         // The ranks rest while they are looked at.
         let ranks = run.ranks
         for rank in ranks { kill(rank, SIGSTOP) }

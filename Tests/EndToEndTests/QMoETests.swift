@@ -15,18 +15,16 @@ import Testing
         func arguments(_ name: String) -> [String] {
             ["compress", model.recipe, "--output", model.output(name)] + Self.settings.flatMap { ["--set", $0] }
         }
-        let start = ContinuousClock.now
         let first = try CleaveProcess.run(arguments("1"), ranks: 1)
         try #require(first.exitCode == 0, "\(first.errors)")
-        let time = start.duration(to: .now) / .seconds(1)
         let reference = try SmallRun.files(model.output("1"))
         #expect(reference.keys.count { $0.hasSuffix(".safetensors") } > 4, "\(reference.keys)")
         for text in ["zeros in ternary linears", "bits of a ternary weight"] { #expect(first.output.contains(text), "\(first.output)") }
         for ranks in [2, 3] {
             let killed = try CleaveProcess(arguments("\(ranks)"), ranks: ranks)
-            Thread.sleep(forTimeInterval: time * (ranks == 2 ? 0.6 : 0.8))
+            try SmallRun.wait(for: killed, toCommit: ranks == 2 ? 1 : 8, in: model.output("\(ranks)"))
             killed.ranks.last.map { _ = kill($0, SIGKILL) }
-            _ = try killed.wait()
+            #expect(try killed.wait().exitCode != 0)
             let run = try CleaveProcess.run(arguments("\(ranks)"), ranks: ranks)
             try #require(run.exitCode == 0, "\(run.errors)")
             try SmallRun.expectEqual(model.output("\(ranks)"), reference, "\(ranks) ranks")

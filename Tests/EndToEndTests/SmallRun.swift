@@ -54,6 +54,13 @@ enum SmallRun {
         return (try #require(tiles["solved"]), try #require(tiles["reused"]))
     }
 
+    /// Waits until a run has committed so many tiles, or has ended.
+    ///
+    /// Tests name a moment of a run by its progress: how long a run takes is not known on a busy machine.
+    static func wait(for run: CleaveProcess, toCommit tiles: Int = 1, in output: String) throws {
+        while run.isRunning, try committedTiles(output) < tiles { Thread.sleep(forTimeInterval: 0.005) }
+    }
+
     /// The tiles that whole lines of the journals name; their partial checkpoints were complete before the lines were.
     static func committedTiles(_ directory: String) throws -> Int {
         let journals = directory + "/cleave/journal"

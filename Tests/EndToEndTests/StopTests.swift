@@ -17,7 +17,7 @@ import Testing
     /// Waits until something is committed, then sends a signal to mpirun.
     private func interrupt(_ output: String, _ settings: [String], with signal: Int32) throws -> CleaveRun {
         let run = try CleaveProcess(SmallRun.arguments(output, settings), ranks: 2)
-        while run.isRunning, try SmallRun.committedTiles(output) == 0 { Thread.sleep(forTimeInterval: 0.01) }
+        try SmallRun.wait(for: run, in: output)
         kill(run.identifier, signal)
         return try run.wait()
     }
@@ -46,7 +46,7 @@ import Testing
         let longer = try longer(in: directory)
         let output = directory.path + "/out"
         let first = try CleaveProcess(SmallRun.arguments(output, longer), ranks: 2)
-        while first.isRunning, try SmallRun.committedTiles(output) == 0 { Thread.sleep(forTimeInterval: 0.01) }
+        try SmallRun.wait(for: first, in: output)
         let second = try SmallRun.compress(output, longer, ranks: 2)
         #expect(second.exitCode == 73)
         #expect(second.errors.components(separatedBy: "another run is working in").count == 2, "\(second.errors)")

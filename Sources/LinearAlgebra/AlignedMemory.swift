@@ -11,6 +11,7 @@ final class AlignedMemory: @unchecked Sendable {
         /// A large piece of so many bytes.
         case piece(Int)
         case triangle(MemoryPool.TriangleShape)
+        case shared(SharedPages)
     }
 
     let base: UnsafeMutableRawPointer
@@ -46,6 +47,13 @@ final class AlignedMemory: @unchecked Sendable {
         source = .triangle(shape)
     }
 
+    /// Pages that other processes see, too. They count as pieces while they are in use.
+    init(_ pages: SharedPages) {
+        base = pages.base
+        source = .shared(pages)
+        MemoryPool.matrices.note(outside: pages.byteCount)
+    }
+
     private static func heap(_ byteCount: Int) -> UnsafeMutableRawPointer {
         var address: UnsafeMutableRawPointer?
         var status = posix_memalign(&address, alignment, max(byteCount, 1))
@@ -63,6 +71,7 @@ final class AlignedMemory: @unchecked Sendable {
         case .heap: free(base)
         case .piece(let byteCount): MemoryPool.matrices.give(base, byteCount)
         case .triangle(let shape): MemoryPool.matrices.giveTriangle(base, shape)
+        case .shared(let pages): MemoryPool.matrices.note(outside: -pages.byteCount)
         }
     }
 }

@@ -12,19 +12,27 @@ struct ExactBlocks: Sendable {
         var rows: Range<Int>
         var columns: Range<Int>
         var target: Matrix<Double>
+        /// Where other processes add to it, too.
+        var lock: SharedLock?
 
         var elements: Int { rows.count * columns.count }
     }
 
     let blocks: [Block]
     private let quantum: Double
+    /// The block with which a batch begins: processes that add to the same blocks begin with different ones.
+    private let first: Int
 
     /// - Parameters:
     ///   - share: of several sums that see the same batches, this one takes some of the blocks.
     ///   - tokens: rows of A and B over all batches of all ranks.
     ///   - maxMagnitudes: the largest |a| and the largest |b| over all batches of all ranks, finite.
-    init(_ blocks: [Block], share: (index: Int, count: Int), tokens: Int, maxMagnitudes: (Float, Float)) {
+    ///   - place: this process among those that add to the same blocks.
+    init(
+        _ blocks: [Block], share: (index: Int, count: Int), tokens: Int, maxMagnitudes: (Float, Float), place: (index: Int, count: Int) = (0, 1)
+    ) {
         self.blocks = Self.share(blocks, share)
+        first = self.blocks.count * place.index / place.count
         quantum = Self.quantum(tokens: tokens, maxMagnitudes: maxMagnitudes)
     }
 
@@ -81,11 +89,11 @@ struct ExactBlocks: Sendable {
     /// - Parameter multiply: makes the block of A^T B of some rows and columns.
     private func add(_ multiply: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>, _ block: Matrix<Float>) -> Void) {
         parallelFor(blocks.count) { index in
-            let block = blocks[index]
+            let block = blocks[(first + index) % blocks.count]
             ScratchPool.withScratch(byteCount: ColumnBlocks.productBytes) { memory in
                 let product = Matrix<Float>(in: memory, block.rows.count, block.columns.count)
                 multiply(block.rows, block.columns, product)
-                accumulate(product, block.target)
+                if let lock = block.lock { lock.withLock { accumulate(product, block.target) } } else { accumulate(product, block.target) }
             }
         }
     }

@@ -41,45 +41,80 @@ public final class GramSum: @unchecked Sendable {
     ///   - maxMagnitude: the largest |x| over all batches of all ranks, finite.
     ///   - diagonal: a sum of the blocks on the diagonal over the same batches; they are then copied from it and not added again.
     ///   - share: of several sums that see the same batches, this one takes some blocks; the others stay zero.
-    public init(
-        columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitude: Float, diagonal: GramSum? = nil, share: (index: Int, count: Int) = (0, 1)
+    ///   - pages: `sharedByteCount(columns:part:)` bytes, where several processes add to the same sum.
+    public convenience init(
+        columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitude: Float, diagonal: GramSum? = nil, share: (index: Int, count: Int) = (0, 1),
+        in pages: SharedPages? = nil
     ) {
-        let part = part ?? 0..<columns, all = ColumnBlocks.ranges(of: columns)
-        let ranges = all.filter { part.contains($0.lowerBound) }
-        precondition(part.isEmpty || ranges.first?.lowerBound == part.lowerBound && ranges.last?.upperBound == part.upperBound, "part \(part)")
-        panels = Self.zeros(ranges.map { (0..<$0.upperBound, $0) })
-        var blocks: [ExactBlocks.Block] = []
-        for panel in panels {
-            func add(_ rows: Range<Int>, _ columns: Range<Int>) {
-                blocks.append(ExactBlocks.Block(rows: rows, columns: columns, target: panel.block(rows, columns)))
-            }
-            for rows in all where rows.upperBound <= panel.columns.lowerBound { add(rows, panel.columns) }
-            if let known = diagonal?.panels.first(where: { $0.columns == panel.columns }) {
-                panel.block(panel.columns, panel.columns).assign(known.block(panel.columns, panel.columns))
-            } else {
-                ColumnBlocks.forEach(onDiagonal: panel.columns, add)
-            }
-        }
-        self.part = part
-        self.blocks = ExactBlocks(blocks, share: share, tokens: tokens, maxMagnitudes: (maxMagnitude, maxMagnitude))
+        let part = part ?? 0..<columns, shapes = Self.shapes(columns, part)
+        precondition(part.isEmpty || shapes.first?.columns.lowerBound == part.lowerBound && shapes.last?.columns.upperBound == part.upperBound, "part \(part)")
+        self.init(shapes, of: columns, part: part, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: diagonal, share: share, in: pages)
     }
 
     /// The sum of the blocks on the diagonal alone.
-    public init(diagonalOf columns: Int, tokens: Int, maxMagnitude: Float, share: (index: Int, count: Int) = (0, 1)) {
-        panels = Self.zeros(ColumnBlocks.ranges(of: columns).map { ($0, $0) })
-        var blocks: [ExactBlocks.Block] = []
-        for panel in panels {
-            ColumnBlocks.forEach(onDiagonal: panel.columns) { blocks.append(ExactBlocks.Block(rows: $0, columns: $1, target: panel.block($0, $1))) }
-        }
-        part = 0..<columns
-        self.blocks = ExactBlocks(blocks, share: share, tokens: tokens, maxMagnitudes: (maxMagnitude, maxMagnitude))
+    ///
+    /// - Parameter pages: `sharedByteCount(diagonalOf:)` bytes, where several processes add to the same sum.
+    public convenience init(
+        diagonalOf columns: Int, tokens: Int, maxMagnitude: Float, share: (index: Int, count: Int) = (0, 1), in pages: SharedPages? = nil
+    ) {
+        self.init(
+            Self.shapes(diagonalOf: columns), of: columns, part: 0..<columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: nil, share: share, in: pages
+        )
     }
 
-    private static func zeros(_ shapes: [(rows: Range<Int>, columns: Range<Int>)]) -> [Panel] {
+    /// What a panel has of X^T X.
+    private typealias Shape = (rows: Range<Int>, columns: Range<Int>)
+
+    private static func shapes(_ columns: Int, _ part: Range<Int>) -> [Shape] {
+        ColumnBlocks.ranges(of: columns).filter { part.contains($0.lowerBound) }.map { (0..<$0.upperBound, $0) }
+    }
+
+    private static func shapes(diagonalOf columns: Int) -> [Shape] { ColumnBlocks.ranges(of: columns).map { ($0, $0) } }
+
+    private init(
+        _ shapes: [Shape], of columns: Int, part: Range<Int>, tokens: Int, maxMagnitude: Float, diagonal: GramSum?, share: (index: Int, count: Int),
+        in pages: SharedPages?
+    ) {
+        panels = pages.map { Self.panels(shapes, in: $0) } ?? Self.zeros(shapes)
+        let all = ColumnBlocks.ranges(of: columns)
+        var blocks: [ExactBlocks.Block] = []
+        for panel in panels {
+            let known = diagonal?.panels.first { $0.columns == panel.columns }
+            Self.forEachBlock(of: (panel.rows, panel.columns), all, withDiagonal: known == nil) { rows, columns in
+                blocks.append(ExactBlocks.Block(rows: rows, columns: columns, target: panel.block(rows, columns)))
+            }
+            // One process does it for all.
+            guard let known, pages?.place.index ?? 0 == 0 else { continue }
+            panel.block(panel.columns, panel.columns).assign(known.block(panel.columns, panel.columns))
+        }
+        if let pages {
+            let locks = pages.locks(from: Self.byteCount(shapes), blocks.count)
+            for index in blocks.indices { blocks[index].lock = locks[index] }
+        }
+        self.part = part
+        self.blocks = ExactBlocks(
+            blocks, share: share, tokens: tokens, maxMagnitudes: (maxMagnitude, maxMagnitude), place: pages?.place ?? (0, 1))
+    }
+
+    /// Visits the blocks of a panel, with or without those that make up the one on the diagonal.
+    ///
+    /// - Parameter all: the ranges of columns of X^T X.
+    private static func forEachBlock(
+        of panel: Shape, _ all: [Range<Int>], withDiagonal: Bool = true, _ body: (_ rows: Range<Int>, _ columns: Range<Int>) -> Void
+    ) {
+        for rows in all where panel.rows.contains(rows.lowerBound) && rows.upperBound <= panel.columns.lowerBound { body(rows, panel.columns) }
+        if withDiagonal { ColumnBlocks.forEach(onDiagonal: panel.columns, body) }
+    }
+
+    private static func zeros(_ shapes: [Shape]) -> [Panel] {
         parallelMap(shapes.count) { index in
             let (rows, columns) = shapes[index]
             return Panel(rows: rows, columns: columns, values: Matrix(zeros: rows.count, columns.count))
         }
+    }
+
+    private static func panels(_ shapes: [Shape], in pages: SharedPages) -> [Panel] {
+        zip(shapes, pages.matrices(shapes.map { ($0.rows.count, $0.columns.count) })).map { Panel(rows: $0.rows, columns: $0.columns, values: $1) }
     }
 
     /// The diagonal of X^T X: of the part's columns.
@@ -109,10 +144,23 @@ public final class GramSum: @unchecked Sendable {
     }
 
     /// Bytes of the sums of some columns, each from the first row to its block on the diagonal.
-    public static func byteCount(columns: Int, part: Range<Int>? = nil) -> Int {
-        ColumnBlocks.ranges(of: columns).reduce(0) { bytes, block in
-            part?.contains(block.lowerBound) ?? true ? bytes + Pages.rounded(block.upperBound * block.count * MemoryLayout<Double>.stride) : bytes
-        }
+    public static func byteCount(columns: Int, part: Range<Int>? = nil) -> Int { byteCount(shapes(columns, part ?? 0..<columns)) }
+
+    /// Bytes of the same where several processes add to it.
+    public static func sharedByteCount(columns: Int, part: Range<Int>? = nil) -> Int { sharedByteCount(shapes(columns, part ?? 0..<columns), of: columns) }
+
+    /// Bytes of the sum of the blocks on the diagonal where several processes add to it.
+    public static func sharedByteCount(diagonalOf columns: Int) -> Int { sharedByteCount(shapes(diagonalOf: columns), of: columns) }
+
+    private static func byteCount(_ shapes: [Shape]) -> Int {
+        shapes.reduce(0) { $0 + SharedPages.byteCount(of: Double.self, $1.rows.count, $1.columns.count) }
+    }
+
+    private static func sharedByteCount(_ shapes: [Shape], of columns: Int) -> Int {
+        let all = ColumnBlocks.ranges(of: columns)
+        var blocks = 0
+        for shape in shapes { forEachBlock(of: shape, all) { _, _ in blocks += 1 } }
+        return byteCount(shapes) + Pages.rounded(blocks * SharedLock.byteCount)
     }
 
     /// Multiplications and additions that adding one batch cannot avoid: those of elements on and above the diagonal.

@@ -31,10 +31,10 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         stride = columns
     }
 
-    /// A matrix in memory that is there already, at least as much as it needs.
-    init(in memory: AlignedMemory, _ rows: Int, _ columns: Int) {
-        self.init(
-            memory: memory, base: memory.base.bindMemory(to: Element.self, capacity: rows * columns), rows: rows, columns: columns, stride: columns)
+    /// A matrix in memory that is there already, at least as much as it needs from some byte on.
+    init(in memory: AlignedMemory, from offset: Int = 0, _ rows: Int, _ columns: Int) {
+        let base = (memory.base + offset).bindMemory(to: Element.self, capacity: rows * columns)
+        self.init(memory: memory, base: base, rows: rows, columns: columns, stride: columns)
     }
 
     /// A matrix of zeros (of bytes that are zero).

@@ -112,6 +112,14 @@ public final class MemoryPool: Sendable {
         }
     }
 
+    /// Counts memory that is not the pool's own, so that waiting memory makes room for it.
+    func note(outside byteCount: Int) {
+        state.withLock { state in
+            state.used += byteCount
+            Self.makeRoom(&state)
+        }
+    }
+
     /// Memory of a triangle: zeros, but for what triangles of its shape write, which is never below the diagonal.
     package func takeTriangle(_ shape: TriangleShape) -> UnsafeMutableRawPointer {
         state.withLock { state in

@@ -67,6 +67,7 @@ private final class Numbers: Summand {
     private static let (rows, columns) = (128, 1024)
     static let byteCount = rows * columns * MemoryLayout<Double>.stride
 
+    let isOfNode = false
     let starts = (0...rows).map { $0 * columns }
     private let values = [Double](repeating: 1, count: rows * columns)
 

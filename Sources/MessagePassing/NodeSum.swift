@@ -5,6 +5,9 @@ public protocol Summand {
     /// Where the values of each row begin, and the end; the same on every rank.
     var starts: [Int] { get }
 
+    /// Whether the ranks of a node have the same values, of which each is added once.
+    var isOfNode: Bool { get }
+
     /// Adds this rank's values of some rows to those that are there, or puts them there.
     func add(_ rows: Range<Int>, to values: UnsafeMutablePointer<Double>, isFirst: Bool)
 
@@ -87,17 +90,17 @@ public final class NodeSum {
         try finish(pending)
     }
 
-    /// Adds the values of all ranks of the node to some pieces: in each turn those of another slice.
+    /// Adds the values of all ranks of the node to some pieces: in each turn those of another slice. What belongs to the node takes one turn.
     private func addSlices<S: Summand>(_ pieces: [(values: S, rows: Range<Int>, base: UnsafeMutablePointer<Double>)]) throws(MPIError) {
         let own = groups.own
         for shift in 0..<own.size {
-            for piece in pieces {
+            for piece in pieces where shift == 0 || !piece.values.isOfNode {
                 let starts = piece.values.starts
                 let rows = Self.slice((own.rank + shift) % own.size, of: own.size, piece.rows, starts)
                 guard !rows.isEmpty else { continue }
                 piece.values.add(rows, to: piece.base + (starts[rows.lowerBound] - starts[piece.rows.lowerBound]), isFirst: shift == 0)
             }
-            try own.barrier()
+            if shift == 0 || pieces.contains(where: { !$0.values.isOfNode }) { try own.barrier() }
         }
     }
 

@@ -13,8 +13,10 @@ public final class SharedMemory: @unchecked Sendable {
 
     /// Collective over the node.
     ///
-    /// - Parameter node: ranks that run on one machine.
-    public init(_ node: Communicator, byteCount: Int) throws {
+    /// - Parameters:
+    ///   - node: ranks that run on one machine.
+    ///   - isReserved: whether what there is no room for is refused now, and not when it is written; else all ranks together take pages as they write them.
+    public init(_ node: Communicator, byteCount: Int, isReserved: Bool = true) throws {
         self.byteCount = max(byteCount, 1)
         // The owner's process, descriptor and error.
         var owner: [Int32] = [getpid(), -1, 0]
@@ -23,8 +25,8 @@ public final class SharedMemory: @unchecked Sendable {
             owner[1] = CSharedMemory_create("cleave")
             owner[2] = owner[1] < 0 || ftruncate(owner[1], self.byteCount) != 0 ? errno : 0
             if owner[2] == 0 { (mapped, owner[2]) = Self.map(owner[1], self.byteCount) }
-            // What there is no room for is refused now, and not when it is written. What cannot be mapped was refused before any of it was taken.
-            if owner[2] == 0 { owner[2] = posix_fallocate(owner[1], 0, self.byteCount) }
+            // What cannot be mapped was refused before any of it was taken.
+            if owner[2] == 0, isReserved { owner[2] = posix_fallocate(owner[1], 0, self.byteCount) }
         }
         owner = try node.broadcast(owner)
         var failures = [owner[2]]

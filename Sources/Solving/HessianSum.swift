@@ -1,4 +1,4 @@
-// This rank's share of a stage's Hessian: X^T X summed over its group's batches, all columns at once or a few at a time.
+// A node's share of a stage's Hessian: X^T X summed over the batches of its ranks, all columns at once or a few at a time.
 
 internal import Calibration
 internal import Failures
@@ -8,12 +8,12 @@ internal import Reporting
 internal import Sharding
 internal import Transformers
 
-/// A rank's share of a sum of X^T X, which its user takes part by part.
+/// A node's share of a sum of X^T X, which its user takes part by part.
 package protocol HessianParts {
     /// This rank's share of the diagonal, by column.
     var diagonal: [Double] { get }
 
-    /// Gives the sum to `body`, some of its columns at a time; every rank is given the same columns at the same time.
+    /// Gives the node's sum to `body`, some of its columns at a time; every rank is given the same columns at the same time.
     func forEachPart(_ body: (GramSum) throws -> Void) throws
 }
 
@@ -25,8 +25,8 @@ struct WholeHessian: HessianParts {
     func forEachPart(_ body: (GramSum) throws -> Void) throws { try body(sum) }
 }
 
-/// The sum over the batches of all ranks. The ranks of a tensor-parallel group see all batches of the group, and each sums some blocks of the
-/// matrix: together what each would sum of its own batches.
+/// The sum over the batches of all ranks. The ranks of a node add to the same sum, in memory that they share: sums are exact, so that the order in which
+/// they come does not matter. The ranks of a tensor-parallel group see all batches of the group, and each adds some blocks of the matrix.
 ///
 /// With all columns at once the batches are visited once. With few, they are visited once for the blocks on the diagonal, from which the order of
 /// columns follows, and then once for each part; no product is computed twice while the matrix is taken once.
@@ -35,7 +35,7 @@ package final class HessianSum: HessianParts {
     private let stage: Stage
     private let tokens: Int
     package let maxMagnitude: Float
-    private let world: Communicator
+    private let nodes: NodeGroups
     private let clock: PhaseClock
     private let blocks: Int?
     /// The whole sum, or its diagonal blocks.
@@ -47,30 +47,37 @@ package final class HessianSum: HessianParts {
     ///   - tokens: rows of all batches of all ranks.
     ///   - maxMagnitude: the largest |x| over all batches of all ranks.
     ///   - blocks: those of columns that are summed at a time; nil: all.
-    init(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, maxMagnitude: Float, blocks: Int?, world: Communicator, clock: PhaseClock) throws {
+    init(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, maxMagnitude: Float, blocks: Int?, nodes: NodeGroups, clock: PhaseClock) throws {
         self.batches = batches
         self.stage = stage
         self.tokens = tokens
         self.maxMagnitude = maxMagnitude
-        self.world = world
+        self.nodes = nodes
         self.clock = clock
         self.blocks = blocks
-        kept = clock.measure(.hessian) {
-            blocks == nil
-                ? GramSum(columns: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
-                : GramSum(diagonalOf: stage.columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share)
+        kept = try clock.measure(.hessian) { () throws in
+            let columns = stage.columns
+            guard blocks == nil else {
+                let pages = try nodes.sharedPages(byteCount: GramSum.sharedByteCount(diagonalOf: columns))
+                return GramSum(diagonalOf: columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share, in: pages)
+            }
+            let pages = try nodes.sharedPages(byteCount: GramSum.sharedByteCount(columns: columns))
+            return GramSum(columns: columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share, in: pages)
         }
-        try Self.add(batches, stage, to: kept, world, clock)
-        diagonal = kept.diagonal()
+        try Self.add(batches, stage, to: kept, nodes.world, clock)
+        // One rank of a node says what all of them have.
+        diagonal = nodes.own.isCoordinator ? kept.diagonal() : Array(repeating: 0, count: stage.columns)
     }
 
     package func forEachPart(_ body: (GramSum) throws -> Void) throws {
         guard let blocks else { return try body(kept) }
         for columns in ColumnBlocks.parts(of: stage.columns, blocks: blocks) {
-            let part = clock.measure(.hessian) {
-                GramSum(columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share)
+            let part = try clock.measure(.hessian) { () throws in
+                let pages = try nodes.sharedPages(byteCount: GramSum.sharedByteCount(columns: stage.columns, part: columns))
+                return GramSum(
+                    columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share, in: pages)
             }
-            try Self.add(batches, stage, to: part, world, clock)
+            try Self.add(batches, stage, to: part, nodes.world, clock)
             try body(part)
         }
     }

@@ -1,4 +1,4 @@
-// Panels that are summed over ranks, on each node first: those of Hessians and those of mismatches.
+// What is summed over ranks, on each node first: panels of Hessians and of mismatches.
 
 internal import Compression
 internal import Failures
@@ -11,17 +11,29 @@ extension NodeGroups {
     func panelSum(columns: Int) throws -> NodeSum {
         try world.together(exitCode: exitCode) { try NodeSum(self, byteCount: Plan.sumBytes(columns: columns), atOnce: Plan.sumsAtOnce) }
     }
+
+    /// Memory for what the ranks of a node make together, zeros at first; nil on a node of one rank. Collective; memory that a node cannot share is an error
+    /// of all.
+    func sharedPages(byteCount: Int) throws -> SharedPages? {
+        guard mostRanks > 1 else { return nil }
+        return try world.together(exitCode: exitCode) {
+            guard own.size > 1 else { return nil }
+            let memory = try SharedMemory(own, byteCount: byteCount, isReserved: false)
+            return SharedPages(memory.base, byteCount: byteCount, place: (own.rank, own.size), owner: memory)
+        }
+    }
 }
 
 /// What a rank adds to a panel of the matrix that is to be factored, from its sum of some of the Hessian's columns.
 struct HessianPanel: Summand {
     let elements: PanelPart
-    /// This rank's sum of those columns.
+    /// The sum of those columns that this rank's node has.
     let part: GramSum
     /// [rows from the diagonal on, columns of the panel]; nil but on its owner.
     let panel: Matrix<Double>?
 
     var starts: [Int] { elements.starts }
+    var isOfNode: Bool { true }
 
     func add(_ rows: Range<Int>, to values: UnsafeMutablePointer<Double>, isFirst: Bool) {
         elements.take(rows, from: part.panels, into: values, adding: !isFirst)
@@ -35,6 +47,7 @@ struct HessianPanel: Summand {
 /// What a rank adds to a panel of a mismatch, whose sum its owner keeps in fp32.
 struct MismatchPanel: Summand {
     let starts: [Int]
+    let isOfNode = false
     /// [rows of the panel, columns]
     private let values: Matrix<Double>
     /// Of the same shape; nil but on its owner.

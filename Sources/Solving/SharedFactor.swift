@@ -14,7 +14,7 @@ struct SharedFactor {
     let nodes: NodeGroups
     let assignment: Assignment
     let clock: PhaseClock
-    /// This rank's sum of X^T X.
+    /// The node's sum of X^T X.
     let hessian: any HessianParts
     let settings: FactorSettings
     /// As `FactorPlan`'s.

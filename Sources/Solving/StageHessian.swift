@@ -69,7 +69,7 @@ package struct StageHessian {
     ///   - name: of block and stage, for messages.
     package func accumulate(_ batches: CalibrationBatches, _ stage: Stage, tokens: Int, blocks: Int?, name: String) throws -> HessianSum {
         let largest = try agreedMaximum(batches, stage, name: name)
-        return try HessianSum(batches, stage, tokens: tokens, maxMagnitude: largest, blocks: blocks, world: world, clock: clock)
+        return try HessianSum(batches, stage, tokens: tokens, maxMagnitude: largest, blocks: blocks, nodes: nodes, clock: clock)
     }
 
     /// The largest |x| over all batches of all ranks, from which the sum's quantum follows.

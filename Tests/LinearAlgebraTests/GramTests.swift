@@ -1,5 +1,6 @@
 // X^T X over batches: the same bits in any order, and close to fp64.
 
+import Foundation
 import LinearAlgebra
 import Testing
 
@@ -158,6 +159,56 @@ import Testing
         }
         #expect(whole.diagonal() == whole.part.map { column in diagonals.reduce(0) { $0 + $1.diagonal()[column] } })
         #expect(shares.reduce(0) { $0 + $1.operations(tokens: 1) } == whole.operations(tokens: 1))
+    }
+
+    /// Several processes that add to one sum in memory that they share; here, threads.
+    @Test(arguments: [1, 2, 5], [nil, 0..<2, 1..<3] as [Range<Int>?])
+    func sumsInSharedPages(count: Int, parts: Range<Int>?) {
+        let columns = 2 * ColumnBlocks.mostColumns + 70, ranges = ColumnBlocks.ranges(of: columns)
+        let part = parts.map { ranges[$0.lowerBound].lowerBound..<ranges[$0.upperBound - 1].upperBound }
+        let batches = (0..<7).flatMap { _ in self.batches(columns) }
+        let (tokens, largest) = (batches.reduce(0) { $0 + $1.rows }, batches.map { maxMagnitude($0) }.max() ?? 0)
+        func sums(_ place: (index: Int, count: Int)? = nil, _ whole: Memory? = nil, _ diagonal: Memory? = nil) -> [GramSum] {
+            let pages = [whole, diagonal].map { memory in place.flatMap { place in memory.map { $0.pages(place) } } }
+            let known = GramSum(diagonalOf: columns, tokens: tokens, maxMagnitude: largest, in: pages[1])
+            return [GramSum(columns: columns, part: part, tokens: tokens, maxMagnitude: largest, in: pages[0]), known]
+        }
+        let (whole, diagonal) = (
+            Memory(GramSum.sharedByteCount(columns: columns, part: part)), Memory(GramSum.sharedByteCount(diagonalOf: columns))
+        )
+        let processes = (0..<count).map { sums(($0, count), whole, diagonal) }, expected = sums()
+        parallelFor(count) { process in
+            for index in batches.indices where index % count == process { for sum in processes[process] { sum.add(batches[index]) } }
+        }
+        for batch in batches { for sum in expected { sum.add(batch) } }
+        for found in processes {
+            for (found, expected) in zip(found, expected) { #expect(found.matrix().elements() == expected.matrix().elements()) }
+            #expect(found[1].diagonal() == expected[1].diagonal())
+        }
+        // What is known of the diagonal is copied once and not added again.
+        let others = Memory(GramSum.sharedByteCount(columns: columns, part: part))
+        let completed = (0..<count).map {
+            GramSum(
+                columns: columns, part: part, tokens: tokens, maxMagnitude: largest, diagonal: processes[$0][1], in: others.pages(($0, count)))
+        }
+        parallelFor(count) { process in for index in batches.indices where index % count == process { completed[process].add(batches[index]) } }
+        #expect(completed.allSatisfy { $0.matrix().elements() == expected[0].matrix().elements() })
+    }
+
+    /// Zeroed memory for several sums.
+    private final class Memory: @unchecked Sendable {
+        let base: UnsafeMutableRawPointer
+        let byteCount: Int
+
+        init(_ byteCount: Int) {
+            base = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 4096)
+            memset(base, 0, byteCount)
+            self.byteCount = byteCount
+        }
+
+        func pages(_ place: (index: Int, count: Int)) -> SharedPages { SharedPages(base, byteCount: byteCount, place: place, owner: self) }
+
+        deinit { base.deallocate() }
     }
 
     @Test(arguments: [2, 4, 8])

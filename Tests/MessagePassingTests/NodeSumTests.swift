@@ -24,12 +24,15 @@ extension RankTests {
 
         /// Rows of 0, 1, 2, ... values, so that slices and pieces end anywhere; what is taken stays here.
         private final class Rows: Summand {
+            let isOfNode: Bool
             let starts: [Int]
             let rank: Int
             let number: Int
             var taken: [Double?]
 
-            init(rows: Int, rank: Int, number: Int) {
+            /// - Parameter isOfNode: whether `rank` is the number of a node, whose ranks all have these values.
+            init(rows: Int, rank: Int, number: Int, isOfNode: Bool = false) {
+                self.isOfNode = isOfNode
                 starts = (0..<rows).reduce(into: [0]) { $0.append($0.last! + $1 % 7) }
                 (self.rank, self.number) = (rank, number)
                 taken = Array(repeating: nil, count: starts.last!)
@@ -72,6 +75,27 @@ extension RankTests {
                     let expected = rows.taken.indices.map { index in isOwner ? (0..<world.size).reduce(0.0) { $0 + rows.value($1, index) } : nil }
                     #expect(rows.taken == expected, "\(place) sum \(number)")
                 }
+            }
+        }
+
+        /// What the ranks of a node have in common is added once.
+        @Test(arguments: Place.allCases, [64, 512])
+        func whatANodeHasIsAddedOnce(place: Place, values: Int) throws {
+            let groups = try place.groups(), world = groups.world
+            let sum = try NodeSum(groups, byteCount: 2 * 8 * values, atOnce: 3)
+            let names = world.nodes.reduce(into: [Int]()) { names, node in if !names.contains(node) { names.append(node) } }
+            let node = try #require(names.firstIndex(of: world.nodes[world.rank]))
+            let owners = (0..<9).map { $0 * 5 % world.size }
+            var own: [Rows] = []
+            try sum.add(owners) { number in
+                let rows = Rows(rows: 50 + number, rank: node, number: number, isOfNode: true)
+                own.append(rows)
+                return rows
+            }
+            for rows in own {
+                let isOwner = owners[rows.number] == world.rank
+                let expected = rows.taken.indices.map { index in isOwner ? (0..<groups.count).reduce(0.0) { $0 + rows.value($1, index) } : nil }
+                #expect(rows.taken == expected, "\(place) sum \(rows.number)")
             }
         }
 

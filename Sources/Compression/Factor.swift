@@ -14,11 +14,12 @@ public struct Factor: @unchecked Sendable {
     /// - Parameters:
     ///   - r: R of that outline, complete.
     ///   - isNarrowed: whether columns gather the errors of the panels before their own in bf16, see `ColumnLoop`.
-    public init(outline: FactorOutline, r: Matrix<Float>, isNarrowed: Bool = false) {
+    ///   - pages: `narrowedBytes(columns:)` bytes, where several processes make the columns in bf16 together; they wait for each other before they use them.
+    public init(outline: FactorOutline, r: Matrix<Float>, isNarrowed: Bool = false, in pages: SharedPages? = nil) {
         precondition(r.rows == outline.columns && r.columns == outline.columns, "[\(r.rows), \(r.columns)] for a factor of \(outline.columns)")
         self.outline = outline
         self.r = r
-        narrowed = isNarrowed ? NarrowedColumns(0..<r.columns, r, of: r.columns) : nil
+        narrowed = isNarrowed ? NarrowedColumns(0..<r.columns, r, of: r.columns, in: pages) : nil
     }
 
     public var columns: Int { r.columns }

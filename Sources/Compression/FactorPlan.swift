@@ -160,12 +160,17 @@ public struct FactorPlan: Sendable {
     }
 
     /// Turns a factored panel into columns of R: R_ij = L_(c-1-i)(c-1-j). Fills the upper triangle, not what lies below it.
-    /// - Parameter r: the columns `columnsOfR(range)` of R, down to the diagonal: [columns.upperBound, columns.count]
+    /// - Parameters:
+    ///   - r: the columns `columnsOfR(range)` of R, down to the diagonal: [columns.upperBound, columns.count]
+    ///   - share: this process takes one row of so many, from its number on; others take the rest.
     @specialized(where Element == Double)
     @specialized(where Element == Float)
-    public func store<Element: BinaryFloatingPoint & SendableMetatype>(_ range: Range<Int>, _ panel: Matrix<Element>, into r: Matrix<Float>) {
+    public func store<Element: BinaryFloatingPoint & SendableMetatype>(
+        _ range: Range<Int>, _ panel: Matrix<Element>, into r: Matrix<Float>, share: (index: Int, count: Int) = (0, 1)
+    ) {
         precondition(r.rows == panel.rows && r.columns == range.count, "[\(r.rows), \(r.columns)] for a panel of [\(panel.rows), \(range.count)]")
-        parallelFor(panel.rows) { i in
+        parallelFor((panel.rows - share.index + share.count - 1) / share.count) { unit in
+            let i = share.index + unit * share.count
             let (source, target) = (panel.row(i), r.row(panel.rows - 1 - i))
             for j in 0..<min(i + 1, range.count) { target[range.count - 1 - j] = Float(source[j]) }
         }

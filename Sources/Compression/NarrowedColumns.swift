@@ -14,14 +14,20 @@ struct NarrowedColumns: Sendable {
     /// - Parameters:
     ///   - values: the columns of R: [columns.upperBound, columns.count]
     ///   - size: columns of R.
-    init(_ columns: Range<Int>, _ values: Matrix<Float>, of size: Int) {
-        pieces = Self.cut(columns).map { part in
-            let end = min(part.lowerBound / Self.pieceColumns * Self.pieceColumns + Self.pieceColumns, size)
-            let piece = Matrix<BFloat16>(uninitialized: part.count, end)
+    ///   - pages: where several processes narrow the same columns, each some of their rows.
+    init(_ columns: Range<Int>, _ values: Matrix<Float>, of size: Int, in pages: SharedPages? = nil) {
+        let parts = Self.cut(columns), shapes = Self.shapes(parts, of: size)
+        let matrices = pages?.matrices(of: BFloat16.self, shapes) ?? shapes.map { Matrix(uninitialized: $0.rows, $0.columns) }
+        pieces = zip(parts, matrices).map { part, piece in
             let source = values.rows(0..<part.upperBound).columns(part.lowerBound - columns.lowerBound..<part.upperBound - columns.lowerBound)
-            narrow(source, into: piece.columns(0..<part.upperBound))
+            narrow(source, into: piece.columns(0..<part.upperBound), share: pages?.place ?? (0, 1))
             return (part, piece)
         }
+    }
+
+    /// Those of the pieces of some parts of the columns.
+    private static func shapes(_ parts: [Range<Int>], of size: Int) -> [(rows: Int, columns: Int)] {
+        parts.map { ($0.count, min($0.lowerBound / pieceColumns * pieceColumns + pieceColumns, size)) }
     }
 
     /// sums = E(from) R(from, columns)
@@ -42,7 +48,7 @@ struct NarrowedColumns: Sendable {
 
     /// Bytes of those of a complete factor.
     static func byteCount(columns: Int) -> Int {
-        cut(0..<columns).reduce(0) { $0 + $1.count * $1.upperBound * MemoryLayout<BFloat16>.stride }
+        SharedPages.byteCount(of: BFloat16.self, shapes(cut(0..<columns), of: columns))
     }
 
     private static func cut(_ columns: Range<Int>) -> [Range<Int>] {
@@ -55,8 +61,11 @@ struct NarrowedColumns: Sendable {
 /// - Parameters:
 ///   - values: [rows, columns]
 ///   - narrowed: the same in bf16 and transposed: [columns, rows]
-private func narrow(_ values: Matrix<Float>, into narrowed: Matrix<BFloat16>) {
-    parallelFor(values.rows, inUnitsOf: 256) { rows in
+///   - share: this process takes one unit of so many, from its number on; others take the rest.
+private func narrow(_ values: Matrix<Float>, into narrowed: Matrix<BFloat16>, share: (index: Int, count: Int)) {
+    let units = (0..<values.rows).cut(every: 256).enumerated().filter { $0.offset % share.count == share.index }.map(\.element)
+    parallelFor(units.count) { unit in
+        let rows = units[unit]
         let part = Matrix<BFloat16>(uninitialized: rows.count, values.columns)
         convert(values.rows(rows), into: part)
         transpose(part, into: narrowed.columns(rows))

@@ -11,7 +11,8 @@ final class AlignedMemory: @unchecked Sendable {
         /// A large piece of so many bytes.
         case piece(Int)
         case triangle(MemoryPool.TriangleShape)
-        case shared(SharedPages)
+        /// Pages that other processes see, too: what of them is used, and who holds them.
+        case shared(Int, any AnyObject & Sendable)
     }
 
     let base: UnsafeMutableRawPointer
@@ -48,10 +49,10 @@ final class AlignedMemory: @unchecked Sendable {
     }
 
     /// Pages that other processes see, too. They count as pieces while they are in use.
-    init(_ pages: SharedPages) {
-        base = pages.base
-        source = .shared(pages)
-        MemoryPool.matrices.note(outside: pages.byteCount)
+    init(_ base: UnsafeMutableRawPointer, usedByteCount: Int, owner: any AnyObject & Sendable) {
+        self.base = base
+        source = .shared(usedByteCount, owner)
+        MemoryPool.matrices.note(outside: usedByteCount)
     }
 
     private static func heap(_ byteCount: Int) -> UnsafeMutableRawPointer {
@@ -71,7 +72,7 @@ final class AlignedMemory: @unchecked Sendable {
         case .heap: free(base)
         case .piece(let byteCount): MemoryPool.matrices.give(base, byteCount)
         case .triangle(let shape): MemoryPool.matrices.giveTriangle(base, shape)
-        case .shared(let pages): MemoryPool.matrices.note(outside: -pages.byteCount)
+        case .shared(let usedByteCount, _): MemoryPool.matrices.note(outside: -usedByteCount)
         }
     }
 }

@@ -153,7 +153,7 @@ public final class GramSum: @unchecked Sendable {
     public static func sharedByteCount(diagonalOf columns: Int) -> Int { sharedByteCount(shapes(diagonalOf: columns), of: columns) }
 
     private static func byteCount(_ shapes: [Shape]) -> Int {
-        shapes.reduce(0) { $0 + SharedPages.byteCount(of: Double.self, $1.rows.count, $1.columns.count) }
+        SharedPages.byteCount(of: Double.self, shapes.map { ($0.rows.count, $0.columns.count) })
     }
 
     private static func sharedByteCount(_ shapes: [Shape], of columns: Int) -> Int {

@@ -106,6 +106,12 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         return Matrix(memory: memory, base: base + range.lowerBound, rows: rows, columns: range.count, stride: stride)
     }
 
+    /// The first elements of a contiguous matrix in other rows and columns.
+    public func reshaped(_ rows: Int, _ columns: Int) -> Matrix {
+        precondition(isContiguous && rows * columns <= count, "[\(rows), \(columns)] in \(count) elements")
+        return Matrix(memory: memory, base: base, rows: rows, columns: columns, stride: columns)
+    }
+
     /// The elements row by row.
     public func elements() -> [Element] {
         var result: [Element] = []

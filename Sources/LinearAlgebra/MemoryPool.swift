@@ -43,7 +43,7 @@ public final class MemoryPool: Sendable {
             usedByteCount = all < MemoryPool.leastTriangle ? all : min(all, rows)
         }
 
-        var byteCount: Int { order * order * elementByteCount }
+        package var byteCount: Int { order * order * elementByteCount }
     }
 
     private struct Triangle: @unchecked Sendable {

@@ -58,6 +58,23 @@ public final class NodeGroups: Sendable {
 
     /// Copies the buffer of rank `root` into the others' buffers of the same length: to one rank of each node, and from there to the others. Collective.
     public func broadcast<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int) throws(MPIError) {
+        let sending = try beginCopy(buffer, from: root)
+        try own.broadcast(buffer, from: places[carrier(of: root)])
+        try sending?.finish()
+    }
+
+    /// Copies a buffer that the ranks of each node share, from the node of rank `root` to the others; `root` has filled it. Collective.
+    public func broadcastToNodes<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int) throws(MPIError) {
+        let sending = try beginCopy(buffer, from: root)
+        try own.barrier()
+        try sending?.finish()
+    }
+
+    /// The rank of this node that carries what comes from, or goes to, a rank.
+    private func carrier(of rank: Int) -> Int { carriers(of: rank)[nodes[world.rank]] }
+
+    /// Copies the buffer of rank `root` into that of one rank of each node; what is still being sent is to be finished.
+    private func beginCopy<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int) throws(MPIError) -> Transfer? {
         var sending: Transfer?
         if let (group, root) = carrying(root) {
             if group.size > 2 {
@@ -69,9 +86,7 @@ public final class NodeGroups: Sendable {
                 try group.receive(buffer, from: root)
             }
         }
-        let carrier = carriers(of: root)[nodes[world.rank]]
-        try own.broadcast(buffer, from: places[carrier])
-        try sending?.finish()
+        return sending
     }
 
     /// A sum of one buffer of each node that is on its way to a rank.

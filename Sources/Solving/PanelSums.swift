@@ -14,12 +14,14 @@ extension NodeGroups {
 
     /// Memory for what the ranks of a node make together, zeros at first; nil on a node of one rank. Collective; memory that a node cannot share is an error
     /// of all.
-    func sharedPages(byteCount: Int) throws -> SharedPages? {
+    ///
+    /// - Parameter usedByteCount: what of the memory is ever written; nil: all.
+    func sharedPages(byteCount: Int, usedByteCount: Int? = nil) throws -> SharedPages? {
         guard mostRanks > 1 else { return nil }
         return try world.together(exitCode: exitCode) {
             guard own.size > 1 else { return nil }
             let memory = try SharedMemory(own, byteCount: byteCount, isReserved: false)
-            return SharedPages(memory.base, byteCount: byteCount, place: (own.rank, own.size), owner: memory)
+            return SharedPages(memory.base, byteCount: byteCount, usedByteCount: usedByteCount, place: (own.rank, own.size), owner: memory)
         }
     }
 }

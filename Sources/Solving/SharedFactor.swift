@@ -7,7 +7,8 @@ internal import Reporting
 internal import Sharding
 internal import Transformers
 
-/// Tile Cholesky over ranks. Panels of columns are owned in turn; a rank keeps its own panels, and the one in hand.
+/// Tile Cholesky over ranks. Panels of columns are owned in turn; a rank keeps its own panels. The one in hand, and the whole of R, are there once for the
+/// ranks of a node.
 ///
 /// Sums are exact and every tile sees the same operations in the same order wherever it lies, so the factor has the same bits for any number of ranks.
 struct SharedFactor {
@@ -41,14 +42,17 @@ struct SharedFactor {
     /// What becomes of the panels as they are factored.
     private final class Result {
         var diagonal: [Float]
-        /// R: [columns, columns], when every rank is to have it.
+        /// R: [columns, columns], when every rank is to have it; and which of its rows this rank of its node stores.
         let r: Matrix<Float>?
+        let share: (index: Int, count: Int)
         /// Panels of R with their owner, when not.
         var own: [Int: Matrix<Float>] = [:]
 
-        init(columns: Int, isComplete: Bool) {
+        /// - Parameter pages: of R, where the ranks of a node share it.
+        init(columns: Int, isComplete: Bool, in pages: SharedPages?) {
             diagonal = Array(repeating: 0, count: columns)
-            r = isComplete ? Matrix(uninitializedUpperTriangle: columns) : nil
+            r = isComplete ? pages?.matrix(columns, columns) ?? Matrix(uninitializedUpperTriangle: columns) : nil
+            share = pages?.place ?? (0, 1)
         }
     }
 
@@ -62,14 +66,34 @@ struct SharedFactor {
         while true {
             var (own, rank) = try reducePanels(plan)
             clock.count(.factor, operations: assignment.factorOperations(columns: columns, of: world.rank))
-            let result = Result(columns: columns, isComplete: isComplete)
-            guard let failure = try factorPanels(&own, plan, into: result) else {
+            let result = Result(columns: columns, isComplete: isComplete, in: try isComplete ? pagesOfR() : nil)
+            let failure =
+                switch plan.precision {
+                case .fp64: try factorPanels(&own, plan, { $0 }, { updatePanels($0, with: $1) }, into: result)
+                case .fp32: try factorPanels(&own, plan, { rounded($0) }, { updatePanels($0, with: $1) }, into: result)
+                }
+            guard let failure else {
                 let outline = plan.outline(diagonalOfR: result.diagonal)
-                let complete = clock.measure(.factor) { result.r.map { Factor(outline: outline, r: $0, isNarrowed: isNarrowed) } }
+                let complete = try result.r.map { try completed(outline, r: $0) }
                 return StageFactor(outline: outline, effectiveRank: rank.value, isNarrowed: isNarrowed, complete: complete, own: result.own)
             }
             try plan.prepareRetry(after: failure)
         }
+    }
+
+    /// Memory of R for the ranks of a node, where there are several.
+    private func pagesOfR() throws -> SharedPages? {
+        let shape = MemoryPool.TriangleShape(order: columns, elementByteCount: MemoryLayout<Float>.stride)
+        return try nodes.sharedPages(byteCount: shape.byteCount, usedByteCount: shape.usedByteCount)
+    }
+
+    /// The factor, when this rank has stored what it is to store of R.
+    private func completed(_ outline: FactorOutline, r: Matrix<Float>) throws -> Factor {
+        try clock.measure(.reduce) { () throws in try nodes.own.barrier() }
+        let pages = isNarrowed ? try nodes.sharedPages(byteCount: Factor.narrowedBytes(columns: columns)) : nil
+        let factor = clock.measure(.factor) { Factor(outline: outline, r: r, isNarrowed: isNarrowed, in: pages) }
+        try clock.measure(.reduce) { () throws in try nodes.own.barrier() }
+        return factor
     }
 
     /// The sums of the panels over all ranks, damped; each with its owner alone. And the Hessian's effective rank, on all ranks.
@@ -99,9 +123,17 @@ struct SharedFactor {
     }
 
     /// Factors panel after panel; each goes to all ranks, which update their own with it.
+    ///
+    /// - Parameters:
+    ///   - rounded: a factored panel as others take it.
+    ///   - update: takes it from later panels, given with the row at which each begins.
     /// - Returns: where the matrix is not positive definite; nil when it was factored.
-    private func factorPanels(_ own: inout [Int: Matrix<Double>], _ plan: FactorPlan, into result: Result) throws -> NotPositiveDefinite? {
+    private func factorPanels<E: MPIElement & BinaryFloatingPoint & SendableMetatype>(
+        _ own: inout [Int: Matrix<Double>], _ plan: FactorPlan, _ rounded: (Matrix<Double>) -> Matrix<E>,
+        _ update: ([(target: Matrix<Double>, row: Int)], Matrix<E>) -> Void, into result: Result
+    ) throws -> NotPositiveDefinite? {
         let panels = choleskyPanels(order: columns)
+        var copies = try PanelCopies<E>(nodes, columns: columns)
         for (index, range) in panels.enumerated() {
             let owner = assignment.panelOwner(index)
             var failure = [-1]
@@ -120,31 +152,14 @@ struct SharedFactor {
             // Done with for its owner, too: what is left of it is its part of R.
             let factored = own.removeValue(forKey: index)
             let later = panels.indices.filter { $0 > index }.compactMap { other in own[other].map { ($0, panels[other].lowerBound - range.lowerBound) } }
-            switch plan.precision {
-            case .fp64:
-                let panel = try copied(factored, range, from: owner)
-                try clock.measure(.factor) { () throws in
-                    try store(panel, index, range, plan, into: result)
-                    updatePanels(later, with: panel)
-                }
-            case .fp32:
-                let panel = try copied(clock.measure(.factor) { factored.map(rounded) }, range, from: owner)
-                try clock.measure(.factor) { () throws in
-                    try store(panel, index, range, plan, into: result)
-                    updatePanels(later, with: panel)
-                }
+            let message = clock.measure(.factor) { factored.map(rounded) }
+            let panel = try clock.measure(.reduce) { () throws in try copies.copy(message, rows: columns - range.lowerBound, range.count, from: owner) }
+            try clock.measure(.factor) { () throws in
+                try store(panel, index, range, plan, into: result)
+                update(later, panel)
             }
         }
         return nil
-    }
-
-    /// A panel of its owner, on every rank.
-    private func copied<E: MPIElement>(_ panel: Matrix<E>?, _ range: Range<Int>, from owner: Int) throws -> Matrix<E> {
-        let panel = panel ?? Matrix<E>(uninitialized: columns - range.lowerBound, range.count)
-        try clock.measure(.reduce) { () throws in
-            try nodes.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: owner)
-        }
-        return panel
     }
 
     private func store(_ panel: Matrix<some BinaryFloatingPoint & SendableMetatype>, _ index: Int, _ range: Range<Int>, _ plan: FactorPlan, into result: Result)
@@ -152,7 +167,7 @@ struct SharedFactor {
     {
         try plan.storeDiagonal(range, panel, into: &result.diagonal)
         if let r = result.r {
-            plan.store(range, panel, into: r.rows(0..<panel.rows).columns(plan.columnsOfR(range)))
+            plan.store(range, panel, into: r.rows(0..<panel.rows).columns(plan.columnsOfR(range)), share: result.share)
         } else if assignment.panelOwner(index) == world.rank {
             let r = Matrix<Float>(zeros: panel.rows, range.count)
             plan.store(range, panel, into: r)

@@ -58,14 +58,17 @@ public struct MemoryReport: Codable, Sendable, Equatable {
     /// What the recipe allows; nil: no limit.
     public var limitBytes: Int?
     public var boundBytes: Int
+    /// The bound of the host with the most ranks, of which what they share counts once; nil where each host has one.
+    public var hostBoundBytes: Int?
     /// By phase.
     public var phases: [String: Int]
     /// Ranks that run each stage forward together; nil: none do.
     public var tensorParallel: Int?
 
-    public init(limitBytes: Int?, boundBytes: Int, phases: [String: Int], tensorParallel: Int? = nil) {
+    public init(limitBytes: Int?, boundBytes: Int, hostBoundBytes: Int? = nil, phases: [String: Int], tensorParallel: Int? = nil) {
         self.limitBytes = limitBytes
         self.boundBytes = boundBytes
+        self.hostBoundBytes = hostBoundBytes
         self.phases = phases
         self.tensorParallel = tensorParallel
     }

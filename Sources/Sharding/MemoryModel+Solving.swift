@@ -14,10 +14,10 @@ extension MemoryModel {
         let product = threads * ColumnBlocks.productBytes
         func operands(_ part: Int) -> Int { isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0 }
         guard let blocks = residency.hessianBlocks else {
-            return resting(stage) + product + GramSum.byteCount(columns: c) + max(input + operands(c), ownPanels(c) + summing(c))
+            return resting(stage) + product + sum(c) + max(input + operands(c), ownPanels(c) + summing(c))
         }
         let parts = ColumnBlocks.parts(of: c, blocks: blocks), width = parts.map(\.count).max() ?? 0
-        let part = parts.map { GramSum.byteCount(columns: c, part: $0) }.max() ?? 0
+        let part = parts.map { sum(c, part: $0) }.max() ?? 0
         return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), summing(c))
     }
 
@@ -25,9 +25,8 @@ extension MemoryModel {
     func factor(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsHessian else { return 0 }
         let c = stage.columns, settings = stage.factorCount
-        // In fp64, and where products are in fp32, in fp32.
-        let panelInHand = panel(c, isBFloat16 ? 12 : 8)
-        let sum = residency.hessianBlocks == nil ? GramSum.byteCount(columns: c) : diagonalBlocks(c)
+        let panelInHand = panelsInHand(c)
+        let sum = rest(ofSum: c, residency)
         guard residency.completeFactor else {
             // A panel's own part of R exists before its fp64 goes.
             return resting(stage) + sum + (settings - 1) * ownPanels(c) / 2 + panel(c, 4) + ownPanels(c) + panelInHand
@@ -35,6 +34,27 @@ extension MemoryModel {
         let r = (settings - 1) * completeFactor(c) + upperTriangle(c) + inverses(stage, making: true)
         return resting(stage) + sum + r + max(ownPanels(c) + panelInHand, completeFactor(c) - upperTriangle(c))
     }
+
+    /// What the ranks of a host share of a stage: of the Hessian, while it is summed; then of it, R and the panels in hand; then of R.
+    func shared(_ stage: StagePlan, _ residency: StageResidency) -> (hessian: Int, factor: Int, solve: Int) {
+        guard stage.needsHessian, ranksOfHost > 1 else { return (0, 0, 0) }
+        let c = stage.columns, rest = rest(ofSum: c, residency)
+        let part = residency.hessianBlocks.map { ColumnBlocks.parts(of: c, blocks: $0).map { sum(c, part: $0) }.max() ?? 0 } ?? 0
+        let r = residency.completeFactor ? stage.factorCount * completeFactor(c) : 0
+        let growing = residency.completeFactor ? (stage.factorCount - 1) * completeFactor(c) + upperTriangle(c) : 0
+        return (rest + part, rest + growing + panelsInHand(c), r)
+    }
+
+    /// A sum of X^T X, or some columns of it.
+    private func sum(_ columns: Int, part: Range<Int>? = nil) -> Int {
+        ranksOfHost > 1 ? GramSum.sharedByteCount(columns: columns, part: part) : GramSum.byteCount(columns: columns, part: part)
+    }
+
+    /// What stays of the sum while panels are factored.
+    private func rest(ofSum columns: Int, _ residency: StageResidency) -> Int { residency.hessianBlocks == nil ? sum(columns) : diagonalBlocks(columns) }
+
+    /// Of the panels that are factored, what is on its way: in fp64, where products are in fp32 in fp32; two in turn where the ranks of a host share them.
+    private func panelsInHand(_ columns: Int) -> Int { panel(columns, ranksOfHost > 1 ? 16 : isBFloat16 ? 12 : 8) }
 
     /// Solving a rank's tiles of a stage, and gathering those of all ranks.
     func solve(_ stage: StagePlan, _ residency: StageResidency) -> Int {
@@ -94,5 +114,7 @@ extension MemoryModel {
     /// R in fp32, of which elements on and above the diagonal are written, to whole pages in each row.
     private func upperTriangle(_ columns: Int) -> Int { MemoryPool.TriangleShape(order: columns, elementByteCount: 4).usedByteCount }
 
-    private func diagonalBlocks(_ columns: Int) -> Int { min(ColumnBlocks.mostColumns, columns) * columns * 8 }
+    private func diagonalBlocks(_ columns: Int) -> Int {
+        ranksOfHost > 1 ? GramSum.sharedByteCount(diagonalOf: columns) : min(ColumnBlocks.mostColumns, columns) * columns * 8
+    }
 }

@@ -11,6 +11,8 @@ struct MemoryModel {
     let groups: [StageGroup]
     var assignment: Assignment
     let threads: Int
+    /// The most ranks of a host.
+    let ranksOfHost: Int
     /// What the process holds beside: its libraries, plan and index.
     let base: Int
     /// Whether the activations of all batches are in memory; else those of the batch in hand.
@@ -34,11 +36,15 @@ struct MemoryModel {
     var operand: Int { compute.byteCount }
 
     /// - Parameter groups: of the plan.
-    init(_ plan: Plan, _ groups: [StageGroup], ranks: Int, tensorParallel: Int, threads: Int, base: Int, keepsActivations: Bool, batchSequences: Int? = nil) {
+    init(
+        _ plan: Plan, _ groups: [StageGroup], ranks: Int, ranksOfHost: Int, tensorParallel: Int, threads: Int, base: Int, keepsActivations: Bool,
+        batchSequences: Int? = nil
+    ) {
         self.plan = plan
         self.groups = groups
         assignment = Assignment(ranks: ranks, groupSize: tensorParallel)
         self.threads = threads
+        self.ranksOfHost = ranksOfHost
         self.base = base
         self.keepsActivations = keepsActivations
         length = plan.recipe.calibration?.length ?? 0

@@ -18,6 +18,8 @@ public struct MemoryPlan: Sendable {
     public var probesAtOnce = 1
     /// The bound of each phase.
     public var phases: [Phase]
+    /// The most ranks of a host, and the bound of such a host: what its ranks share counts once.
+    public var host: (ranks: Int, bytes: Int) = (1, 0)
     /// Of the bound, what is left to matrices: those in use, and freed ones that are kept for their next use.
     public var matrices: Int
 
@@ -76,11 +78,12 @@ extension Plan {
     ///   - tensorParallel: ranks that share a stage's forward pass, when the user has chosen their number; else those that there are for each
     ///     batch, or more to keep the limit.
     ///   - nodes: of each rank, where they are known.
+    ///   - ranksOfHost: that share memory, at most, where nodes are not known.
     ///   - windows: of the recipe's evaluation; nil: those that it asks for.
     /// - Throws: `MemoryShortage`
     public func memoryPlan(
         ranks: Int, threads: Int, base: Int? = nil, limit: Int?, keepsActivations: Bool? = nil, tensorParallel: Int? = nil, nodes: [Int]? = nil,
-        windows: Int? = nil
+        ranksOfHost: Int = usualRanksOfHost, windows: Int? = nil
     ) throws(MemoryShortage) -> MemoryPlan {
         let choices = keepsActivations.map { [$0] } ?? (limit == nil ? [true] : [true, false])
         let threads = max(threads, 1)
@@ -92,13 +95,15 @@ extension Plan {
             // As many ranks share a batch as there are ranks for each.
             let fewest = batches.isEmpty ? 1 : possible.last { $0 <= ranks / batches.count } ?? 1
             let sizes = tensorParallel.map { [$0] } ?? (limit == nil ? [fewest] : possible.filter { $0 >= fewest })
+            let ofHost = nodes.map { Dictionary(grouping: $0) { $0 }.values.map(\.count).max() ?? 1 } ?? min(ranksOfHost, ranks)
             let rotating = recipe.rotation == nil ? 0 : threads * TensorTransform.workspaceBytes
             let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + rotating + dictionaryBytes
             var least: MemoryPlan?
             for size in sizes {
                 for keeps in choices {
                     let model = MemoryModel(
-                        self, groups, ranks: ranks, tensorParallel: size, threads: threads, base: base, keepsActivations: keeps, batchSequences: batchSequences)
+                        self, groups, ranks: ranks, ranksOfHost: ofHost, tensorParallel: size, threads: threads, base: base, keepsActivations: keeps,
+                        batchSequences: batchSequences)
                     let plan = memoryPlan(model, kinds, limit, windows: windows ?? recipe.evaluation?.sequences ?? 0)
                     if plan.bound <= limit ?? .max { return plan }
                     if plan.bound < least?.bound ?? .max { least = plan }
@@ -124,7 +129,8 @@ extension Plan {
             keepsActivations != true
             ? nil
             : try? memoryPlan(
-                ranks: ranks, threads: threads, base: base, limit: limit, tensorParallel: tensorParallel, nodes: nodes, windows: windows)
+                ranks: ranks, threads: threads, base: base, limit: limit, tensorParallel: tensorParallel, nodes: nodes, ranksOfHost: ranksOfHost,
+                windows: windows)
         if freed != nil { remedies.append("--activations scratch") }
         throw MemoryShortage(limit: limit, phase: worst, remedies: remedies)
     }
@@ -134,7 +140,9 @@ extension Plan {
         var residencies: [[StageResidency]] = []
         var phases = ["embed": MemoryPlan.Phase(name: "embed", bytes: model.embed(), stage: nil)]
         var known: [StageKind: StageResidency] = [:]  // by kind: most stages are alike
-        func note(_ name: String, _ bytes: Int, _ stage: StagePlan) {
+        var ofHost = 0
+        func note(_ name: String, _ bytes: Int, _ stage: StagePlan, shared: Int = 0) {
+            ofHost = max(ofHost, model.ranksOfHost * (bytes - shared) + shared)
             if bytes > phases[name]?.bytes ?? 0 { phases[name] = MemoryPlan.Phase(name: name, bytes: bytes, stage: stage.stage.name) }
         }
         for (block, kinds) in zip(blocks, kinds) {
@@ -147,15 +155,16 @@ extension Plan {
                 let choice = model.residency(stage, limit)
                 known[kind] = choice
                 choices.append(choice)
-                note("Hessian", model.hessian(stage, choice), stage)
-                note("factor", model.factor(stage, choice), stage)
-                note("mismatch", model.mismatch(stage, choice), stage)
-                note("solve", model.solve(stage, choice), stage)
+                let shared = model.shared(stage, choice)
+                note("Hessian", model.hessian(stage, choice), stage, shared: shared.hessian)
+                note("factor", model.factor(stage, choice), stage, shared: shared.factor)
+                note("mismatch", model.mismatch(stage, choice), stage, shared: stage.needsDenseInput ? shared.solve : 0)
+                note("solve", model.solve(stage, choice), stage, shared: stage.tiles.isEmpty ? 0 : shared.solve)
                 note("forward", model.forward(stage), stage)
             }
             residencies.append(choices + Array(repeating: .whole, count: block.stages.count - kinds.count))
         }
-        let expertTokens = expertTokens(model, limit, note)
+        let expertTokens = expertTokens(model, limit) { note($0, $1, $2) }
         phases["merge"] = MemoryPlan.Phase(name: "merge", bytes: model.merge(), stage: nil)
         var probesAtOnce = 1
         if !units.isEmpty {
@@ -170,6 +179,8 @@ extension Plan {
             beside: model.besideMatrices())
         plan.expertTokens = expertTokens
         plan.probesAtOnce = probesAtOnce
+        let others = ["embed", "merge", "probe", "evaluate"].compactMap { phases[$0]?.bytes }.max() ?? 0
+        plan.host = (model.ranksOfHost, max(ofHost, model.ranksOfHost * others))
         return plan
     }
 

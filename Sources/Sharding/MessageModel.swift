@@ -30,17 +30,21 @@ struct MessageModel {
 
     /// Seconds of a sum of `bytes` from all ranks to one, where sums to ranks of all hosts go on side by side: the ranks of a host add in its memory, and a
     /// host sends what it does not keep.
+    func reduce(bytes: Double) -> Double { inHost(bytes, rates.reduceInHost) + reduceOfHosts(bytes: bytes) }
+
+    /// The same of what each host has once.
     ///
-    /// - Parameter ordering: seconds in which a rank puts its own values in order; it adds them as it does so, and the slower of both counts.
-    func reduce(bytes: Double, ordering: Double = 0) -> Double {
-        latency + max(inHost(bytes, rates.reduceInHost), ordering)
-            + (shape.hosts == 1 ? 0 : bytes / rates.reduce * Self.absent(shape.hosts) / Self.absent(measured.hosts))
+    /// - Parameter ordering: seconds in which one rank would put a host's values in order, of which each of its ranks does a share.
+    func reduceOfHosts(bytes: Double, ordering: Double = 0) -> Double {
+        let between = shape.hosts == 1 ? 0 : bytes / rates.reduce * Self.absent(shape.hosts) / Self.absent(measured.hosts)
+        return latency + ordering / Double(shape.most) + between
     }
 
     /// Seconds of a copy of `bytes` from one rank to all: over one link, then in each host.
-    func broadcast(bytes: Double) -> Double {
-        latency + inHost(bytes, rates.broadcastInHost) + (shape.hosts == 1 ? 0 : bytes / rates.broadcast)
-    }
+    func broadcast(bytes: Double) -> Double { inHost(bytes, rates.broadcastInHost) + broadcastToHosts(bytes: bytes) }
+
+    /// The same where the ranks of a host read one copy.
+    func broadcastToHosts(bytes: Double) -> Double { latency + (shape.hosts == 1 ? 0 : bytes / rates.broadcast) }
 
     /// Seconds in which each rank has `bytes` for all ranks alike, itself included, and gets as many, a few at a time. Between hosts they share the link.
     ///

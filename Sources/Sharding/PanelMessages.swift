@@ -1,4 +1,4 @@
-// What ranks and hosts send for the panels of a matrix: their sums to the owners, one for each host, and the factored ones to all.
+// What hosts send for the panels of a matrix: their sums to the owners, one for each host, and the factored ones to each host.
 
 internal import LinearAlgebra
 
@@ -20,7 +20,6 @@ struct PanelMessages {
             for host in 0..<hosts {
                 let carrier = shape.carrier(of: owner, on: host)
                 if carrier != owner { sent[carrier] += sum }
-                if shape.ranks(of: host).count > 1 { sent[carrier] += copy }
             }
             guard hosts > 1 else { continue }
             sent[owner] += copy

@@ -85,8 +85,8 @@ struct Workload {
             // What lies above the diagonal is not summed. Before a factored panel comes whether it could be.
             let ordering = (bytes - 4 * Double(width * width)) / rates.permute
             seconds +=
-                messages.reduce(bytes: bytes - 4 * Double(width * (width - 1)), ordering: ordering) + Double(parts) * messages.latency
-                + messages.broadcast(bytes: plan.panelElementBytes * Double(rows * width))
+                messages.reduceOfHosts(bytes: bytes - 4 * Double(width * (width - 1)), ordering: ordering) + Double(parts) * messages.latency
+                + messages.broadcastToHosts(bytes: plan.panelElementBytes * Double(rows * width))
         }
         prediction.reduce += count * (seconds + times.factor(max(0, schedule.critical - schedule.busiest), columns: columns))
     }

@@ -41,16 +41,18 @@ struct MemoryOptions: ParsableArguments {
                 plan.tensorParallel == 1 ? "" : "tensor parallel \(plan.tensorParallel)",
                 lying == 0 ? "factors complete on every rank" : "factors of \(lying) of \(stages.count) stages over the ranks",
             ]
+            let host = plan.host.ranks > 1 ? ", \(formatBytes(plan.host.bytes)) a host of \(plan.host.ranks)" : ""
             let bounds = plan.phases.map { "\($0.name) \(formatBytes($0.bytes))\($0.stage.map { " (\($0))" } ?? "")" }
             return """
-                memory       \(formatBytes(plan.bound)) a rank at most\(limit.map { ", limit \(formatBytes($0))" } ?? ""): \(picks.filter { !$0.isEmpty }.joined(separator: ", "))
+                memory       \(formatBytes(plan.bound)) a rank at most\(host)\(limit.map { ", limit \(formatBytes($0))" } ?? ""): \(picks.filter { !$0.isEmpty }.joined(separator: ", "))
                              \(bounds.joined(separator: ", "))
                 """
         }
 
         var report: MemoryReport {
             MemoryReport(
-                limitBytes: limit, boundBytes: plan.bound, phases: Dictionary(uniqueKeysWithValues: plan.phases.map { ($0.name, $0.bytes) }),
+                limitBytes: limit, boundBytes: plan.bound, hostBoundBytes: plan.host.ranks > 1 ? plan.host.bytes : nil,
+                phases: Dictionary(uniqueKeysWithValues: plan.phases.map { ($0.name, $0.bytes) }),
                 tensorParallel: plan.tensorParallel == 1 ? nil : plan.tensorParallel)
         }
     }

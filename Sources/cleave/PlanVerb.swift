@@ -91,16 +91,16 @@ struct PlanVerb: Verb {
         var plan = subject.plan
         for problem in serveTensorParallel.map(plan.servingProblems) ?? [] { Console.error("note: \(problem)\n") }
         plan.multipliesBFloat16 = profile?.multipliesBFloat16 ?? BFloat16.isAccelerated
-        let limit = memory.limit(plan.recipe)
+        let limit = memory.limit(plan.recipe), ranksOfHost = ranksPerHost ?? profile?.ranksOfHost ?? Plan.usualRanksOfHost
         let outcomes = rankCounts.map { ranks in
             (
                 ranks: ranks,
                 memory: Result { () throws(MemoryShortage) in
-                    try plan.memoryPlan(ranks: ranks, threads: common.threads ?? 1, limit: limit, tensorParallel: memory.tensorParallel)
+                    try plan.memoryPlan(
+                        ranks: ranks, threads: common.threads ?? 1, limit: limit, tensorParallel: memory.tensorParallel, ranksOfHost: ranksOfHost)
                 }
             )
         }
-        let ranksOfHost = ranksPerHost ?? profile?.ranksOfHost ?? Plan.usualRanksOfHost
         let costs = outcomes.map { plan.costs(ranks: $0.ranks, ranksOfHost: ranksOfHost, memory: try? $0.memory.get()) }
         let predictions = profile.map { profile in
             outcomes.map { plan.prediction(ranks: $0.ranks, ranksOfHost: ranksOfHost, files: subject.files, on: profile, memory: try? $0.memory.get()) }
@@ -134,7 +134,7 @@ struct PlanVerb: Verb {
     /// The bound of each phase for each number of ranks, and what was picked to keep a limit.
     private func memoryTable(_ outcomes: [Outcome], _ limit: Int?) -> String {
         let names = outcomes.lazy.compactMap { try? $0.memory.get() }.first?.phases.map(\.name) ?? []
-        var table = Table(header: ["ranks"] + names + ["tensor parallel", "activations", "Hessian columns", "factor", "tiles at once"])
+        var table = Table(header: ["ranks"] + names + ["a host", "tensor parallel", "activations", "Hessian columns", "factor", "tiles at once"])
         var shortages = ""
         for outcome in outcomes {
             switch outcome.memory {
@@ -142,14 +142,15 @@ struct PlanVerb: Verb {
                 let stages = memory.stages.flatMap { $0 }
                 table.add(
                     ["\(outcome.ranks)"] + memory.phases.map { formatBytes($0.bytes) } + [
-                        "\(memory.tensorParallel)", memory.keepsActivations ? "memory" : "scratch",
+                        "\(formatBytes(memory.host.bytes)) of \(memory.host.ranks)", "\(memory.tensorParallel)", memory.keepsActivations ? "memory" : "scratch",
                         stages.compactMap(\.hessianBlocks).min().map { "from \($0 * ColumnBlocks.mostColumns)" } ?? "all",
                         stages.allSatisfy(\.completeFactor) ? "complete" : "panels", stages.compactMap(\.tilesAtOnce).min().map { "from \($0)" } ?? "all",
                     ])
             case .failure(let shortage): shortages += "\(outcome.ranks) ranks: \(shortage)\n"
             }
         }
-        return "memory of the busiest rank\(limit.map { ", kept below \(formatBytes($0))" } ?? ""):\n" + table.text() + shortages
+        return "memory of the busiest rank, and of a host with so many ranks\(limit.map { ", kept below \(formatBytes($0))" } ?? ""):\n" + table.text()
+            + shortages
     }
 
     private func linearTable(_ plan: Plan) throws -> String {

@@ -8,6 +8,7 @@ import Testing
     private struct Report: Decodable {
         struct Memory: Decodable {
             var boundBytes: Int
+            var hostBoundBytes: Int?
             var phases: [String: Int]
         }
         struct Rank: Decodable {
@@ -62,6 +63,32 @@ import Testing
             #expect(held.peak <= held.memory.boundBytes, "\(ranks) ranks of \(threads) threads")
             try FileManager.default.removeItem(atPath: model.output("held"))
         }
+    }
+
+    /// The ranks of a host hold a Hessian and a factor once. All of them together keep the host's bound, which is far below what as many ranks would hold.
+    @Test func aHostHoldsWhatItsRanksShareOnce() throws {
+        let model = try WideModel(columns: 6400), ranks = 4, output = model.output("shared")
+        let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: ranks)
+        var peak = 0
+        while run.isRunning {
+            peak = max(peak, run.ranks.reduce(0) { $0 + proportionalBytes(of: $1) })
+            Thread.sleep(forTimeInterval: 0.01)
+        }
+        try #require(run.wait().exitCode == 0)
+        let report = try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json")))
+        let bound = try #require(report.memory.hostBoundBytes)
+        #expect(peak <= bound && peak > report.memory.boundBytes, "\(peak) of \(bound)")
+        #expect(bound < ranks * report.memory.boundBytes / 3 * 2, "\(bound) of \(ranks) times \(report.memory.boundBytes)")
+        let alone = try compress(model, "alone", ranks: 1)
+        #expect(alone.memory.hostBoundBytes == nil)
+        try SmallRun.expectEqual(output, SmallRun.files(model.output("alone")), "4 ranks")
+    }
+
+    /// Bytes of a process, of which what it shares with others counts in parts; 0 when it has ended.
+    private func proportionalBytes(of process: pid_t) -> Int {
+        let text = (try? String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix("Pss:") }
+        return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) << 10
     }
 
     /// The least limit that a refusal names.

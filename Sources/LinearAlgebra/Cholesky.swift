@@ -53,10 +53,19 @@ public func choleskyLower(_ a: Matrix<Double>, precision: UpdatePrecision = .fp6
 ///   - offset: the first of its columns in the whole matrix, for the error.
 ///   - precision: of the tiles below the one on the diagonal.
 public func factorPanel(_ panel: Matrix<Double>, at offset: Int, precision: UpdatePrecision) throws(NotPositiveDefinite) {
-    let diagonal = panel.rows(0..<panel.columns)
-    try factorTile(diagonal, at: offset)
-    // A(i, k) = A(i, k) L(k, k)^-T
-    let below = tiles(of: panel, from: panel.columns)
+    try factorDiagonal(of: panel, at: offset)
+    solvePanel(panel, precision: precision)
+}
+
+/// The first step: the tile on the diagonal.
+public func factorDiagonal(of panel: Matrix<Double>, at offset: Int) throws(NotPositiveDefinite) {
+    try factorTile(panel.rows(0..<panel.columns), at: offset)
+}
+
+/// The second step: the tiles below it, A(i, k) = A(i, k) L(k, k)^-T.
+/// - Parameter share: of several processes that share the panel, this one takes some tiles.
+public func solvePanel(_ panel: Matrix<Double>, precision: UpdatePrecision, share: (index: Int, count: Int) = (0, 1)) {
+    let diagonal = panel.rows(0..<panel.columns), below = ownTiles(of: panel, from: panel.columns, share)
     switch precision {
     case .fp64: parallelFor(below.count) { solveTile(panel.rows(below[$0]), diagonal) }
     case .fp32:
@@ -65,12 +74,18 @@ public func factorPanel(_ panel: Matrix<Double>, at offset: Int, precision: Upda
     }
 }
 
+/// The tiles of a panel from a row on that one of several processes takes.
+private func ownTiles(of panel: Matrix<Double>, from first: Int, _ share: (index: Int, count: Int)) -> [Range<Int>] {
+    tiles(of: panel, from: first).enumerated().filter { $0.offset % share.count == share.index }.map(\.element)
+}
+
 /// A(i, j) -= A(i, k) A(j, k)^T for the tiles of later panels j.
 /// - Parameters:
 ///   - targets: each [rows from its diagonal on, its columns], and the row of `panel` at which it begins.
 ///   - panel: a factored panel k.
-public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Double>) {
-    forEachTile(targets) { tile, row, rows in
+///   - share: of several processes that share the later panels, this one takes some tiles.
+public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Double>, share: (index: Int, count: Int) = (0, 1)) {
+    forEachTile(targets, share) { tile, row, rows in
         multiply(
             panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + tile.columns), transposeB: true, into: tile,
             alpha: -1, beta: 1)
@@ -79,8 +94,8 @@ public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with p
 
 /// The same with products in fp32.
 /// - Parameter panel: a factored panel k, rounded.
-public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Float>) {
-    forEachTile(targets) { tile, row, rows in
+public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with panel: Matrix<Float>, share: (index: Int, count: Int) = (0, 1)) {
+    forEachTile(targets, share) { tile, row, rows in
         ScratchPool.withScratch(byteCount: tile.count * MemoryLayout<Float>.stride) { scratch in
             let product = Matrix<Float>(in: scratch, tile.rows, tile.columns)
             multiply(panel.rows(row + rows.lowerBound..<row + rows.upperBound), panel.rows(row..<row + tile.columns), transposeB: true, into: product)
@@ -91,17 +106,35 @@ public func updatePanels(_ targets: [(target: Matrix<Double>, row: Int)], with p
 
 /// Visits the tiles of panels with the row at which each panel begins, and the rows that the tile takes of it.
 private func forEachTile(
-    _ targets: [(target: Matrix<Double>, row: Int)], _ body: @Sendable (_ tile: Matrix<Double>, _ row: Int, _ rows: Range<Int>) -> Void
+    _ targets: [(target: Matrix<Double>, row: Int)], _ share: (index: Int, count: Int),
+    _ body: @Sendable (_ tile: Matrix<Double>, _ row: Int, _ rows: Range<Int>) -> Void
 ) {
-    let work = targets.flatMap { target, row in tiles(of: target, from: 0).map { (target, row, $0) } }
+    let all = targets.flatMap { target, row in tiles(of: target, from: 0).map { (target, row, $0) } }
+    let work = stride(from: share.index, to: all.count, by: share.count).map { all[$0] }
     parallelFor(work.count) { body(work[$0].0.rows(work[$0].2), work[$0].1, work[$0].2) }
 }
 
 /// A panel in fp32.
 public func rounded(_ panel: Matrix<Double>) -> Matrix<Float> {
     let result = Matrix<Float>(uninitialized: panel.rows, panel.columns)
-    parallelFor(panel.rows) { round(panel.rows($0..<$0 + 1), into: result.rows($0..<$0 + 1)) }
+    roundPanel(panel, into: result)
     return result
+}
+
+/// Copies a panel to one in fp32, or in fp64.
+/// - Parameter share: of several processes that share both, this one takes the tiles that it takes of `solvePanel`, and the first the one on the diagonal.
+@specialized(where Element == Float)
+@specialized(where Element == Double)
+public func roundPanel<Element: BinaryFloatingPoint & BitwiseCopyable & SendableMetatype>(
+    _ panel: Matrix<Double>, into result: Matrix<Element>, share: (index: Int, count: Int) = (0, 1)
+) {
+    let first = share.index == 0 ? [0..<min(panel.columns, panel.rows)] : []
+    for tile in first + ownTiles(of: panel, from: panel.columns, share) {
+        parallelFor(tile.count) { index in
+            let row = tile.lowerBound + index, (source, target) = (panel.row(row), result.row(row))
+            for column in 0..<panel.columns { target[column] = Element(source[column]) }
+        }
+    }
 }
 
 private func round(_ matrix: Matrix<Double>, into result: Matrix<Float>) {

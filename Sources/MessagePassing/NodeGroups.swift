@@ -47,6 +47,9 @@ public final class NodeGroups: Sendable {
         self.across = across
     }
 
+    /// Whether a rank is on this rank's node.
+    public func isNear(_ rank: Int) -> Bool { nodes[rank] == nodes[world.rank] }
+
     /// The rank of each node that carries what comes from, or goes to, a rank.
     private func carriers(of rank: Int) -> [Int] { ranks.map { $0[min(places[rank], $0.count - 1)] } }
 

@@ -64,7 +64,7 @@ extension CompressionRun {
         let residency = memory.stages[block][index]
         let sum = try hessian.accumulate(
             batches, stage.stage, tokens: tokens.tokenCount, blocks: residency.hessianBlocks, name: "\(plan.blocks[block].block.name), \(stage.stage.name)")
-        let factors = try hessian.factors(sum, stage, isComplete: residency.completeFactor)
+        let factors = try hessian.factors(sum, stage, residency)
         let found = stage.facts(factors, tokens: tokens.tokenCount)
         note(found, stage, block: block, index: index)
         try findings.check()

@@ -14,11 +14,11 @@ extension MemoryModel {
         let product = threads * ColumnBlocks.productBytes
         func operands(_ part: Int) -> Int { isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0 }
         guard let blocks = residency.hessianBlocks else {
-            return resting(stage) + product + sum(c) + max(input + operands(c), ownPanels(c) + summing(c))
+            return resting(stage) + product + sum(c) + max(input + operands(c), heldPanels(c, residency) + summing(c))
         }
         let parts = ColumnBlocks.parts(of: c, blocks: blocks), width = parts.map(\.count).max() ?? 0
         let part = parts.map { sum(c, part: $0) }.max() ?? 0
-        return resting(stage) + product + diagonalBlocks(c) + part + ownPanels(c) + max(input + operands(width), summing(c))
+        return resting(stage) + product + diagonalBlocks(c) + part + heldPanels(c, residency) + max(input + operands(width), summing(c))
     }
 
     /// The factorisation: panels in fp64 become those of R.
@@ -32,7 +32,7 @@ extension MemoryModel {
             return resting(stage) + sum + (settings - 1) * ownPanels(c) / 2 + panel(c, 4) + ownPanels(c) + panelInHand
         }
         let r = (settings - 1) * completeFactor(c) + upperTriangle(c) + inverses(stage, making: true)
-        return resting(stage) + sum + r + max(ownPanels(c) + panelInHand, completeFactor(c) - upperTriangle(c))
+        return resting(stage) + sum + r + max(heldPanels(c, residency) + panelInHand, completeFactor(c) - upperTriangle(c))
     }
 
     /// What the ranks of a host share of a stage: of the Hessian, while it is summed; then of it, R and the panels in hand; then of R.
@@ -42,7 +42,8 @@ extension MemoryModel {
         let part = residency.hessianBlocks.map { ColumnBlocks.parts(of: c, blocks: $0).map { sum(c, part: $0) }.max() ?? 0 } ?? 0
         let r = residency.completeFactor ? stage.factorCount * completeFactor(c) : 0
         let growing = residency.completeFactor ? (stage.factorCount - 1) * completeFactor(c) + upperTriangle(c) : 0
-        return (rest + part, rest + growing + panelsInHand(c), r)
+        let panels = residency.panelsOfHost ? heldPanels(c, residency) : 0
+        return (rest + part, rest + growing + panels + panelsInHand(c), r)
     }
 
     /// A sum of X^T X, or some columns of it.
@@ -98,6 +99,13 @@ extension MemoryModel {
             bytes[assignment.panelOwner(index)] += (columns - range.lowerBound) * range.count * 8
         }
         return bytes.max() ?? 0
+    }
+
+    /// The panels in fp64 that a rank works on: its own, or its host's.
+    private func heldPanels(_ columns: Int, _ residency: StageResidency) -> Int {
+        guard residency.panelsOfHost else { return ownPanels(columns) }
+        let all = choleskyPanels(order: columns).reduce(0) { $0 + (columns - $1.lowerBound) * $1.count * 8 }
+        return min(ranksOfHost * ownPanels(columns), all)
     }
 
     /// What the ranks of a host share while they sum panels, all of which each of them touches; what comes from another host; and what a rank knows of the order.

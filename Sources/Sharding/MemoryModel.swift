@@ -11,8 +11,9 @@ struct MemoryModel {
     let groups: [StageGroup]
     var assignment: Assignment
     let threads: Int
-    /// The most ranks of a host.
+    /// The most ranks of a host, and the hosts.
     let ranksOfHost: Int
+    var hosts: Int { (assignment.ranks + ranksOfHost - 1) / ranksOfHost }
     /// What the process holds beside: its libraries, plan and index.
     let base: Int
     /// Whether the activations of all batches are in memory; else those of the batch in hand.

@@ -212,8 +212,12 @@ extension Plan {
 extension MemoryModel {
     /// The fastest way to solve a stage that fits, or the one that needs the least where none does.
     func residency(_ stage: StagePlan, _ limit: Int?) -> StageResidency {
-        guard let limit, stage.needsHessian else { return .whole }
+        guard stage.needsHessian else { return .whole }
         var choice = StageResidency.whole
+        // On several hosts a host's panels take no more than R does. On one they would be a second Hessian, and gain little.
+        choice.panelsOfHost = hosts > 1 && ranksOfHost > 1
+        guard let limit else { return choice }
+        if factor(stage, choice) > limit || hessian(stage, choice) > limit { choice.panelsOfHost = false }
         let blocks = ColumnBlocks.ranges(of: stage.columns).count
         if factor(stage, choice) > limit || hessian(stage, choice) > limit {
             // The fewest parts that fit: each costs a visit of the batches.
@@ -225,7 +229,7 @@ extension MemoryModel {
             choice.mismatchPanels = mismatchPanels(stage, choice, limit)
             return choice
         }
-        choice.completeFactor = false
+        (choice.completeFactor, choice.panelsOfHost) = (false, false)
         choice.mismatchPanels = mismatchPanels(stage, choice, limit)
         let tiles = max(stage.tiles.count, 1)
         choice.tilesAtOnce =

@@ -6,7 +6,7 @@ internal import MessagePassing
 /// Copies panels to every rank. The ranks of a node read one copy, in memory that they share.
 ///
 /// Two panels take turns there: all ranks of the node have passed the barrier of one, and so have done with the one before it, when the next is written.
-struct PanelCopies<Element: MPIElement> {
+struct PanelCopies<Element: MPIElement & BinaryFloatingPoint & SendableMetatype> {
     private let nodes: NodeGroups
     /// Each as long as the longest panel; empty where a node has one rank.
     private let places: [Matrix<Element>]
@@ -21,18 +21,25 @@ struct PanelCopies<Element: MPIElement> {
         places = try nodes.sharedPages(byteCount: SharedPages.byteCount(of: Element.self, shapes))?.matrices(shapes) ?? []
     }
 
-    /// A panel on every rank, until the next but one is copied; collective.
+    /// A panel on every rank, rounded, until the next but one is copied; collective.
     ///
-    /// - Parameter panel: [rows, columns]; nil but on its owner.
-    mutating func copy(_ panel: Matrix<Element>?, rows: Int, _ columns: Int, from owner: Int) throws -> Matrix<Element> {
+    /// - Parameters:
+    ///   - panel: [rows, columns]; nil but on its owner, and on the ranks that share it with the owner.
+    ///   - share: those of them that this rank copies.
+    mutating func copy(
+        _ panel: Matrix<Double>?, rows: Int, _ columns: Int, from owner: Int, share: (index: Int, count: Int)
+    ) throws -> Matrix<Element> {
         guard !places.isEmpty else {
-            let panel = panel ?? Matrix(uninitialized: rows, columns)
-            try nodes.broadcast(UnsafeMutableBufferPointer(start: panel.base, count: panel.count), from: owner)
-            return panel
+            let copy = Matrix<Element>(uninitialized: rows, columns)
+            if let panel { roundPanel(panel, into: copy) }
+            try nodes.broadcast(UnsafeMutableBufferPointer(start: copy.base, count: copy.count), from: owner)
+            return copy
         }
         let shared = places[turn % places.count].reshaped(rows, columns)
         turn += 1
-        if let panel { shared.assign(panel) }
+        if let panel { roundPanel(panel, into: shared, share: share) }
+        // Nothing leaves before all of it is there.
+        if panel != nil, share.count > 1, nodes.count > 1 { try nodes.own.barrier() }
         try nodes.broadcastToNodes(UnsafeMutableBufferPointer(start: shared.base, count: shared.count), from: owner)
         return shared
     }

@@ -7,8 +7,8 @@ internal import Reporting
 internal import Sharding
 internal import Transformers
 
-/// Tile Cholesky over ranks. Panels of columns are owned in turn; a rank keeps its own panels. The one in hand, and the whole of R, are there once for the
-/// ranks of a node.
+/// Tile Cholesky over ranks. Panels of columns are owned in turn; a rank keeps its own panels, or the ranks of a node keep theirs together and share the
+/// work on them. The one in hand, and the whole of R, are there once for the ranks of a node.
 ///
 /// Sums are exact and every tile sees the same operations in the same order wherever it lies, so the factor has the same bits for any number of ranks.
 struct SharedFactor {
@@ -21,6 +21,8 @@ struct SharedFactor {
     /// As `FactorPlan`'s.
     let penalty: Double
     let isComplete: Bool
+    /// Whether the ranks of a node keep their panels together.
+    let sharesPanels: Bool
     /// What products are computed in. With bf16, R comes from products in fp32 where they do, else from products in fp64.
     let compute: Compute
     /// Whether R is used in bf16 as well.
@@ -32,10 +34,10 @@ struct SharedFactor {
     /// - Parameter isComplete: whether every rank is to have the whole of R.
     init(
         nodes: NodeGroups, assignment: Assignment, clock: PhaseClock, hessian: any HessianParts, settings: FactorSettings, penalty: Double, isComplete: Bool,
-        compute: Compute
+        sharesPanels: Bool, compute: Compute
     ) {
         (self.nodes, self.assignment, self.clock, self.settings, self.penalty) = (nodes, assignment, clock, settings, penalty)
-        (self.hessian, self.isComplete, self.compute) = (hessian, isComplete, compute)
+        (self.hessian, self.isComplete, self.sharesPanels, self.compute) = (hessian, isComplete, sharesPanels, compute)
         columns = hessian.diagonal.count
     }
 
@@ -64,13 +66,13 @@ struct SharedFactor {
             diagonal: diagonal, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
             wholeGroups: settings.wholeGroups, precision: compute == .bf16 ? .fp32 : .fp64, scale: settings.dampingScale, penalty: penalty)
         while true {
-            var (own, rank) = try reducePanels(plan)
-            clock.count(.factor, operations: assignment.factorOperations(columns: columns, of: world.rank))
+            var (held, rank) = try reducePanels(plan)
+            clock.count(.factor, operations: operations(share: held.share))
             let result = Result(columns: columns, isComplete: isComplete, in: try isComplete ? pagesOfR() : nil)
             let failure =
                 switch plan.precision {
-                case .fp64: try factorPanels(&own, plan, { $0 }, { updatePanels($0, with: $1) }, into: result)
-                case .fp32: try factorPanels(&own, plan, { rounded($0) }, { updatePanels($0, with: $1) }, into: result)
+                case .fp64: try factorPanels(&held, plan, { updatePanels($0, with: $1 as Matrix<Double>, share: $2) }, into: result)
+                case .fp32: try factorPanels(&held, plan, { updatePanels($0, with: $1 as Matrix<Float>, share: $2) }, into: result)
                 }
             guard let failure else {
                 let outline = plan.outline(diagonalOfR: result.diagonal)
@@ -96,51 +98,73 @@ struct SharedFactor {
         return factor
     }
 
-    /// The sums of the panels over all ranks, damped; each with its owner alone. And the Hessian's effective rank, on all ranks.
-    private func reducePanels(_ plan: FactorPlan) throws -> (own: [Int: Matrix<Double>], rank: EffectiveRank) {
+    /// Panels that this rank works on, by their number: its own, or those of its node with its share of their tiles.
+    private struct HeldPanels {
+        var panels: [Int: Matrix<Double>]
+        let share: (index: Int, count: Int)
+    }
+
+    /// Multiplications and additions of this rank.
+    private func operations(share: (index: Int, count: Int)) -> Double {
+        let ranks = share.count > 1 ? (0..<world.size).filter(nodes.isNear) : [world.rank]
+        return ranks.reduce(0) { $0 + assignment.factorOperations(columns: columns, of: $1) } / Double(share.count)
+    }
+
+    /// Zeros for the panels that this rank works on: [rows from the diagonal on, columns of the panel].
+    private func heldPanels() throws -> HeldPanels {
+        let panels = choleskyPanels(order: columns)
+        let near = panels.indices.filter { nodes.isNear(assignment.panelOwner($0)) }
+        let shapes = near.map { (rows: columns - panels[$0].lowerBound, columns: panels[$0].count) }
+        if sharesPanels, let pages = try nodes.sharedPages(byteCount: SharedPages.byteCount(of: Double.self, shapes)) {
+            return HeldPanels(panels: Dictionary(uniqueKeysWithValues: zip(near, pages.matrices(of: Double.self, shapes))), share: pages.place)
+        }
+        let own = zip(near, shapes).filter { assignment.panelOwner($0.0) == world.rank }.map { ($0.0, Matrix<Double>(zeros: $0.1.rows, $0.1.columns)) }
+        return HeldPanels(panels: Dictionary(uniqueKeysWithValues: own), share: (0, 1))
+    }
+
+    /// The sums of the panels over all ranks, damped. And the Hessian's effective rank, on all ranks.
+    private func reducePanels(_ plan: FactorPlan) throws -> (held: HeldPanels, rank: EffectiveRank) {
         let panels = choleskyPanels(order: columns)
         let owners = panels.indices.map(assignment.panelOwner)
-        var own: [Int: Matrix<Double>] = [:]
-        for (index, range) in panels.enumerated() where owners[index] == world.rank {
-            own[index] = Matrix(zeros: columns - range.lowerBound, range.count)
-        }
+        let held = try clock.measure(.reduce) { () throws in try heldPanels() }
         try hessian.forEachPart { part in
             try clock.measure(.reduce) { () throws in
                 try nodes.panelSum(columns: columns).add(owners) { index in
-                    HessianPanel(elements: PanelPart(plan, panel: panels[index], hessianColumns: part.part), part: part, panel: own[index])
+                    HessianPanel(elements: PanelPart(plan, panel: panels[index], hessianColumns: part.part), part: part, panel: held.panels[index])
                 }
             }
         }
         var rank = EffectiveRank(plan)
         clock.measure(.factor) {
-            for (index, panel) in own {
+            for (index, panel) in held.panels where owners[index] == world.rank {
                 rank.panelSums[index] = plan.squaredCorrelations(panels[index], panel)
                 plan.damp(panels[index], panel)
             }
         }
+        // From here on the ranks of a node may touch each other's panels.
         try clock.measure(.reduce) { () throws in try world.allReduceSum(&rank.panelSums) }
-        return (own, rank)
+        return (held, rank)
     }
 
-    /// Factors panel after panel; each goes to all ranks, which update their own with it.
+    /// Factors panel after panel; each goes to all ranks, which update later ones with it.
     ///
-    /// - Parameters:
-    ///   - rounded: a factored panel as others take it.
-    ///   - update: takes it from later panels, given with the row at which each begins.
+    /// - Parameter update: takes a factored panel from later ones, given with the row at which each begins.
     /// - Returns: where the matrix is not positive definite; nil when it was factored.
     private func factorPanels<E: MPIElement & BinaryFloatingPoint & SendableMetatype>(
-        _ own: inout [Int: Matrix<Double>], _ plan: FactorPlan, _ rounded: (Matrix<Double>) -> Matrix<E>,
-        _ update: ([(target: Matrix<Double>, row: Int)], Matrix<E>) -> Void, into result: Result
+        _ held: inout HeldPanels, _ plan: FactorPlan,
+        _ update: ([(target: Matrix<Double>, row: Int)], Matrix<E>, (index: Int, count: Int)) -> Void, into result: Result
     ) throws -> NotPositiveDefinite? {
-        let panels = choleskyPanels(order: columns)
+        let panels = choleskyPanels(order: columns), share = held.share
         var copies = try PanelCopies<E>(nodes, columns: columns)
         for (index, range) in panels.enumerated() {
             let owner = assignment.panelOwner(index)
+            // Done with here, too: what is left of it is its part of R.
+            let panel = held.panels.removeValue(forKey: index)
             var failure = [-1]
-            if let panel = own[index] {
+            if let panel, owner == world.rank {
                 clock.measure(.factor) {
                     do throws(NotPositiveDefinite) {
-                        try factorPanel(panel, at: range.lowerBound, precision: plan.precision)
+                        try factorDiagonal(of: panel, at: range.lowerBound)
                         try plan.checkPivots(range, panel)
                     } catch {
                         failure[0] = error.index
@@ -149,15 +173,19 @@ struct SharedFactor {
             }
             try clock.measure(.reduce) { () throws in try failure.withUnsafeMutableBufferPointer { try world.broadcast($0, from: owner) } }
             guard failure[0] < 0 else { return NotPositiveDefinite(index: failure[0]) }
-            // Done with for its owner, too: what is left of it is its part of R.
-            let factored = own.removeValue(forKey: index)
-            let later = panels.indices.filter { $0 > index }.compactMap { other in own[other].map { ($0, panels[other].lowerBound - range.lowerBound) } }
-            let message = clock.measure(.factor) { factored.map(rounded) }
-            let panel = try clock.measure(.reduce) { () throws in try copies.copy(message, rows: columns - range.lowerBound, range.count, from: owner) }
-            try clock.measure(.factor) { () throws in
-                try store(panel, index, range, plan, into: result)
-                update(later, panel)
+            if let panel { clock.measure(.factor) { solvePanel(panel, precision: plan.precision, share: share) } }
+            let later = held.panels.keys.sorted().compactMap { other in
+                held.panels[other].map { (target: $0, row: panels[other].lowerBound - range.lowerBound) }
             }
+            let copy = try clock.measure(.reduce) { () throws in
+                try copies.copy(panel, rows: columns - range.lowerBound, range.count, from: owner, share: share)
+            }
+            try clock.measure(.factor) { () throws in
+                try store(copy, index, range, plan, into: result)
+                update(later, copy, share)
+            }
+            // The next owner's tile on the diagonal has all updates when all ranks of its node are done.
+            if share.count > 1 { try clock.measure(.reduce) { () throws in try nodes.own.barrier() } }
         }
         return nil
     }

@@ -89,11 +89,11 @@ package struct StageHessian {
     ///
     /// - Parameters:
     ///   - sum: what `accumulate` gave this rank.
-    ///   - isComplete: whether every rank is to have the whole of R.
-    package func factors(_ sum: any HessianParts, _ stage: StagePlan, isComplete: Bool) throws -> [FactorSettings: FactorOutcome] {
+    ///   - residency: whether every rank is to have the whole of R, and where panels lie.
+    package func factors(_ sum: any HessianParts, _ stage: StagePlan, _ residency: StageResidency) throws -> [FactorSettings: FactorOutcome] {
         var factors: [FactorSettings: FactorOutcome] = [:]
         for settings in stage.factorSettings where factors[settings] == nil {
-            factors[settings] = try factor(sum, settings: settings, isComplete: isComplete)
+            factors[settings] = try factor(sum, settings: settings, residency)
         }
         return factors
     }
@@ -107,12 +107,12 @@ package struct StageHessian {
         ).make(factors)
     }
 
-    private func factor(_ sum: any HessianParts, settings: FactorSettings, isComplete: Bool) throws -> FactorOutcome {
+    private func factor(_ sum: any HessianParts, settings: FactorSettings, _ residency: StageResidency) throws -> FactorOutcome {
         do {
             func make(_ settings: FactorSettings, penalty: Double = 0) throws -> StageFactor {
                 try SharedFactor(
-                    nodes: nodes, assignment: assignment, clock: clock, hessian: sum, settings: settings, penalty: penalty, isComplete: isComplete,
-                    compute: compute
+                    nodes: nodes, assignment: assignment, clock: clock, hessian: sum, settings: settings, penalty: penalty,
+                    isComplete: residency.completeFactor, sharesPanels: residency.panelsOfHost, compute: compute
                 ).make()
             }
             var factor = try make(settings)

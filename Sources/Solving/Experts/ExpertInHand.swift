@@ -171,7 +171,7 @@ final class ExpertInHand {
             if let fallback {
                 for settings in plan.factorSettings { factors[settings] = .singular(fallback) }
             } else if let gram {
-                factors = try tools.hessian.factors(WholeHessian(sum: gram), plan, isComplete: true)
+                factors = try tools.hessian.factors(WholeHessian(sum: gram), plan, .whole)
             }
         }
         gram = nil

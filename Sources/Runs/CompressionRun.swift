@@ -67,9 +67,9 @@ final class CompressionRun {
         self.identity = identity
         self.stop = stop
         let forward = Forward(architecture: plan.architecture, compute: plan.recipe.compute.effective, source: job.model.parameters)
-        let assignment = Assignment(ranks: world.size, groupSize: memory.tensorParallel)
-        let group = try TensorGroup(world, assignment)
         let nodes = try NodeGroups(world)
+        let assignment = Assignment(ranks: world.size, groupSize: memory.tensorParallel, ranksOfHost: nodes.mostRanks)
+        let group = try TensorGroup(world, assignment)
         stageWeights = StageWeights(model: job.model, forward: forward, world: world, clock: clock, phase: .read)
         solver = StageSolver(model: job.model, nodes: nodes, assignment: assignment, clock: clock)
         hessian = StageHessian(nodes: nodes, assignment: assignment, clock: clock, compute: forward.compute)

@@ -8,11 +8,14 @@ public struct Assignment: Sendable {
     public let ranks: Int
     /// Ranks of a tensor-parallel group; divides `ranks`.
     public let groupSize: Int
+    /// Consecutive ranks that are taken to be on one host.
+    public let ranksOfHost: Int
 
-    public init(ranks: Int, groupSize: Int = 1) {
+    public init(ranks: Int, groupSize: Int = 1, ranksOfHost: Int = 1) {
         precondition(ranks > 0 && groupSize > 0 && ranks % groupSize == 0, "\(ranks) ranks in groups of \(groupSize)")
         self.ranks = ranks
         self.groupSize = groupSize
+        self.ranksOfHost = ranksOfHost
     }
 
     /// The ranks that share the forward pass with a rank: consecutive ones.
@@ -50,9 +53,12 @@ public struct Assignment: Sendable {
         }
     }
 
-    /// The rank that keeps a panel of columns of a Hessian: in turn, so that all have work while the matrix that is left gets smaller.
+    /// The rank that keeps a panel of columns of a Hessian: hosts in turn, and in turn the ranks of each, so that all have work while the matrix that is left
+    /// gets smaller. Where hosts have unequal numbers of ranks, these are taken in turn.
     public func panelOwner(_ panel: Int) -> Int {
-        panel % ranks
+        let hosts = ranks / ranksOfHost
+        guard hosts * ranksOfHost == ranks else { return panel % ranks }
+        return panel % hosts * ranksOfHost + panel / hosts % ranksOfHost
     }
 
     /// Multiplications and additions of a rank's part in a factorisation: updates of its panels by all earlier ones, and factoring them.

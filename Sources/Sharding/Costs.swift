@@ -36,7 +36,7 @@ extension Plan {
     public func costs(ranks: Int, ranksOfHost: Int = usualRanksOfHost, memory: MemoryPlan? = nil) -> Costs {
         let shape = HostShape(ranks: ranks, most: ranksOfHost)
         var sent = [Double](repeating: 0, count: ranks)  // bytes of each rank
-        let assignment = Assignment(ranks: ranks, groupSize: memory?.tensorParallel ?? 1)
+        let assignment = Assignment(ranks: ranks, groupSize: memory?.tensorParallel ?? 1, ranksOfHost: shape.most)
         let sharing = GroupShares(self, assignment)
         var costs = Costs(ranks: ranks)
         let sequences = (0..<ranks).map { rank in assignment.batches(self, of: rank).reduce(0) { $0 + batches[$1].count } }.max() ?? 0
@@ -44,7 +44,8 @@ extension Plan {
         for (index, block) in blocks.enumerated() {
             var owners = Set<Int>()
             for (place, stage) in block.stages.enumerated() where block.block.expert(ofStage: place) == nil {
-                add(stage, assignment, sharing, shape, sequences: sequences, &busiest, &sent, to: &costs)
+                let panelsOfHost = memory?.stages[index][place].panelsOfHost ?? (shape.hosts > 1)
+                add(stage, assignment, sharing, shape, panelsOfHost: panelsOfHost, sequences: sequences, &busiest, &sent, to: &costs)
                 owners.formUnion(assignment.owners(of: stage.tiles))
             }
             if block.block.mixture != nil { owners.formUnion(addExperts(of: index, shape, to: &costs)) }
@@ -61,7 +62,8 @@ extension Plan {
     private typealias FactorCosts = (operations: Double, messages: PanelMessages)
 
     private func add(
-        _ stage: StagePlan, _ assignment: Assignment, _ sharing: GroupShares, _ shape: HostShape, sequences: Int, _ busiest: inout [Int: FactorCosts],
+        _ stage: StagePlan, _ assignment: Assignment, _ sharing: GroupShares, _ shape: HostShape, panelsOfHost: Bool, sequences: Int,
+        _ busiest: inout [Int: FactorCosts],
         _ sent: inout [Double], to costs: inout Costs
     ) {
         func send(_ bytes: (Int) -> Double) { for rank in sent.indices { sent[rank] += bytes(rank) } }
@@ -78,7 +80,7 @@ extension Plan {
             let factor =
                 busiest[columns]
                 ?? (
-                    FactorSchedule(columns: columns, ranks: ranks, threads: 1).busiest,
+                    FactorSchedule(columns: columns, ranks: ranks, threads: 1, ranksOfHost: shape.most, sharesPanels: panelsOfHost).busiest,
                     PanelMessages(columns: columns, elementBytes: panelElementBytes, shape: shape)
                 )
             busiest[columns] = factor

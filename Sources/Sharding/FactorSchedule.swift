@@ -2,7 +2,7 @@
 
 internal import LinearAlgebra
 
-/// Arithmetic of a tile Cholesky of panels that ranks own in turn, as it limits the time; multiplications and additions.
+/// Arithmetic of a tile Cholesky of panels that ranks own in turn, as it limits the time; multiplications and additions of a rank.
 package struct FactorSchedule {
     /// Of the rank that has the most.
     package private(set) var busiest = 0.0
@@ -10,25 +10,40 @@ package struct FactorSchedule {
     /// it on one rank.
     package private(set) var critical = 0.0
 
-    /// - Parameter threads: of a rank. Tiles go to threads whole, so that few tiles leave threads idle; they count as busy here.
-    package init(columns: Int, ranks: Int, threads: Int) {
-        let assignment = Assignment(ranks: ranks)
+    /// - Parameters:
+    ///   - threads: of a rank. Tiles go to threads whole, so that few tiles leave threads idle; they count as busy here.
+    ///   - ranksOfHost: consecutive ranks of a host.
+    ///   - sharesPanels: whether they share the work on their panels, but for the tiles on the diagonal.
+    package init(columns: Int, ranks: Int, threads: Int, ranksOfHost: Int = 1, sharesPanels: Bool = false) {
+        let assignment = Assignment(ranks: ranks, ranksOfHost: ranksOfHost), shape = HostShape(ranks: ranks, most: sharesPanels ? ranksOfHost : 1)
         let panels = choleskyPanels(order: columns)
-        busiest = (0..<min(ranks, panels.count)).map { assignment.factorOperations(columns: columns, of: $0) }.max() ?? 0
+        let operations = (0..<ranks).map { assignment.factorOperations(columns: columns, of: $0) }
+        busiest =
+            (0..<shape.hosts).map { host in
+                let together = shape.ranks(of: host)
+                return together.reduce(0) { $0 + operations[$1] } / Double(together.count)
+            }.max() ?? 0
+        let owners = panels.indices.map { assignment.panelOwner($0) / shape.most }
         for (index, panel) in panels.enumerated() {
             let (width, rows) = (Double(panel.count), Double(columns - panel.lowerBound))
             // The tile on the diagonal, by one thread; then those below it.
             critical += width * width * width / 3 * Double(threads)
-            critical += width * width * (rows - width) * idling(panels.count - index - 1, threads)
-            // The owner of the next panel has the most to update: the largest, and no fewer than others.
-            let own = stride(from: index + 1, to: panels.count, by: ranks)
-            let tiles = own.reduce(0) { $0 + panels.count - $1 }
+            let owning = shape.ranks(of: owners[index]).count
+            critical += width * width * (rows - width) / Double(owning) * idling(panels.count - index - 1, threads * owning)
+            var updates: [Int: (tiles: Int, operations: Double)] = [:]
+            for later in panels.indices.dropFirst(index + 1) {
+                let target = panels[later]
+                let (tiles, operations) = updates[owners[later]] ?? (0, 0)
+                updates[owners[later]] = (
+                    tiles + panels.count - later,
+                    operations + 2 * width * Double(target.count) * (Double(columns - target.lowerBound) - Double(target.count) / 2)
+                )
+            }
             critical +=
-                idling(tiles, threads)
-                * own.reduce(0) { sum, later in
-                    let target = panels[later]
-                    return sum + 2 * width * Double(target.count) * (Double(columns - target.lowerBound) - Double(target.count) / 2)
-                }
+                updates.map { owner, update in
+                    let count = shape.ranks(of: owner).count
+                    return update.operations / Double(count) * idling(update.tiles, threads * count)
+                }.max() ?? 0
         }
     }
 

@@ -27,7 +27,7 @@ extension MemoryModel {
     ///   - tokens: of an expert that are kept.
     func ofExpert(_ mixture: Mixture, _ stages: ArraySlice<StagePlan>, tokens: Int) -> MemoryModel {
         var model = self
-        model.assignment = Assignment(ranks: 1)
+        (model.assignment, model.ranksOfHost) = (Assignment(ranks: 1), 1)
         let step = Plan.expertStepTokens
         model.batchTokens = step
         let columns = stages.map(\.columns)

@@ -12,7 +12,7 @@ struct MemoryModel {
     var assignment: Assignment
     let threads: Int
     /// The most ranks of a host, and the hosts.
-    let ranksOfHost: Int
+    var ranksOfHost: Int
     var hosts: Int { (assignment.ranks + ranksOfHost - 1) / ranksOfHost }
     /// What the process holds beside: its libraries, plan and index.
     let base: Int
@@ -43,7 +43,7 @@ struct MemoryModel {
     ) {
         self.plan = plan
         self.groups = groups
-        assignment = Assignment(ranks: ranks, groupSize: tensorParallel)
+        assignment = Assignment(ranks: ranks, groupSize: tensorParallel, ranksOfHost: ranksOfHost)
         self.threads = threads
         self.ranksOfHost = ranksOfHost
         self.base = base

@@ -10,6 +10,8 @@ struct MessageModel {
     private let measured: (ranks: Int, ofHost: Int, hosts: Int)
     let ranks: Int
     private let shape: HostShape
+    /// The most ranks of a host.
+    var ranksOfHost: Int { shape.most }
 
     /// - Parameter ranksOfHost: nil: as many as were measured. A profile of one host says nothing of others, and takes all ranks to be on one.
     /// - Returns: nil for several ranks when the profile says nothing of messages such as theirs.

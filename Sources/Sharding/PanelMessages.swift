@@ -11,7 +11,7 @@ struct PanelMessages {
 
     /// - Parameter elementBytes: of a factored panel's elements.
     init(columns: Int, elementBytes: Double, shape: HostShape) {
-        let assignment = Assignment(ranks: shape.ranks), hosts = shape.hosts
+        let assignment = Assignment(ranks: shape.ranks, ranksOfHost: shape.most), hosts = shape.hosts
         sent = Array(repeating: 0, count: shape.ranks)
         for (index, panel) in choleskyPanels(order: columns).enumerated() {
             let owner = assignment.panelOwner(index), (rows, width) = (columns - panel.lowerBound, panel.count)

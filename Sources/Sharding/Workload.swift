@@ -62,7 +62,7 @@ struct Workload {
             let visits = parts == 1 ? 1 : sums * Double(parts) + 1
             prediction.hessian += count * times.gram(sums * tokens * columns * columns, columns: columns)
             prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.inputs(stage))
-            addFactors(stage, parts: parts, count: count, to: &prediction)
+            addFactors(stage, residency, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)
         }
         if stage.needsDenseInput { addMismatch(stage, residency, count: count, to: &prediction) }
@@ -70,8 +70,9 @@ struct Workload {
     }
 
     /// - Parameter parts: in which the Hessian is summed and sent.
-    private func addFactors(_ stage: StagePlan, parts: Int, count: Double, to prediction: inout Prediction) {
-        let schedule = FactorSchedule(columns: stage.columns, ranks: ranks, threads: threads)
+    private func addFactors(_ stage: StagePlan, _ residency: StageResidency, parts: Int, count: Double, to prediction: inout Prediction) {
+        let schedule = FactorSchedule(
+            columns: stage.columns, ranks: ranks, threads: threads, ranksOfHost: messages.ranksOfHost, sharesPanels: residency.panelsOfHost)
         let count = count * Double(stage.factorCount)
         let columns = Double(stage.columns)
         prediction.factor += count * times.factor(schedule.busiest, columns: columns)

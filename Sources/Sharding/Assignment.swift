@@ -58,7 +58,9 @@ public struct Assignment: Sendable {
     public func panelOwner(_ panel: Int) -> Int {
         let hosts = ranks / ranksOfHost
         guard hosts * ranksOfHost == ranks else { return panel % ranks }
-        return panel % hosts * ranksOfHost + panel / hosts % ranksOfHost
+        // Neighbours have other places on their hosts, too: all ranks of a host carry messages.
+        let (host, round) = (panel % hosts, panel / hosts)
+        return host * ranksOfHost + (round + host) % ranksOfHost
     }
 
     /// Multiplications and additions of a rank's part in a factorisation: updates of its panels by all earlier ones, and factoring them.

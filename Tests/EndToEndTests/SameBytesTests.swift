@@ -43,14 +43,15 @@ import Testing
         try #require(first.exitCode == 0, "\(first.errors)")
         let reference = try SmallRun.files(directory.path + "/1")
         #expect(reference.keys.contains("model.safetensors.index.json") || !shards)
-        func expectSame(_ what: String, flags more: [String] = [], ranks: Int?, threads: Int = 1) throws {
+        func expectSame(_ what: String, flags more: [String] = [], ranks: Int?, threads: Int = 1, environment: [String] = []) throws {
             let output = directory.path + "/other"
-            let run = try SmallRun.compress(output, settings, flags: flags + more, ranks: ranks, threads: threads)
+            let run = try SmallRun.compress(output, settings, flags: flags + more, ranks: ranks, threads: threads, environment: environment)
             try #require(run.exitCode == 0, "\(what): \(run.errors)")
             try SmallRun.expectEqual(output, reference, what)
             try FileManager.default.removeItem(atPath: output)
         }
         for ranks in [2, 3, 4, 5, 8] { try expectSame("\(ranks) ranks", ranks: ranks) }
+        for ranks in [4, 5] { try expectSame("\(ranks) ranks, 2 a node", ranks: ranks, environment: ["CLEAVE_RANKS_PER_NODE=2"]) }
         try expectSame("4 ranks, 2 of which share each batch", flags: ["--tensor-parallel", "2"], ranks: 4)
         try expectSame("3 threads, pread", flags: ["--weights", "pread"], ranks: nil, threads: 3)
         try expectSame("16 threads", ranks: nil, threads: 16)

@@ -39,6 +39,14 @@ import Transformers
     func panelsAndFilesGoAround(ranks: Int) {
         let assignment = Assignment(ranks: ranks)
         #expect((0..<2 * ranks).map(assignment.panelOwner) == (0..<2).flatMap { _ in Array(0..<ranks) })
+        // Hosts in turn, and ranks of each in turn; with hosts of unequal numbers, ranks in turn.
+        for ranksOfHost in [2, 3, 8] {
+            let owners = (0..<2 * ranks).map(Assignment(ranks: ranks, ranksOfHost: ranksOfHost).panelOwner)
+            #expect(owners.prefix(ranks).sorted() == Array(0..<ranks) && owners.prefix(ranks) == owners.suffix(ranks))
+            guard ranks % ranksOfHost == 0 else { continue }
+            let hosts = ranks / ranksOfHost
+            #expect(owners.map { $0 / ranksOfHost } == owners.indices.map { $0 % hosts })
+        }
         #expect((0..<2 * ranks).map(assignment.writer) == (0..<2).flatMap { _ in Array(0..<ranks) })
     }
 }

@@ -36,6 +36,28 @@ import Testing
         #expect(schedule.busiest <= schedule.critical)
     }
 
+    /// Every host has a clock; its ranks, of one thread each, take tiles of 256 x 256 in rounds.
+    @Test(arguments: [(4, 2), (8, 4), (16, 8), (64, 8)], [4096, 16384])
+    func ranksOfAHostShareTheirPanels(size: (ranks: Int, ofHost: Int), columns: Int) {
+        let (hosts, tile) = (size.ranks / size.ofHost, 256.0), panels = columns / 256
+        func rounds(_ tiles: Int) -> Double { Double((tiles + size.ofHost - 1) / size.ofHost) }
+        var clocks = [Double](repeating: 0, count: hosts)
+        for index in 0..<panels {
+            clocks[index % hosts] += tile * tile * tile / 3 + rounds(panels - index - 1) * tile * tile * tile
+            let known = clocks[index % hosts]
+            for host in 0..<hosts {
+                let tiles = (index + 1..<panels).filter { $0 % hosts == host }.reduce(0) { $0 + panels - $1 }
+                clocks[host] = max(clocks[host], known) + rounds(tiles) * 2 * tile * tile * tile
+            }
+        }
+        let schedule = FactorSchedule(columns: columns, ranks: size.ranks, threads: 1, ranksOfHost: size.ofHost, sharesPanels: true)
+        let last = clocks.max() ?? 0
+        // Of the tiles on the diagonal only one half is updated.
+        #expect(schedule.critical > 0.85 * last && schedule.critical < 1.01 * last, "\(schedule.critical) \(last)")
+        let own = FactorSchedule(columns: columns, ranks: size.ranks, threads: 1, ranksOfHost: size.ofHost)
+        #expect(schedule.busiest <= own.busiest && schedule.critical < own.critical && schedule.busiest <= schedule.critical)
+    }
+
     @Test func threadsWithoutTilesIdle() {
         let one = FactorSchedule(columns: 4096, ranks: 16, threads: 1), many = FactorSchedule(columns: 4096, ranks: 16, threads: 64)
         // Of 64 threads at most 16 have a tile of a panel.

@@ -76,10 +76,11 @@ import Transformers
         #expect(plan.prediction(ranks: 2, files: files, on: profile()) == nil)
         func seconds(_ rate: Double, _ latency: Double) throws -> Prediction {
             // Arithmetic without end leaves nobody waiting.
-            let machine = profile {
-                ($0.reduceInHost, $0.broadcastInHost, $0.exchange, $0.latency) = (rate, rate, rate, latency)
+            var machine = profile(ranks: 2) {
+                ($0.reduce, $0.broadcast, $0.exchange, $0.latency) = (rate, rate, rate, latency)
                 ($0.factorBFloat16, $0.permute) = (1e30, 1e30)
             }
+            machine.hosts = 2
             return try #require(plan.prediction(ranks: 2, files: files, on: machine))
         }
         let (slow, fast) = (try seconds(1e6, 0), try seconds(1e9, 0))
@@ -91,7 +92,7 @@ import Transformers
         let diagonals: Double = 3 * 256 + 704
         let bytes = 2 * (4 * rectangles.reduce(0, +) + 8 * (triangles + 2 * diagonals))
         #expect(abs(slow.reduce * 1e6 / bytes - 1) < 1e-9, "\(slow.reduce)")
-        // The largest |x|; memory that is shared; the diagonal twice; for each panel a sum, an answer and a copy.
+        // The largest |x|; memory for sums; the diagonal twice; for each panel a sum, an answer and a copy.
         let calls: Double = 2 * (3 * 7 + 13)
         #expect(abs(try seconds(1e30, 1).reduce / calls - 1) < 1e-9)
     }
@@ -155,7 +156,12 @@ import Transformers
         // On one host nothing crosses a link, and with one rank on each nothing is added in memory.
         #expect(try seconds(8, ofHost: 8) { ($0.reduce, $0.broadcast) = (1, 1) } < 1e-9)
         #expect(try seconds(8, ofHost: 1) { ($0.reduceInHost, $0.broadcastInHost) = (1, 1) } < 1e-9)
-        #expect(try seconds(8, ofHost: 8) { $0.reduceInHost = 1e6 } > 1)
+        // The ranks of a host add to one Hessian and read one factor; only diagonals are added. They share the work of putting a sum in order.
+        let diagonals = 2.0 * 8 * (3 * 256 + 704)
+        #expect(abs(try seconds(8, ofHost: 8) { $0.reduceInHost = 1e6 } * 1e6 / diagonals - 1) < 1e-9)
+        #expect(abs(try seconds(8, ofHost: 8) { $0.broadcastInHost = 1e6 } * 1e6 / diagonals - 1) < 1e-9)
+        let ordering = try [1, 8].map { try seconds(8, ofHost: $0) { $0.permute = 1e6 } }
+        #expect(ordering[1] > 0.5 && abs(ordering[0] / ordering[1] / 8 - 1) < 1e-9)
         // A profile of one rank on each host does not know a host's memory.
         var machine = profile(ranks: 2) { ($0.reduce, $0.broadcast, $0.exchange) = (1e9, 1e9, 1e9) }
         machine.hosts = 2

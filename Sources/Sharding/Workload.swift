@@ -77,11 +77,10 @@ struct Workload {
         let columns = Double(stage.columns)
         prediction.factor += count * times.factor(schedule.busiest, columns: columns)
         prediction.factor += count / Double(stage.factorCount) * stage.inverseOperations / rates.factorFloat
-        // The largest |x|, the memory of sums, and the diagonal; of several ranks on a host the memory of each part of the Hessian, of R, of R in bf16, of panels
-        // in hand, and of the host's panels.
+        // The largest |x|, the memory of sums, the diagonal, and of several ranks on a host the memory of the factor.
         let diagonal = 8 * columns
-        let shared = messages.ranksOfHost == 1 ? 0 : parts + (residency.panelsOfHost ? 4 : 3)
-        var seconds = Double(1 + parts + shared) * messages.latency + messages.reduce(bytes: diagonal) + messages.broadcast(bytes: diagonal)
+        let agreements = Double(1 + parts + (messages.ranksOfHost == 1 ? 0 : 1))
+        var seconds = agreements * messages.latency + messages.reduce(bytes: diagonal) + messages.broadcast(bytes: diagonal)
         for panel in choleskyPanels(order: stage.columns) {
             let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
             let bytes = 8 * Double(rows * width)

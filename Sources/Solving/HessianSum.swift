@@ -55,7 +55,7 @@ package final class HessianSum: HessianParts {
         self.nodes = nodes
         self.clock = clock
         self.blocks = blocks
-        kept = try clock.measure(.hessian) { () throws in
+        kept = try Self.sum(batches, stage, nodes, clock) {
             let columns = stage.columns
             guard blocks == nil else {
                 let pages = try nodes.sharedPages(byteCount: GramSum.sharedByteCount(diagonalOf: columns))
@@ -64,7 +64,6 @@ package final class HessianSum: HessianParts {
             let pages = try nodes.sharedPages(byteCount: GramSum.sharedByteCount(columns: columns))
             return GramSum(columns: columns, tokens: tokens, maxMagnitude: maxMagnitude, share: batches.share, in: pages)
         }
-        try Self.add(batches, stage, to: kept, nodes.world, clock)
         // One rank of a node says what all of them have.
         diagonal = nodes.own.isCoordinator ? kept.diagonal() : Array(repeating: 0, count: stage.columns)
     }
@@ -72,24 +71,33 @@ package final class HessianSum: HessianParts {
     package func forEachPart(_ body: (GramSum) throws -> Void) throws {
         guard let blocks else { return try body(kept) }
         for columns in ColumnBlocks.parts(of: stage.columns, blocks: blocks) {
-            let part = try clock.measure(.hessian) { () throws in
+            let part = try Self.sum(batches, stage, nodes, clock) {
                 let pages = try nodes.sharedPages(byteCount: GramSum.sharedByteCount(columns: stage.columns, part: columns))
                 return GramSum(
                     columns: stage.columns, part: columns, tokens: tokens, maxMagnitude: maxMagnitude, diagonal: kept, share: batches.share, in: pages)
             }
-            try Self.add(batches, stage, to: part, nodes.world, clock)
             try body(part)
         }
     }
 
-    private static func add(_ batches: CalibrationBatches, _ stage: Stage, to gram: GramSum, _ world: Communicator, _ clock: PhaseClock) throws {
-        let failure = try clock.measure(.hessian) { () throws in
-            try batches.forEachGroupInput(of: stage) { input in
+    /// A sum over the batches of all ranks of the node, which is there when all of them have added theirs.
+    ///
+    /// - Parameter make: collective over the node, whose ranks meet an error together.
+    private static func sum(
+        _ batches: CalibrationBatches, _ stage: Stage, _ nodes: NodeGroups, _ clock: PhaseClock, _ make: () throws -> GramSum
+    ) throws -> GramSum {
+        let sum = Result { try clock.measure(.hessian, make) }
+        let failure = try clock.measure(.hessian) { () throws -> (any Error)? in
+            guard case .success(let gram) = sum else { return nil }
+            return try batches.forEachGroupInput(of: stage) { input in
                 gram.add(input)
                 clock.count(.hessian, operations: gram.operations(tokens: input.rows))
             }
         }
-        try world.together(exitCode: exitCode) { () throws in if let failure { throw failure } }
+        return try nodes.world.together(exitCode: exitCode) { () throws in
+            if let failure { throw failure }
+            return try sum.get()
+        }
     }
 }
 

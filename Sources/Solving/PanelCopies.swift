@@ -12,13 +12,12 @@ struct PanelCopies<Element: MPIElement & BinaryFloatingPoint & SendableMetatype>
     private let places: [Matrix<Element>]
     private var turn = 0
 
-    /// Collective.
-    ///
-    /// - Parameter columns: of the matrix that is factored.
-    init(_ nodes: NodeGroups, columns: Int) throws {
+    /// - Parameters:
+    ///   - columns: of the matrix that is factored.
+    ///   - pages: of two panels; nil where this node has one rank.
+    init(_ nodes: NodeGroups, columns: Int, in pages: SharedPages?) {
         self.nodes = nodes
-        let shapes = Array(repeating: (rows: 1, columns: columns * min(choleskyTileSize, columns)), count: 2)
-        places = try nodes.sharedPages(byteCount: SharedPages.byteCount(of: Element.self, shapes))?.matrices(shapes) ?? []
+        places = pages?.matrices(FactorMemory.shapesInHand(columns: columns)) ?? []
     }
 
     /// A panel on every rank, rounded, until the next but one is copied; collective.

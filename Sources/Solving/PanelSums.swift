@@ -1,4 +1,4 @@
-// What is summed over ranks, on each node first: panels of Hessians and of mismatches.
+// Panels that are summed over ranks, on each node first: those of Hessians and those of mismatches.
 
 internal import Compression
 internal import Failures
@@ -10,19 +10,6 @@ extension NodeGroups {
     /// What sums the panels of a matrix of so many columns. Collective; memory that one node cannot share is an error of all.
     func panelSum(columns: Int) throws -> NodeSum {
         try world.together(exitCode: exitCode) { try NodeSum(self, byteCount: Plan.sumBytes(columns: columns), atOnce: Plan.sumsAtOnce) }
-    }
-
-    /// Memory for what the ranks of a node make together, zeros at first; nil on a node of one rank. Collective; memory that a node cannot share is an error
-    /// of all.
-    ///
-    /// - Parameter usedByteCount: what of the memory is ever written; nil: all.
-    func sharedPages(byteCount: Int, usedByteCount: Int? = nil) throws -> SharedPages? {
-        guard mostRanks > 1 else { return nil }
-        return try world.together(exitCode: exitCode) {
-            guard own.size > 1 else { return nil }
-            let memory = try SharedMemory(own, byteCount: byteCount, isReserved: false)
-            return SharedPages(memory.base, byteCount: byteCount, usedByteCount: usedByteCount, place: (own.rank, own.size), owner: memory)
-        }
     }
 }
 

@@ -66,34 +66,32 @@ struct SharedFactor {
             diagonal: diagonal, dampingFraction: settings.damping, maximumFraction: settings.maxDamping, actOrder: settings.actOrder,
             wholeGroups: settings.wholeGroups, precision: compute == .bf16 ? .fp32 : .fp64, scale: settings.dampingScale, penalty: penalty)
         while true {
-            var (held, rank) = try reducePanels(plan)
+            let memory = try clock.measure(.reduce) { () throws in
+                try FactorMemory(
+                    nodes, columns: columns, panels: sharesPanels ? nearPanels.map(\.shape) : nil, isComplete: isComplete, isNarrowed: isNarrowed,
+                    precision: plan.precision)
+            }
+            var (held, rank) = try reducePanels(plan, in: memory.panels)
             clock.count(.factor, operations: operations(share: held.share))
-            let result = Result(columns: columns, isComplete: isComplete, in: try isComplete ? pagesOfR() : nil)
+            let result = Result(columns: columns, isComplete: isComplete, in: memory.r)
             let failure =
                 switch plan.precision {
-                case .fp64: try factorPanels(&held, plan, { updatePanels($0, with: $1 as Matrix<Double>, share: $2) }, into: result)
-                case .fp32: try factorPanels(&held, plan, { updatePanels($0, with: $1 as Matrix<Float>, share: $2) }, into: result)
+                case .fp64: try factorPanels(&held, plan, memory, { updatePanels($0, with: $1 as Matrix<Double>, share: $2) }, into: result)
+                case .fp32: try factorPanels(&held, plan, memory, { updatePanels($0, with: $1 as Matrix<Float>, share: $2) }, into: result)
                 }
             guard let failure else {
                 let outline = plan.outline(diagonalOfR: result.diagonal)
-                let complete = try result.r.map { try completed(outline, r: $0) }
+                let complete = try result.r.map { try completed(outline, r: $0, in: memory.narrowed) }
                 return StageFactor(outline: outline, effectiveRank: rank.value, isNarrowed: isNarrowed, complete: complete, own: result.own)
             }
             try plan.prepareRetry(after: failure)
         }
     }
 
-    /// Memory of R for the ranks of a node, where there are several.
-    private func pagesOfR() throws -> SharedPages? {
-        let shape = MemoryPool.TriangleShape(order: columns, elementByteCount: MemoryLayout<Float>.stride)
-        return try nodes.sharedPages(byteCount: shape.byteCount, usedByteCount: shape.usedByteCount)
-    }
-
     /// The factor, when this rank has stored what it is to store of R.
-    private func completed(_ outline: FactorOutline, r: Matrix<Float>) throws -> Factor {
+    private func completed(_ outline: FactorOutline, r: Matrix<Float>, in memory: SharedMemory?) throws -> Factor {
         try clock.measure(.reduce) { () throws in try nodes.own.barrier() }
-        let pages = isNarrowed ? try nodes.sharedPages(byteCount: Factor.narrowedBytes(columns: columns)) : nil
-        let factor = clock.measure(.factor) { Factor(outline: outline, r: r, isNarrowed: isNarrowed, in: pages) }
+        let factor = clock.measure(.factor) { Factor(outline: outline, r: r, isNarrowed: isNarrowed, in: memory.map { nodes.pages(of: $0) }) }
         try clock.measure(.reduce) { () throws in try nodes.own.barrier() }
         return factor
     }
@@ -110,23 +108,29 @@ struct SharedFactor {
         return ranks.reduce(0) { $0 + assignment.factorOperations(columns: columns, of: $1) } / Double(share.count)
     }
 
-    /// Zeros for the panels that this rank works on: [rows from the diagonal on, columns of the panel].
-    private func heldPanels() throws -> HeldPanels {
-        let panels = choleskyPanels(order: columns)
-        let near = panels.indices.filter { nodes.isNear(assignment.panelOwner($0)) }
-        let shapes = near.map { (rows: columns - panels[$0].lowerBound, columns: panels[$0].count) }
-        if sharesPanels, let pages = try nodes.sharedPages(byteCount: SharedPages.byteCount(of: Double.self, shapes)) {
-            return HeldPanels(panels: Dictionary(uniqueKeysWithValues: zip(near, pages.matrices(of: Double.self, shapes))), share: pages.place)
+    /// The panels that ranks of this node own, and their shapes: [rows from the diagonal on, columns of the panel].
+    private var nearPanels: [(index: Int, shape: (rows: Int, columns: Int))] {
+        choleskyPanels(order: columns).enumerated().filter { nodes.isNear(assignment.panelOwner($0.offset)) }.map { index, range in
+            (index, (columns - range.lowerBound, range.count))
         }
-        let own = zip(near, shapes).filter { assignment.panelOwner($0.0) == world.rank }.map { ($0.0, Matrix<Double>(zeros: $0.1.rows, $0.1.columns)) }
+    }
+
+    /// Zeros for the panels that this rank works on.
+    private func heldPanels(in pages: SharedPages?) -> HeldPanels {
+        let near = nearPanels
+        if let pages {
+            let matrices: [Matrix<Double>] = pages.matrices(near.map(\.shape))
+            return HeldPanels(panels: Dictionary(uniqueKeysWithValues: zip(near.map(\.index), matrices)), share: pages.place)
+        }
+        let own = near.filter { assignment.panelOwner($0.index) == world.rank }.map { ($0.index, Matrix<Double>(zeros: $0.shape.rows, $0.shape.columns)) }
         return HeldPanels(panels: Dictionary(uniqueKeysWithValues: own), share: (0, 1))
     }
 
     /// The sums of the panels over all ranks, damped. And the Hessian's effective rank, on all ranks.
-    private func reducePanels(_ plan: FactorPlan) throws -> (held: HeldPanels, rank: EffectiveRank) {
+    private func reducePanels(_ plan: FactorPlan, in pages: SharedPages?) throws -> (held: HeldPanels, rank: EffectiveRank) {
         let panels = choleskyPanels(order: columns)
         let owners = panels.indices.map(assignment.panelOwner)
-        let held = try clock.measure(.reduce) { () throws in try heldPanels() }
+        let held = clock.measure(.reduce) { heldPanels(in: pages) }
         try hessian.forEachPart { part in
             try clock.measure(.reduce) { () throws in
                 try nodes.panelSum(columns: columns).add(owners) { index in
@@ -151,11 +155,11 @@ struct SharedFactor {
     /// - Parameter update: takes a factored panel from later ones, given with the row at which each begins.
     /// - Returns: where the matrix is not positive definite; nil when it was factored.
     private func factorPanels<E: MPIElement & BinaryFloatingPoint & SendableMetatype>(
-        _ held: inout HeldPanels, _ plan: FactorPlan,
+        _ held: inout HeldPanels, _ plan: FactorPlan, _ memory: FactorMemory,
         _ update: ([(target: Matrix<Double>, row: Int)], Matrix<E>, (index: Int, count: Int)) -> Void, into result: Result
     ) throws -> NotPositiveDefinite? {
         let panels = choleskyPanels(order: columns), share = held.share
-        var copies = try PanelCopies<E>(nodes, columns: columns)
+        var copies = PanelCopies<E>(nodes, columns: columns, in: memory.inHand)
         for (index, range) in panels.enumerated() {
             let owner = assignment.panelOwner(index)
             // Done with here, too: what is left of it is its part of R.

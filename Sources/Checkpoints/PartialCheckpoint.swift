@@ -2,7 +2,7 @@
 
 internal import Failures
 internal import Foundation
-internal import LinearAlgebra
+package import LinearAlgebra
 internal import MessagePassing
 package import Packing
 package import Safetensors
@@ -43,14 +43,14 @@ package enum PartialCheckpoint {
         return "\(stage.linears[tile.linear].linear.name)/rows-\(tile.rows.lowerBound)-\(tile.rows.upperBound)"
     }
 
-    /// Writes tiles of one block; they are committed when the journal says so.
-    package static func write(_ tiles: [(key: TileKey, tile: EncodedTile)], of block: BlockPlan, to path: String, planHash: String) throws -> WrittenFile {
-        let named = Dictionary(uniqueKeysWithValues: tiles.map { (tensorName(block.stages[$0.key.stage], $0.key.tile), $0.tile) })
+    /// Writes the bytes of tiles of one block; they are committed when the journal says so.
+    package static func write(_ tiles: [(key: TileKey, bytes: Matrix<UInt8>)], of block: BlockPlan, to path: String, planHash: String) throws -> WrittenFile {
+        let named = Dictionary(uniqueKeysWithValues: tiles.map { (tensorName(block.stages[$0.key.stage], $0.key.tile), $0.bytes) })
         let writer = try SafetensorsWriter(
-            path: path, tensors: named.map { try TensorDescription(name: $0.key, type: .u8, shape: [$0.value.bytes.count]) }, metadata: ["plan": planHash])
+            path: path, tensors: named.map { try TensorDescription(name: $0.key, type: .u8, shape: [$0.value.count]) }, metadata: ["plan": planHash])
         do {
             for entry in writer.entries {
-                try named[entry.name]?.bytes.withBytes { try writer.append(UnsafeRawBufferPointer($0), to: entry.name) }
+                try named[entry.name]?.withBytes { try writer.append(UnsafeRawBufferPointer($0), to: entry.name) }
             }
             return try writer.finish()
         } catch {

@@ -18,8 +18,9 @@ final class AlignedMemory: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     private let source: Source
 
-    init(byteCount: Int) {
-        if byteCount >= MemoryPool.leastPiece {
+    /// - Parameter leastPiece: bytes from which on it is a piece.
+    init(byteCount: Int, leastPiece: Int = MemoryPool.leastPiece) {
+        if byteCount >= leastPiece {
             base = MemoryPool.matrices.take(byteCount).base
             source = .piece(byteCount)
         } else {

@@ -31,6 +31,13 @@ public struct Matrix<Element: BitwiseCopyable>: @unchecked Sendable {
         stride = columns
     }
 
+    /// The same in whole pages however small it is, for what outlives the work around it: between short-lived neighbours on the heap it would keep what is
+    /// free there from its next use.
+    public init(uninitializedPages rows: Int, _ columns: Int) {
+        precondition(rows >= 0 && columns >= 0, "a matrix of \(rows) x \(columns)")
+        self.init(in: AlignedMemory(byteCount: rows * columns * MemoryLayout<Element>.stride, leastPiece: 1), rows, columns)
+    }
+
     /// A matrix in memory that is there already, at least as much as it needs from some byte on.
     init(in memory: AlignedMemory, from offset: Int = 0, _ rows: Int, _ columns: Int) {
         let base = (memory.base + offset).bindMemory(to: Element.self, capacity: rows * columns)

@@ -68,11 +68,16 @@ public final class MemoryPool: Sendable {
     public static func keepMatrices(upTo bytes: Int) {
         // One heap of small ones for all threads: each of several would keep its own.
         mallopt(M_ARENA_MAX, 1)
+        giveBackHeap()
         matrices.keep(upTo: bytes)
     }
 
     /// Gives back all that waits for large matrices.
     public static func giveBackMatrices() { matrices.giveBack() }
+
+    /// Gives back the pages of the heap on which nothing lies. The C library itself lets go of no more than the heap's end: lists of a whole model's linears that
+    /// were made for a moment would stay below what has come after them.
+    public static func giveBackHeap() { _ = malloc_trim(0) }
 
     package func keep(upTo bytes: Int) {
         state.withLock { state in
@@ -83,6 +88,9 @@ public final class MemoryPool: Sendable {
 
     /// Gives all that waits back.
     func giveBack() { state.withLock { Self.makeRoom(&$0, limit: 0) } }
+
+    /// Bytes that a piece of so many takes.
+    public static func pieceBytes(_ byteCount: Int) -> Int { Pages.rounded(byteCount) }
 
     /// Bytes of pieces, and bytes that wait.
     package var bytes: (used: Int, waiting: Int) { state.withLock { ($0.used, $0.waitingByteCount) } }

@@ -4,6 +4,7 @@ internal import Calibration
 internal import Checkpoints
 internal import Failures
 internal import Foundation
+internal import LinearAlgebra
 internal import MessagePassing
 internal import Packing
 internal import Recipes
@@ -49,7 +50,7 @@ extension CompressionRun {
         balances[block] = run.balance(owned)
         // The same on every rank, whatever each has solved.
         let bytesOfExpert = mixture.stages(of: 0).map { plan.stages[$0] }.reduce(0) { sum, stage in
-            stage.tiles.indices.reduce(sum) { $0 + stage.layout(of: $1).byteCount }
+            sum + MemoryPool.pieceBytes(stage.tiles.indices.reduce(0) { $0 + stage.layout(of: $1).byteCount })
         }
         let mostRounds = max(Plan.expertBytesOfPart / max(bytesOfExpert, 1), 1)
         var done = 0
@@ -57,8 +58,8 @@ extension CompressionRun {
             progress?.did(.solvingExperts, work: solvingExpertsWork(block) * shares.solving[done])
         } finished: { round, result in
             if run.isWorkAfter { progress?.did(.passingExperts, work: passingExpertsWork(block) * shares.passing[done]) }
-            waiting.merge(result.solved) { _, new in new }
             if runsTwice { kept.merge(result.solved) { _, new in new } }
+            waiting.merge(result.solved.mapValues(\.withoutTiles)) { _, new in new }
             let shared = try share(result, round, mixture, block: block)
             measures.merge(shared) { _, new in new }
             done += 1
@@ -66,8 +67,7 @@ extension CompressionRun {
             guard roundsOfPart == mostRounds || done == rounds.count else { return }
             part += 1
             roundsOfPart = 0
-            try commit(block, waiting, part: part)
-            waiting = [:]
+            try commit(block, &waiting, part: part)
             if done < rounds.count, let reason = try stop.reason() {
                 throw stopped(reason, "block \(block + 1)/\(self.plan.blocks.count), some of its experts")
             }

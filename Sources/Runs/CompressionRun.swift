@@ -3,6 +3,7 @@
 internal import Calibration
 internal import Checkpoints
 internal import Failures
+internal import LinearAlgebra
 internal import MessagePassing
 internal import Models
 internal import Packing
@@ -111,7 +112,11 @@ final class CompressionRun {
     /// Runs every block.
     func run() throws -> CompressionOutcome {
         stop.begin()
-        for index in plan.blocks.indices { report(index, try runBlock(index)) }
+        if world.isCoordinator { outcome.reserveCapacity(plan.compressedLinears.count) }
+        for index in plan.blocks.indices {
+            report(index, try runBlock(index))
+            MemoryPool.giveBackHeap()
+        }
         progress?.clear()
         return CompressionOutcome(linears: outcome, tiles: counts, mixtures: mixtureReports())
     }
@@ -134,16 +139,16 @@ final class CompressionRun {
             let isLast = stageIndex == block.stages.count - 1
             guard isWork(after: index, stageIndex) else { continue }
             if let reason = try stop.reason() {
-                try commit(index, solvedStages(solved))
+                try commit(index, solved)
                 throw stopped(reason, "block \(index + 1)/\(plan.blocks.count), \(stage.stage.name)")
             }
             try advance(
                 stage, propagation == .none || runsTwice ? nil : result.tiles, endsBlock: isLast && mixture == nil,
                 measuring: runsTwice ? nil : attention(index, stageIndex))
             // What the other ranks solved is not needed again.
-            if !runsTwice { solved[stageIndex].keepOwn() }
+            if !runsTwice { solved[stageIndex] = result.withoutTiles }
         }
-        try commit(index, solvedStages(solved))
+        try commit(index, solved)
         let experts = try mixture.map { try runExperts($0, block: index, runsTwice: runsTwice) }
         if runsTwice { try runAgain(index, solved, experts) }
         try commitCache()
@@ -153,9 +158,10 @@ final class CompressionRun {
     /// Whether the batches pass a block twice: dense for the Hessians of its stages, then as it was compressed. A committed block has no Hessians to make.
     func runsTwice(_ block: Int) -> Bool { plan.recipe.propagation == .block && !keys(of: block).allSatisfy(committed.contains) }
 
-    /// The stages of a block by their places, from the first on.
-    private func solvedStages(_ solved: [SolvedStage]) -> [Int: SolvedStage] {
-        Dictionary(uniqueKeysWithValues: solved.enumerated().map { ($0.offset, $0.element) })
+    /// Commits the stages of a block from the first on.
+    private func commit(_ index: Int, _ solved: [SolvedStage]) throws {
+        var stages = Dictionary(uniqueKeysWithValues: solved.enumerated().map { ($0.offset, $0.element) })
+        try commit(index, &stages)
     }
 
     func keys(of block: Int) -> [TileKey] {

@@ -1,5 +1,6 @@
 // The encoded tiles that a rank holds: those that it solves, and those from which it decodes its weights.
 
+internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
 
@@ -9,16 +10,16 @@ extension MemoryModel {
         assignment.owners(of: stage.tiles).reduce(into: [:]) { $0[$1, default: 0] += 1 }.values.max() ?? 0
     }
 
-    /// All encoded tiles of a stage.
+    /// All encoded tiles of a stage, which lie in one piece of memory.
     func encoded(_ stage: StagePlan) -> Int {
-        stage.tiles.reduce(0) { $0 + stage.bytes(of: $1) }
+        MemoryPool.pieceBytes(stage.tiles.reduce(0) { $0 + stage.bytes(of: $1) })
     }
 
     /// The encoded tiles of a stage on the rank that has the most: those that it solves, and all that it holds while the others send theirs.
     func encodedTiles(_ stage: StagePlan) -> (own: Int, held: Int) {
         var parts = [Int](repeating: 0, count: assignment.ranks)
         for (tile, owner) in zip(stage.tiles, assignment.owners(of: stage.tiles)) { parts[owner] += stage.bytes(of: tile) }
-        let own = parts.max() ?? 0
+        let own = MemoryPool.pieceBytes(parts.max() ?? 0)
         // A part of another rank from which some tiles are taken is there beside them.
         return (own, assignment.groupSize == 1 ? encoded(stage) : min(encoded(stage), 2 * own + neededTiles(stage)))
     }

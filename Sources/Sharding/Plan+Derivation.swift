@@ -31,8 +31,11 @@ extension Plan {
         for index in 0..<architecture.blockCount {
             let block = architecture.block(index)
             var stages: [StagePlan] = []
+            // Not twice as many, as an array that grows has room for: experts are thousands.
+            stages.reserveCapacity(block.stages.count)
             for (place, stage) in block.stages.enumerated() {
                 var linears: [LinearPlan] = []
+                linears.reserveCapacity(stage.linears.count)
                 for linear in stage.linears {
                     let ignoring = try recipe.ignore.indices.filter { index throws in try linear.names.contains { try Self.ignores(recipe, index, $0) } }
                     usedPatterns.formUnion(ignoring)

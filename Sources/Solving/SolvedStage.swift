@@ -1,7 +1,7 @@
 // The encoded tiles of a stage: each rank's own, and of the others' those that it needs.
 
 internal import Checkpoints
-internal import LinearAlgebra
+package import LinearAlgebra
 internal import MessagePassing
 package import Packing
 internal import Sharding
@@ -9,13 +9,13 @@ internal import Sharding
 /// The tiles of a stage after solving.
 package struct SolvedStage {
     /// Those with which this rank runs the stage forward, by their index; empty when only its own are kept.
-    package private(set) var tiles: [Int: EncodedTile]
-    /// Those that this rank has solved now.
-    package let solvedHere: [Int: EncodedTile]
+    package let tiles: [Int: EncodedTile]
+    /// The bytes of those that this rank has solved now: no more of them waits for a commit, of which experts have thousands.
+    package let solvedHere: [Int: Matrix<UInt8>]
     /// What was measured on each tile of the stage.
     package let measures: [TileMeasure]
 
-    init(tiles: [Int: EncodedTile], solvedHere: [Int: EncodedTile], measures: [TileMeasure]) {
+    init(tiles: [Int: EncodedTile], solvedHere: [Int: Matrix<UInt8>], measures: [TileMeasure]) {
         (self.tiles, self.solvedHere, self.measures) = (tiles, solvedHere, measures)
     }
 
@@ -24,8 +24,8 @@ package struct SolvedStage {
         self.init(tiles: [:], solvedHere: [:], measures: measures)
     }
 
-    /// Lets go of what other ranks have solved.
-    package mutating func keepOwn() { tiles = [:] }
+    /// Without the tiles that run forward: what is to be committed, and what was measured.
+    package var withoutTiles: SolvedStage { SolvedStage(tiles: [:], solvedHere: solvedHere, measures: measures) }
 }
 
 /// What a tile says of itself; see `EncodedTile`.
@@ -68,7 +68,8 @@ struct StageTiles: Sendable {
             return counts[owner] - layout.byteCount
         }
         (self.owners, rank, self.counts) = (owners, world.rank, counts)
-        bytes = Matrix(uninitialized: 1, counts[world.rank])
+        // They wait for their commit while others are solved.
+        bytes = Matrix(uninitializedPages: 1, counts[world.rank])
     }
 
     /// - Parameter index: of a tile of this rank.
@@ -84,7 +85,8 @@ struct StageTiles: Sendable {
     ///   - needed: indices of the tiles that are kept; of the others only what was measured on them.
     func gather(_ nodes: NodeGroups, solvedHere: [Int], needed: Set<Int>) throws -> SolvedStage {
         var kept: [Int: EncodedTile] = [:]
-        var own: [Int: EncodedTile] = [:]
+        var own: [Int: Matrix<UInt8>] = [:]
+        let solvedHere = Set(solvedHere)
         var measures: [TileMeasure?] = Array(repeating: nil, count: layouts.count)
         for owner in counts.indices where counts[owner] > 0 {
             let part = owner == rank ? bytes : Matrix<UInt8>(uninitialized: 1, counts[owner])
@@ -96,9 +98,9 @@ struct StageTiles: Sendable {
                 let tile = EncodedTile(layout: layouts[index], bytes: part.columns(starts[index]..<starts[index] + layouts[index].byteCount))
                 measures[index] = TileMeasure(tile)
                 if needed.contains(index) { kept[index] = isWhole ? tile : EncodedTile(layout: tile.layout, bytes: tile.bytes.copy()) }
-                if owner == rank { own[index] = tile }
+                if solvedHere.contains(index) { own[index] = tile.bytes }
             }
         }
-        return SolvedStage(tiles: kept, solvedHere: own.filter { solvedHere.contains($0.key) }, measures: measures.compactMap { $0 })
+        return SolvedStage(tiles: kept, solvedHere: own, measures: measures.compactMap { $0 })
     }
 }

@@ -91,6 +91,19 @@ import Testing
         #expect(pool.bytes == (used: 0, waiting: 0))
     }
 
+    /// Matrices in whole pages share none with another, however small they are; one without elements takes none.
+    @Test func smallMatricesInPagesOfTheirOwn() {
+        let size = UInt(getpagesize())
+        let matrices = [1, 100, 4096, 4097, 100_000].map { Matrix<UInt8>(uninitializedPages: 1, $0) }
+        var pages: Set<UInt> = []
+        for matrix in matrices {
+            let start = UInt(bitPattern: matrix.base)
+            #expect(start % size == 0)
+            for page in start / size...(start + UInt(matrix.count) - 1) / size { #expect(pages.insert(page).inserted) }
+        }
+        #expect(Matrix<UInt8>(uninitializedPages: 1, 0).elements().isEmpty)
+    }
+
     /// Below its diagonal a triangle is zero, whatever earlier ones have written above theirs.
     @Test(arguments: [100, 4200]) func trianglesHaveZerosBelowTheDiagonal(order: Int) {
         for _ in 0..<2 {

@@ -20,16 +20,20 @@ func explainMappingFailures() {
         // A handler may call no more than the system: a literal has its bytes in the program.
         let text: StaticString =
             "a file that was mapped into memory could not be read: it was made shorter while in use, or its disk failed (`--weights pread` names the file)"
-        say("cleave: ")
         say(text)
-        say("\n")
         FailureLog.say(text, exitCode: EX_IOERR)
         _exit(EX_IOERR)
     }
 }
 
-/// Says a literal from a signal's handler.
-private func say(_ text: StaticString) { _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount) }
+/// Says a literal from a signal's handler, as a line of its own: in one call, since what comes in several may have another rank's words between.
+private func say(_ text: StaticString) {
+    func part(_ text: StaticString) -> iovec { iovec(iov_base: UnsafeMutableRawPointer(mutating: text.utf8Start), iov_len: text.utf8CodeUnitCount) }
+    var line = (part("cleave: "), part(text), part("\n"))
+    withUnsafePointer(to: &line) { line in
+        _ = line.withMemoryRebound(to: iovec.self, capacity: 3) { writev(STDERR_FILENO, $0, 3) }
+    }
+}
 
 /// What is done about a signal by itself, or by MPI.
 nonisolated(unsafe) private let actionsBefore = UnsafeMutablePointer<sigaction>.allocate(capacity: 64)

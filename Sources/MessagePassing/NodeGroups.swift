@@ -66,11 +66,25 @@ public final class NodeGroups: Sendable {
         try sending?.finish()
     }
 
-    /// Copies a buffer that the ranks of each node share, from the node of rank `root` to the others; `root` has filled it. Collective.
-    public func broadcastToNodes<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int) throws(MPIError) {
-        let sending = try beginCopy(buffer, from: root)
-        try own.barrier()
-        try sending?.finish()
+    /// A copy on its way to all nodes.
+    public struct PendingCopy {
+        fileprivate let own: Communicator
+        /// nil on ranks that carry nothing.
+        fileprivate let call: BackgroundCall?
+
+        /// Ends it: all ranks of the node may read the buffer. Collective.
+        public func finish() throws(MPIError) {
+            try call?.finish()
+            try own.barrier()
+        }
+    }
+
+    /// Begins to copy a buffer that the ranks of each node share, from the node of rank `root`, which has filled it, to the others. Until the copy is finished
+    /// no rank of the node calls MPI. Collective.
+    public func beginCopyToNodes<E: MPIElement>(_ buffer: UnsafeMutableBufferPointer<E>, from root: Int) -> PendingCopy {
+        guard carrying(root) != nil else { return PendingCopy(own: own, call: nil) }
+        nonisolated(unsafe) let buffer = buffer
+        return PendingCopy(own: own, call: BackgroundCall { [self] () throws(MPIError) in try beginCopy(buffer, from: root)?.finish() })
     }
 
     /// The rank of this node that carries what comes from, or goes to, a rank.

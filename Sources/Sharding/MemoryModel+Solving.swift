@@ -54,8 +54,8 @@ extension MemoryModel {
     /// What stays of the sum while panels are factored.
     private func rest(ofSum columns: Int, _ residency: StageResidency) -> Int { residency.hessianBlocks == nil ? sum(columns) : diagonalBlocks(columns) }
 
-    /// Of the panels that are factored, what is on its way: in fp64, where products are in fp32 in fp32; two in turn where the ranks of a host share them.
-    private func panelsInHand(_ columns: Int) -> Int { panel(columns, ranksOfHost > 1 ? 16 : isBFloat16 ? 12 : 8) }
+    /// Of the panels that are factored, the one that is on its way and the one before it: in fp64, and most often in fp32 where products are.
+    private func panelsInHand(_ columns: Int) -> Int { 2 * panel(columns, 8) }
 
     /// Solving a rank's tiles of a stage, and gathering those of all ranks.
     func solve(_ stage: StagePlan, _ residency: StageResidency) -> Int {

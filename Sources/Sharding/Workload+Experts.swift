@@ -45,7 +45,7 @@ extension Workload {
             if stage.needsHessian {
                 prediction.hessian += count * times.gram(tokens * columns * columns, columns: columns)
                 let factor = FactorSchedule(columns: stage.columns, ranks: 1, threads: threads)
-                prediction.factor += count * Double(stage.factorCount) * times.factor(factor.critical, columns: columns)
+                prediction.factor += count * Double(stage.factorCount) * factor.seconds(perOperation: times.factor(1, columns: columns)) { _ in 0 }
                 // Put in the factor's order, and from there into its panels, by the expert's own rank.
                 prediction.reduce += count * Double(stage.factorCount) * 2 * 4 * columns * columns / rates.permute
                 prediction.factor += count * stage.inverseOperations / rates.factorFloat

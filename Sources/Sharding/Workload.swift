@@ -81,16 +81,18 @@ struct Workload {
         let diagonal = 8 * columns
         let agreements = Double(1 + parts + (messages.ranksOfHost == 1 ? 0 : 1))
         var seconds = agreements * messages.latency + messages.reduce(bytes: diagonal) + messages.broadcast(bytes: diagonal)
-        for panel in choleskyPanels(order: stage.columns) {
-            let (rows, width) = (stage.columns - panel.lowerBound, panel.count)
+        let panels = choleskyPanels(order: stage.columns).map { (rows: stage.columns - $0.lowerBound, width: $0.count) }
+        for (rows, width) in panels {
             let bytes = 8 * Double(rows * width)
-            // What lies above the diagonal is not summed. Before a factored panel comes whether it could be.
+            // What lies above the diagonal is not summed.
             let ordering = (bytes - 4 * Double(width * width)) / rates.permute
             seconds +=
-                messages.reduceOfHosts(bytes: bytes - 4 * Double(width * (width - 1)), ordering: ordering) + Double(parts) * messages.latency
-                + messages.broadcastToHosts(bytes: plan.panelElementBytes * Double(rows * width))
+                messages.reduceOfHosts(bytes: bytes - 4 * Double(width * (width - 1)), ordering: ordering) + Double(parts - 1) * messages.latency
         }
-        prediction.reduce += count * (seconds + times.factor(max(0, schedule.critical - schedule.busiest), columns: columns))
+        let factoring = schedule.seconds(perOperation: times.factor(1, columns: columns)) {
+            messages.broadcastToHosts(bytes: plan.panelElementBytes * Double(panels[$0].rows * panels[$0].width))
+        }
+        prediction.reduce += count * (seconds + factoring - times.factor(schedule.busiest, columns: columns))
     }
 
     /// Where R lies over the ranks, every rank receives it again, in fp32, for each wave of tiles.

@@ -41,23 +41,6 @@ struct SharedFactor {
         columns = hessian.diagonal.count
     }
 
-    /// What becomes of the panels as they are factored.
-    private final class Result {
-        var diagonal: [Float]
-        /// R: [columns, columns], when every rank is to have it; and which of its rows this rank of its node stores.
-        let r: Matrix<Float>?
-        let share: (index: Int, count: Int)
-        /// Panels of R with their owner, when not.
-        var own: [Int: Matrix<Float>] = [:]
-
-        /// - Parameter pages: of R, where the ranks of a node share it.
-        init(columns: Int, isComplete: Bool, in pages: SharedPages?) {
-            diagonal = Array(repeating: 0, count: columns)
-            r = isComplete ? pages?.matrix(columns, columns) ?? Matrix(uninitializedUpperTriangle: columns) : nil
-            share = pages?.place ?? (0, 1)
-        }
-    }
-
     /// - Throws: `CompressionError`, the same on every rank, when no damping that is allowed makes the Hessian regular.
     func make() throws -> StageFactor {
         var diagonal = hessian.diagonal
@@ -71,13 +54,13 @@ struct SharedFactor {
                     nodes, columns: columns, panels: sharesPanels ? nearPanels.map(\.shape) : nil, isComplete: isComplete, isNarrowed: isNarrowed,
                     precision: plan.precision)
             }
-            var (held, rank) = try reducePanels(plan, in: memory.panels)
+            let (held, rank) = try reducePanels(plan, in: memory.panels)
             clock.count(.factor, operations: operations(share: held.share))
-            let result = Result(columns: columns, isComplete: isComplete, in: memory.r)
+            let result = PanelsOfR(columns: columns, isComplete: isComplete, in: memory.r)
             let failure =
                 switch plan.precision {
-                case .fp64: try factorPanels(&held, plan, memory, { updatePanels($0, with: $1 as Matrix<Double>, share: $2) }, into: result)
-                case .fp32: try factorPanels(&held, plan, memory, { updatePanels($0, with: $1 as Matrix<Float>, share: $2) }, into: result)
+                case .fp64: try factor(held, plan, memory, { updatePanels($0, with: $1 as Matrix<Double>, share: $2) }, into: result)
+                case .fp32: try factor(held, plan, memory, { updatePanels($0, with: $1 as Matrix<Float>, share: $2) }, into: result)
                 }
             guard let failure else {
                 let outline = plan.outline(diagonalOfR: result.diagonal)
@@ -94,12 +77,6 @@ struct SharedFactor {
         let factor = clock.measure(.factor) { Factor(outline: outline, r: r, isNarrowed: isNarrowed, in: memory.map { nodes.pages(of: $0) }) }
         try clock.measure(.reduce) { () throws in try nodes.own.barrier() }
         return factor
-    }
-
-    /// Panels that this rank works on, by their number: its own, or those of its node with its share of their tiles.
-    private struct HeldPanels {
-        var panels: [Int: Matrix<Double>]
-        let share: (index: Int, count: Int)
     }
 
     /// Multiplications and additions of this rank.
@@ -150,60 +127,11 @@ struct SharedFactor {
         return (held, rank)
     }
 
-    /// Factors panel after panel; each goes to all ranks, which update later ones with it.
-    ///
-    /// - Parameter update: takes a factored panel from later ones, given with the row at which each begins.
     /// - Returns: where the matrix is not positive definite; nil when it was factored.
-    private func factorPanels<E: MPIElement & BinaryFloatingPoint & SendableMetatype>(
-        _ held: inout HeldPanels, _ plan: FactorPlan, _ memory: FactorMemory,
-        _ update: ([(target: Matrix<Double>, row: Int)], Matrix<E>, (index: Int, count: Int)) -> Void, into result: Result
+    private func factor<E: MPIElement & BinaryFloatingPoint & SendableMetatype>(
+        _ held: HeldPanels, _ plan: FactorPlan, _ memory: FactorMemory, _ update: @escaping PanelFactorization<E>.Update, into result: PanelsOfR
     ) throws -> NotPositiveDefinite? {
-        let panels = choleskyPanels(order: columns), share = held.share
-        var copies = PanelCopies<E>(nodes, columns: columns, in: memory.inHand)
-        for (index, range) in panels.enumerated() {
-            let owner = assignment.panelOwner(index)
-            // Done with here, too: what is left of it is its part of R.
-            let panel = held.panels.removeValue(forKey: index)
-            var failure = [-1]
-            if let panel, owner == world.rank {
-                clock.measure(.factor) {
-                    do throws(NotPositiveDefinite) {
-                        try factorDiagonal(of: panel, at: range.lowerBound)
-                        try plan.checkPivots(range, panel)
-                    } catch {
-                        failure[0] = error.index
-                    }
-                }
-            }
-            try clock.measure(.reduce) { () throws in try failure.withUnsafeMutableBufferPointer { try world.broadcast($0, from: owner) } }
-            guard failure[0] < 0 else { return NotPositiveDefinite(index: failure[0]) }
-            if let panel { clock.measure(.factor) { solvePanel(panel, precision: plan.precision, share: share) } }
-            let later = held.panels.keys.sorted().compactMap { other in
-                held.panels[other].map { (target: $0, row: panels[other].lowerBound - range.lowerBound) }
-            }
-            let copy = try clock.measure(.reduce) { () throws in
-                try copies.copy(panel, rows: columns - range.lowerBound, range.count, from: owner, share: share)
-            }
-            try clock.measure(.factor) { () throws in
-                try store(copy, index, range, plan, into: result)
-                update(later, copy, share)
-            }
-            // The next owner's tile on the diagonal has all updates when all ranks of its node are done.
-            if share.count > 1 { try clock.measure(.reduce) { () throws in try nodes.own.barrier() } }
-        }
-        return nil
-    }
-
-    private func store(_ panel: Matrix<some BinaryFloatingPoint & SendableMetatype>, _ index: Int, _ range: Range<Int>, _ plan: FactorPlan, into result: Result)
-        throws
-    {
-        try plan.storeDiagonal(range, panel, into: &result.diagonal)
-        if let r = result.r {
-            plan.store(range, panel, into: r.rows(0..<panel.rows).columns(plan.columnsOfR(range)), share: result.share)
-        } else if assignment.panelOwner(index) == world.rank {
-            let r = Matrix<Float>(zeros: panel.rows, range.count)
-            plan.store(range, panel, into: r)
-            result.own[index] = r
-        }
+        var factorization = PanelFactorization(held, nodes, assignment, clock, plan, columns: columns, in: memory.inHand, update: update)
+        return try factorization.run(into: result)
     }
 }

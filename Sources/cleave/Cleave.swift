@@ -73,7 +73,9 @@ struct Cleave: ParsableCommand {
         do {
             let threads = try verb.threads(world)
             try world.together(exitCode: Failures.exitCode) {
-                try AddressSpace.require([("\(threads) threads", threads * AddressSpace.bytesOfThread)])
+                // Of several ranks one more thread waits for messages.
+                let all = world.size > 1 ? threads + 1 : threads
+                try AddressSpace.require([("\(all) threads", all * AddressSpace.bytesOfThread)])
             }
             if type(of: verb).ranks == .all, let binding = try CoreBinding.fromEnvironment?.apply(world, threads: threads), world.isCoordinator {
                 Console.error("cleave: \(binding)\n")

@@ -109,6 +109,26 @@ extension RankTests {
             }
         }
 
+        /// Into memory of each node, one copy after the other, while every rank does something else; longer than what MPI sends at once, too.
+        @Test(arguments: Place.allCases, [1, 1000, 1 << 18])
+        func copiesGoOnBesideOtherWork(place: Place, length: Int) throws {
+            let groups = try place.groups(), world = groups.world
+            let memory = try SharedMemory(groups.own, byteCount: 8 * length)
+            let buffer = UnsafeMutableBufferPointer(start: memory.base.bindMemory(to: Double.self, capacity: length), count: length)
+            let messages = world.messagesBetweenNodes
+            for root in 0..<world.size {
+                if world.rank == root { for index in buffer.indices { buffer[index] = Double(value(root, index)) } }
+                let copy = groups.beginCopyToNodes(buffer, from: root)
+                let work = (0..<1000 * (world.rank + 1)).reduce(0.0) { $0 + Double($1).squareRoot() }
+                try copy.finish()
+                #expect(buffer.indices.allSatisfy { buffer[$0] == Double(value(root, $0)) } && work > 0, "\(place) from \(root)")
+                try groups.own.barrier()
+            }
+            var count = [world.messagesBetweenNodes - messages]
+            try TestWorld.world.allReduceSum(&count)
+            #expect(count == [groups.count > 1 ? world.size : 0])
+        }
+
         /// A sum of n bytes leaves each node but the owner's once, however many ranks are there; a copy of n bytes leaves the root once.
         @Test(arguments: Place.allCases)
         func oneMessageLeavesANode(place: Place) throws {

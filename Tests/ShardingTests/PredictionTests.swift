@@ -92,8 +92,8 @@ import Transformers
         let diagonals: Double = 3 * 256 + 704
         let bytes = 2 * (4 * rectangles.reduce(0, +) + 8 * (triangles + 2 * diagonals))
         #expect(abs(slow.reduce * 1e6 / bytes - 1) < 1e-9, "\(slow.reduce)")
-        // The largest |x|; memory for sums; the diagonal twice; for each panel a sum, an answer and a copy.
-        let calls: Double = 2 * (3 * 7 + 13)
+        // The largest |x|; memory for sums; the diagonal twice; for each panel a sum and a copy.
+        let calls: Double = 2 * (3 * 6 + 10)
         #expect(abs(try seconds(1e30, 1).reduce / calls - 1) < 1e-9)
     }
 

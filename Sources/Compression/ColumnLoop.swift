@@ -91,11 +91,20 @@ package struct ColumnLoop {
         return Double(products.reduce(0, +)) / Double(products.reduce(0) { $0 + ($1 + threads - 1) / threads })
     }
 
+    /// The same of its search for ranges.
+    package static func searchGain(rows: Int, threads: Int) -> Double { RowSearches.gain(rows: rows, threads: threads) }
+
+    /// Columns that are gathered for a weight in about the time of the search for its range; measured on Zen 4 (`Benchmarks/profiles`), and decides no bits.
+    private static let columnsOfSearch = 5600.0
+
     /// Of a rank's tiles, those that are left over when every thread has had as many, where they are faster one after the other than side by side.
-    package static func alone(tiles: Int, columns: Int, threads: Int) -> Int {
-        let rest = tiles % threads
-        // What is not gathered gains nothing.
-        return 1.25 * Double(rest) <= gain(columns: columns, threads: threads) ? rest : 0
+    ///
+    /// - Parameter rows: of a tile.
+    package static func alone(tiles: Int, rows: Int, columns: Int, threads: Int) -> Int {
+        let rest = tiles % threads, gathering = Double(columns)
+        let shared = gathering / gain(columns: columns, threads: threads) + columnsOfSearch / searchGain(rows: rows, threads: threads)
+        // What is neither gathered nor searched gains nothing.
+        return 1.25 * Double(rest) * shared <= gathering + columnsOfSearch ? rest : 0
     }
 
     /// Bytes of what is added to the sums of a tile of so many rows.

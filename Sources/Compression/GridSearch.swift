@@ -1,4 +1,4 @@
-// Finds the grid (scale and zero) of one group of columns for every row of a tile.
+// Finds the grid (scale and zero) of one group of columns for each of some rows of a tile.
 
 internal import CKernels
 import LinearAlgebra
@@ -24,7 +24,9 @@ final class GridSearch {
     private let zeros: Matrix<Float>
     private let errors: Matrix<Double>
     private let best: Matrix<Double>
-    private let scratch: Matrix<Float>
+    /// Of searches whose factor is a block.
+    private lazy var scratch = Matrix<Float>(uninitialized: columns, Int(cleave_searched_rows))
+    private let columns: Int
     /// How many ranges of each row the column loop tries before it looks beside the best.
     private static let tried = 4
     /// Of the ranges that the column loop tries for each row, [ranges, rows], the best first: errors by the columns' own, and how far they are shrunken.
@@ -43,6 +45,7 @@ final class GridSearch {
     init(_ options: QuantizationOptions, columns: Int, rows: Int, tensorMagnitude: Float) {
         self.options = options
         self.rows = rows
+        self.columns = columns
         if let rules = options.number.rules {
             ranges = ScaledRanges(rules, options, rows: rows, tensorMagnitude: tensorMagnitude)
         } else {
@@ -57,7 +60,6 @@ final class GridSearch {
         leastErrors = Matrix(uninitialized: Self.tried, rows)
         leastShrinks = Matrix(uninitialized: Self.tried, rows)
         limits = Matrix(repeating: .infinity, 1, rows)
-        scratch = Matrix(uninitialized: columns, Int(cleave_searched_rows))
     }
 
     /// - Parameters:

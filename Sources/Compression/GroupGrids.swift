@@ -5,7 +5,7 @@ import LinearAlgebra
 struct GroupGrids {
     /// What finds the grids of groups: each by itself, or a block of them at once.
     private enum Finder {
-        case groups(GridSearch)
+        case groups(RowSearches)
         case blocks(BlockGrids)
         case ternary(TernarySearch)
     }
@@ -45,13 +45,13 @@ struct GroupGrids {
         }
         let magnitude = tensorMagnitude ?? (options.needsTensorMagnitude ? maxMagnitude(tile.weights) : 0)
         divisor = options.number.rules?.divisor(magnitude)
-        finder = .groups(GridSearch(options, columns: width, rows: tile.lanes, tensorMagnitude: magnitude))
+        finder = .groups(RowSearches(options, columns: width, rows: tile.lanes, tensorMagnitude: magnitude))
     }
 
     /// Grids whose scale had to be clamped, see `GridSearch`; rows of padding have none.
     var clampedScales: Int {
         switch finder {
-        case .groups(let search): search.clampedScales
+        case .groups(let searches): searches.clampedScales
         case .blocks(let blocks): blocks.clampedScales
         case .ternary: 0
         }
@@ -114,8 +114,8 @@ struct GroupGrids {
     }
 
     private func find(_ group: Int, _ values: Matrix<Float>, _ kept: Matrix<UInt8>?, factor: () -> GroupFactor?) {
-        guard case .groups(let search) = finder else { preconditionFailure("the grid of one group of a block") }
-        search.find(
+        guard case .groups(let searches) = finder else { preconditionFailure("the grid of one group of a block") }
+        searches.find(
             values, kept: kept, factor: options.grid.isHessianAware ? factor() : nil, scales: scales.rows(group..<group + 1),
             zeros: zeros.rows(group..<group + 1))
     }

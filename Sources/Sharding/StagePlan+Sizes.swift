@@ -9,7 +9,7 @@ extension StagePlan {
     var prunes: Bool { linears.contains { $0.pruning != nil } }
 
     /// Rows of the highest tile.
-    var tileRows: Int { tiles.map(\.rows.count).max() ?? 0 }
+    package var tileRows: Int { tiles.map(\.rows.count).max() ?? 0 }
 
     /// Weights of the largest linear that is stored transposed, or the room that reading it takes.
     var transposedWeights: Int {

@@ -119,16 +119,17 @@ struct Workload {
         return Double((tiles.count + threads - 1) / threads) * operations * Double(threads) / rates.productFloat
     }
 
-    /// As many tiles as there are threads at a time, and the last few one after the other, whose products threads share.
+    /// As many tiles as there are threads at a time, and the last few one after the other, whose products and searches threads share.
     private func columnLoopSeconds(tiles: [Int], _ columns: Double) -> Double {
         guard !tiles.isEmpty else { return 0 }
-        let weights = Double(tiles.reduce(0, +)) / Double(tiles.count) * columns
+        let weights = Double(tiles.reduce(0, +)) / Double(tiles.count) * columns, rows = tiles.max() ?? 0
         // Of a tile by one thread.
         let gathering = weights * columns * Double(threads) / (isBFloat16 ? rates.solveBFloat16 : rates.solveFloat)
         let search = weights * Double(threads) / rates.search
-        let alone = ColumnLoop.alone(tiles: tiles.count, columns: Int(columns), threads: threads)
+        let alone = ColumnLoop.alone(tiles: tiles.count, rows: rows, columns: Int(columns), threads: threads)
         let rounds = (tiles.count - alone + threads - 1) / threads
-        return Double(rounds) * (gathering + search) + Double(alone) * (gathering / ColumnLoop.gain(columns: Int(columns), threads: threads) + search)
+        let shared = gathering / ColumnLoop.gain(columns: Int(columns), threads: threads) + search / ColumnLoop.searchGain(rows: rows, threads: threads)
+        return Double(rounds) * (gathering + search) + Double(alone) * shared
     }
 
     private func addTiles(_ stage: StagePlan, count: Double, to prediction: inout Prediction) {

@@ -110,7 +110,8 @@ extension StagePlan {
     fileprivate func aloneTiles(_ count: Int) -> Int {
         // Threads share the rows of each tile.
         if linears.allSatisfy({ $0.treatment.map { $0.method == .obq } ?? true }) { return count }
-        return linears.contains { $0.treatment?.method == .gptq } ? ColumnLoop.alone(tiles: count, columns: columns, threads: Threads.count) : 0
+        guard linears.contains(where: { $0.treatment?.method == .gptq }) else { return 0 }
+        return ColumnLoop.alone(tiles: count, rows: tileRows, columns: columns, threads: Threads.count)
     }
 }
 

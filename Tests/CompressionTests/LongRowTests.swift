@@ -66,16 +66,43 @@ import Compression
         }
     }
 
-    /// Threads gain where there are as many products; a few tiles that gain more than their number have all threads in turn.
+    /// Sets of rows, the last of which is shorter.
+    @Test(arguments: [Grid.minmax, .mse, .hessian, .solved]) func threadsShareTheSearch(grid: Grid) throws {
+        let (rows, columns) = (200, 256)
+        let factor = Factor(
+            outline: try FactorPlan(diagonal: [Double](repeating: 1, count: columns), dampingFraction: 0, actOrder: false)
+                .outline(diagonalOfR: (0..<columns).map { Self.r[$0, $0] }),
+            r: Self.r.rows(0..<columns).columns(0..<columns), isNarrowed: false)
+        let weights = Self.weights.reshaped(rows, columns), options = QuantizationOptions(group: 64, symmetric: true, signedScales: true, grid: grid)
+        let before = Threads.count
+        defer { Threads.count = before }
+        let whole = try [1, 2, 3].map { threads in
+            Threads.count = threads
+            return try gptq(weights: weights, factor: factor, options: options)
+        }
+        for tile in whole.dropFirst() {
+            #expect(tile.codes.elements() == whole[0].codes.elements() && tile.loss == whole[0].loss)
+            #expect(tile.scales.elements() == whole[0].scales.elements())
+        }
+    }
+
+    /// Threads gain where there are as many products, or sets of 64 rows; a few tiles that gain more than their number have all threads in turn.
     @Test func fewTilesHaveAllThreads() {
         #expect(ColumnLoop.gain(columns: 4096, threads: 8) == 1 && ColumnLoop.gain(columns: 64, threads: 8) == 1)
         // 512 to 4096 columns are gathered by one product each, 4608 to 8192 by two.
         #expect(ColumnLoop.gain(columns: 8704, threads: 8) == 24.0 / 16)
         #expect(ColumnLoop.gain(columns: 8704, threads: 1) == 1)
-        let counts = [0, 1, 4, 5, 8, 9, 12, 13]
-        #expect(counts.map { ColumnLoop.alone(tiles: $0, columns: 53248, threads: 8) } == [0, 1, 4, 0, 0, 1, 4, 0])
-        #expect(counts.allSatisfy { ColumnLoop.alone(tiles: $0, columns: 4096, threads: 8) == 0 })
-        #expect(counts.allSatisfy { ColumnLoop.alone(tiles: $0, columns: 53248, threads: 1) == 0 })
+        #expect([64, 96, 256, 320].map { ColumnLoop.searchGain(rows: $0, threads: 4) } == [1, 2, 4, 2.5])
+        #expect(ColumnLoop.searchGain(rows: 256, threads: 1) == 1)
+        let counts = [0, 1, 2, 3, 8, 9, 10, 11]
+        func alone(rows: Int, columns: Int, threads: Int = 8) -> [Int] {
+            counts.map { ColumnLoop.alone(tiles: $0, rows: rows, columns: columns, threads: threads) }
+        }
+        #expect(alone(rows: 64, columns: 53248) == [0, 1, 2, 0, 0, 1, 2, 0])
+        #expect(alone(rows: 256, columns: 16384) == [0, 1, 2, 0, 0, 1, 2, 0])
+        // Their search alone is shared.
+        #expect(alone(rows: 256, columns: 4096) == [0, 1, 0, 0, 0, 1, 0, 0])
+        #expect(alone(rows: 64, columns: 4096).allSatisfy { $0 == 0 } && alone(rows: 256, columns: 53248, threads: 1).allSatisfy { $0 == 0 })
         #expect(ColumnLoop.partialBytes(columns: 4096, lanes: 64) == 0)
         #expect(ColumnLoop.partialBytes(columns: 8193, lanes: 64) == 2 * 512 * 64 * 4)
     }

@@ -115,7 +115,7 @@ private func forEachTile(
 }
 
 /// A panel in fp32.
-public func rounded(_ panel: Matrix<Double>) -> Matrix<Float> {
+private func rounded(_ panel: Matrix<Double>) -> Matrix<Float> {
     let result = Matrix<Float>(uninitialized: panel.rows, panel.columns)
     roundPanel(panel, into: result)
     return result

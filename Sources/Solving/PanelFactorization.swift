@@ -32,7 +32,7 @@ struct PanelFactorization<Element: MPIElement & BinaryFloatingPoint & SendableMe
     ///   - held: the sums of the panels that this rank works on, damped.
     ///   - pages: as `PanelCopies` takes them.
     init(
-        _ held: HeldPanels, _ nodes: NodeGroups, _ assignment: Assignment, _ clock: PhaseClock, _ plan: FactorPlan, columns: Int, in pages: SharedPages?,
+        _ held: consuming HeldPanels, _ nodes: NodeGroups, _ assignment: Assignment, _ clock: PhaseClock, _ plan: FactorPlan, columns: Int, in pages: SharedPages?,
         update: @escaping Update
     ) {
         (self.held, self.nodes, self.assignment, self.clock, self.plan, self.update) = (held, nodes, assignment, clock, plan, update)

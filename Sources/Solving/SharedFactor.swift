@@ -59,8 +59,8 @@ struct SharedFactor {
             let result = PanelsOfR(columns: columns, isComplete: isComplete, in: memory.r)
             let failure =
                 switch plan.precision {
-                case .fp64: try factor(held, plan, memory, { updatePanels($0, with: $1 as Matrix<Double>, share: $2) }, into: result)
-                case .fp32: try factor(held, plan, memory, { updatePanels($0, with: $1 as Matrix<Float>, share: $2) }, into: result)
+                case .fp64: try factor(consume held, plan, memory, { updatePanels($0, with: $1 as Matrix<Double>, share: $2) }, into: result)
+                case .fp32: try factor(consume held, plan, memory, { updatePanels($0, with: $1 as Matrix<Float>, share: $2) }, into: result)
                 }
             guard let failure else {
                 let outline = plan.outline(diagonalOfR: result.diagonal)
@@ -127,11 +127,12 @@ struct SharedFactor {
         return (held, rank)
     }
 
+    /// - Parameter held: kept by nobody else, since panels go as they are factored.
     /// - Returns: where the matrix is not positive definite; nil when it was factored.
     private func factor<E: MPIElement & BinaryFloatingPoint & SendableMetatype>(
-        _ held: HeldPanels, _ plan: FactorPlan, _ memory: FactorMemory, _ update: @escaping PanelFactorization<E>.Update, into result: PanelsOfR
+        _ held: consuming HeldPanels, _ plan: FactorPlan, _ memory: FactorMemory, _ update: @escaping PanelFactorization<E>.Update, into result: PanelsOfR
     ) throws -> NotPositiveDefinite? {
-        var factorization = PanelFactorization(held, nodes, assignment, clock, plan, columns: columns, in: memory.inHand, update: update)
+        var factorization = PanelFactorization(consume held, nodes, assignment, clock, plan, columns: columns, in: memory.inHand, update: update)
         return try factorization.run(into: result)
     }
 }

@@ -1,4 +1,4 @@
-// An encoded tile as weights, and as the solver left it.
+// An encoded tile as weights, and as codes and grids.
 
 public import Compression
 public import LinearAlgebra
@@ -21,16 +21,14 @@ extension EncodedTile {
         }
     }
 
-    /// A tile of codes as the solver left it.
+    /// A tile of codes as the solver left it, but for the losses of its rows.
     public func decoded() -> QuantizedTile {
         let codes = Matrix<UInt8>(uninitialized: layout.rows, layout.columns)
-        let losses = losses()
-        let (loss, energy) = (Array(losses[..<layout.rows]), Array(losses[layout.rows...].prefix { !$0.isNaN }))
         if let rules = layout.blocks {
             let blocks = withCodeBytes { BlockCoding.decode($0, layout.options.number, rules, into: codes) }
             return QuantizedTile(
                 codes: codes, scales: blocks.gridScales(rules), zeros: Matrix(uninitialized: layout.rows, 0), group: layout.options.group, groupOfColumn: nil,
-                loss: loss, energy: energy, clampedScales: clampedScales ?? 0, number: layout.options.number, blocks: blocks)
+                loss: [], energy: [], clampedScales: clampedScales ?? 0, number: layout.options.number, blocks: blocks)
         }
         let groups = withExtendedLifetime(bytes) {
             let words = pointer(layout.codes, UInt32.self)
@@ -42,7 +40,7 @@ extension EncodedTile {
         let zeroPoints: Matrix<UInt8> = layout.isTernary ? Matrix(uninitialized: layout.rows, 0) : Matrix(zeros(), layout.rows, layout.groups)
         return QuantizedTile(
             codes: codes, scales: scales(), zeros: zeroPoints, group: layout.options.group,
-            groupOfColumn: groups.isEmpty ? nil : groups, loss: loss, energy: energy, clampedScales: clampedScales ?? 0,
+            groupOfColumn: groups.isEmpty ? nil : groups, loss: [], energy: [], clampedScales: clampedScales ?? 0,
             number: layout.options.number, divisor: layout.options.hasDivisor ? divisor : nil)
     }
 }

@@ -23,7 +23,7 @@ extension EncodedTile {
                 pointer(layout.groupOfColumn, Int32.self).update(from: groupOfColumn, count: groupOfColumn.count)
             }
             try fill(pointer(layout.codes, UInt32.self), pointer(layout.scales, Float.self))
-            pointer(layout.losses, Double.self).update(repeating: .nan, count: 2 * layout.rows)
+            pointer(layout.losses, Double.self)[0] = .nan
         }
     }
 

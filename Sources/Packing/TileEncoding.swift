@@ -27,11 +27,7 @@ public struct EncodedTile: Sendable {
         case .codes(let tile): write(tile)
         case .values(let tile): write(tile.values)
         }
-        // Not a number where nothing was measured.
-        let losses = pointer(layout.losses, Double.self)
-        losses.update(repeating: .nan, count: 2 * layout.rows)
-        losses.update(from: tile.loss, count: tile.loss.count)
-        (losses + layout.rows).update(from: tile.energy, count: tile.energy.count)
+        note(loss: tile.loss, energy: tile.energy)
         precondition(thresholds.count * 4 == layout.thresholds.count, "\(thresholds.count) thresholds for \(layout.thresholds.count / 4) comparisons")
         pointer(layout.thresholds, Float.self).update(from: thresholds, count: thresholds.count)
         if !layout.zeroCount.isEmpty, !layout.isTernary {
@@ -39,6 +35,15 @@ public struct EncodedTile: Sendable {
             tile.dequantize(into: weights)
             pointer(layout.zeroCount, Int.self).pointee = UnsafeBufferPointer(start: weights.base, count: weights.count).count { $0 == 0 }
         }
+    }
+
+    /// - Parameters:
+    ///   - loss: of each row; empty where it was not measured.
+    ///   - energy: of the first rows.
+    private func note(loss: [Double], energy: [Double]) {
+        let losses = pointer(layout.losses, Double.self)
+        losses[0] = loss.isEmpty ? .nan : loss.reduce(0, +)
+        (losses[1], losses[2]) = zip(loss, energy).reduce((0, 0)) { $1.1.isNaN ? $0 : ($0.0 + $1.0, $0.1 + $1.1) }
     }
 
     private func write(_ tile: QuantizedTile) {
@@ -110,13 +115,13 @@ public struct EncodedTile: Sendable {
     }
 
     /// The sum over the tile's rows; not a number when it was not measured.
-    public var loss: Double { losses()[..<layout.rows].reduce(0, +) }
+    public var loss: Double { withExtendedLifetime(bytes) { pointer(layout.losses, Double.self)[0] } }
 
     /// Loss and energy of the rows whose energy was measured; their quotient is the squared relative output error. Zero without such rows.
     public var sampled: (loss: Double, energy: Double) {
-        let losses = losses()
-        return zip(losses[..<layout.rows], losses[layout.rows...]).reduce((0, 0)) { sum, row in
-            row.1.isNaN ? sum : (sum.loss + row.0, sum.energy + row.1)
+        withExtendedLifetime(bytes) {
+            let losses = pointer(layout.losses, Double.self)
+            return (losses[1], losses[2])
         }
     }
 
@@ -169,11 +174,6 @@ public struct EncodedTile: Sendable {
         return withExtendedLifetime(bytes) {
             UnsafeBufferPointer(start: pointer(layout.codes, UInt32.self), count: layout.codes.count / 4).allSatisfy { $0 & $0 >> 1 & 0x5555_5555 == 0 }
         }
-    }
-
-    /// Loss of each row, then energy of each row.
-    func losses() -> [Double] {
-        withExtendedLifetime(bytes) { Array(UnsafeBufferPointer(start: pointer(layout.losses, Double.self), count: 2 * layout.rows)) }
     }
 
     /// Valid while `bytes` lives: callers hold on to the tile.

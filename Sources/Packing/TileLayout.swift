@@ -58,8 +58,8 @@ public struct TileLayout: Sendable, Equatable {
     public var zeros: Range<Int> { after(scales, holdsValues || options.symmetric ? 0 : rows * groups) }
     /// Empty unless groups are made of permuted columns.
     public var groupOfColumn: Range<Int> { after(zeros, !holdsValues && options.hasPermutedGroups ? columns * 4 : 0) }
-    /// Loss and energy of each row.
-    public var losses: Range<Int> { after(groupOfColumn, rows * 2 * MemoryLayout<Double>.size) }
+    /// The loss of all rows; loss and energy of those whose energy was measured.
+    public var losses: Range<Int> { after(groupOfColumn, 3 * MemoryLayout<Double>.size) }
     /// The number of scales that were clamped to their type; empty for values.
     public var clampedScales: Range<Int> { after(losses, holdsValues ? 0 : MemoryLayout<Int>.size) }
     /// The number by which the stored scales of the whole linear are divided; empty for types without one.

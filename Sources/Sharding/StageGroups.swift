@@ -80,15 +80,15 @@ extension StagePlan {
         return Double(tile.rows.count) * row
     }
 
-    /// Bytes of the stage's tiles as ranks send them and partial checkpoints hold them: codes, fp32 scales and zero points, or values; two fp64 a row.
+    /// Bytes of the stage's tiles as ranks send them and partial checkpoints hold them: codes, fp32 scales and zero points, or values.
     var encodedBytes: Double {
         linears.reduce(0) { sum, linear in
             let row: Int
             switch linear.content {
             case .codes(let options)?:
                 let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * (options.symmetric ? 4 : 5)
-                row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.measureBytesOfRow
-            case .values(let type)?: row = columns * (type == .f32 ? 4 : 2) + 16
+                row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.ternaryBytesOfRow
+            case .values(let type)?: row = columns * (type == .f32 ? 4 : 2)
             case nil: row = 0
             }
             return sum + Double(linear.linear.rows) * Double(row)

@@ -30,21 +30,21 @@ extension StagePlan {
     func bytes(of tile: Tile) -> Int {
         let linear = linears[tile.linear]
         if linear.choices.count > 0 { return linear.choices.indices.map { choosing($0).bytes(of: tile) }.max() ?? 0 }
-        let extra = 40 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
+        let extra = 64 + 8 * (linear.pruning?.comparisons(columns: columns).count ?? 0) + (linear.options?.hasPermutedGroups == true ? columns * 4 : 0)
         switch linear.content {
         case .codes(let options)?:
             let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5
-            let row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.measureBytesOfRow
+            let row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.ternaryBytesOfRow
             return tile.rows.count * row + extra
-        case .values(let type)?: return tile.rows.count * (columns * (type == .f32 ? 4 : 2) + 16) + extra
+        case .values(let type)?: return tile.rows.count * columns * (type == .f32 ? 4 : 2) + extra
         case nil: return 0
         }
     }
 }
 
 extension QuantizationOptions {
-    /// Bytes of a row of a solved tile beside codes, scales and zero points: two fp64. Of ternary rows also their second number, and how many codewords they have.
-    var measureBytesOfRow: Int { number == .ternary ? 24 : 16 }
+    /// Of ternary rows: their second number, and how many codewords they have.
+    var ternaryBytesOfRow: Int { number == .ternary ? 8 : 0 }
 }
 
 extension Plan {

@@ -14,7 +14,7 @@ struct HeldPanels {
 }
 
 /// Tile Cholesky with lookahead: the owner of the next panel updates and factors that one first. It travels while all ranks update the panels after it, so that
-/// nobody waits for a panel that could have been there (Kurzak and Dongarra 2007, section 4).
+/// nobody waits for a panel that could have been there (Kurzak and Dongarra, LAPACK Working Note 178).
 struct PanelFactorization<Element: MPIElement & BinaryFloatingPoint & SendableMetatype> {
     /// Takes a factored panel from later ones, given with the row at which each begins.
     typealias Update = (_ later: [(target: Matrix<Double>, row: Int)], _ panel: Matrix<Element>, _ share: (index: Int, count: Int)) -> Void
@@ -32,8 +32,8 @@ struct PanelFactorization<Element: MPIElement & BinaryFloatingPoint & SendableMe
     ///   - held: the sums of the panels that this rank works on, damped.
     ///   - pages: as `PanelCopies` takes them.
     init(
-        _ held: consuming HeldPanels, _ nodes: NodeGroups, _ assignment: Assignment, _ clock: PhaseClock, _ plan: FactorPlan, columns: Int, in pages: SharedPages?,
-        update: @escaping Update
+        _ held: consuming HeldPanels, _ nodes: NodeGroups, _ assignment: Assignment, _ clock: PhaseClock, _ plan: FactorPlan, columns: Int,
+        in pages: SharedPages?, update: @escaping Update
     ) {
         (self.held, self.nodes, self.assignment, self.clock, self.plan, self.update) = (held, nodes, assignment, clock, plan, update)
         panels = choleskyPanels(order: columns)

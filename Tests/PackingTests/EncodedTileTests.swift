@@ -32,7 +32,7 @@ extension QuantizedTile {
                 #expect(found.codes.elements() == tile.codes.elements())
                 #expect(found.scales.elements() == tile.scales.elements())
                 #expect(found.zeros.elements() == tile.zeros.elements())
-                #expect(found.loss == tile.loss && found.energy == tile.energy && found.groupOfColumn == nil)
+                #expect(found.groupOfColumn == nil)
                 #expect(encoded.loss == tile.loss.reduce(0, +) && encoded.sampled == (tile.loss.reduce(0, +), tile.energy.reduce(0, +)))
                 expectSameWeights(encoded, tile)
             }
@@ -42,7 +42,7 @@ extension QuantizedTile {
     @Test func whatWasNotMeasuredIsNotANumber() {
         let options = QuantizationOptions(group: 16)
         let encoded = EncodedTile(.sample(2, 16, options, losses: false), options: options)
-        #expect(encoded.loss.isNaN && encoded.sampled == (0, 0) && encoded.decoded().energy.isEmpty)
+        #expect(encoded.loss.isNaN && encoded.sampled == (0, 0))
     }
 
     /// The relative error is that of the rows whose energy is known.
@@ -52,7 +52,7 @@ extension QuantizedTile {
         let tile = QuantizedTile(
             codes: whole.codes, scales: whole.scales, zeros: whole.zeros, group: 16, groupOfColumn: nil, loss: whole.loss, energy: [7, 8], clampedScales: 3)
         let encoded = EncodedTile(tile, options: options)
-        #expect(encoded.sampled == (0.5 + 1.5, 15) && encoded.loss == 12.5 && encoded.decoded().energy == [7, 8])
+        #expect(encoded.sampled == (0.5 + 1.5, 15) && encoded.loss == 12.5)
         #expect(encoded.clampedScales == 3 && encoded.decoded().clampedScales == 3)
     }
 
@@ -86,7 +86,7 @@ extension QuantizedTile {
     @Test func partsBeginAtMultiplesOf8() {
         let layout = TileLayout(rows: 3, columns: 33, options: QuantizationOptions(bits: 3, group: 16, symmetric: false, actOrder: true))
         let parts = [layout.codes, layout.scales, layout.zeros, layout.groupOfColumn, layout.losses, layout.clampedScales]
-        #expect(parts.map(\.count) == [3 * 4 * 4, 3 * 3 * 4, 9, 33 * 4, 3 * 16, 8])
+        #expect(parts.map(\.count) == [3 * 4 * 4, 3 * 3 * 4, 9, 33 * 4, 24, 8])
         #expect(parts.allSatisfy { $0.lowerBound % 8 == 0 } && zip(parts, parts.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound })
         #expect(layout.byteCount == layout.clampedScales.upperBound)
     }

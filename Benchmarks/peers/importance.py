@@ -1,6 +1,8 @@
 """The importance matrix of a model, as llama.cpp's `llama-imatrix` defines it: of each linear but the head the mean square of each input over the calibration.
 
-    importance.py MODEL IDS SEQUENCES LENGTH OUTPUT.npz
+    importance.py MODEL IDS SEQUENCES LENGTH SLICE OUTPUT.npz
+
+Slices of as many sequences follow each other, from 0.
 """
 import sys
 
@@ -8,9 +10,10 @@ import numpy
 import torch
 from transformers import AutoModelForCausalLM
 
-model_path, ids_path, sequences, length, output = sys.argv[1:]
-sequences, length = int(sequences), int(length)
-ids = torch.from_numpy(numpy.load(ids_path)[: sequences * length].astype(numpy.int64).reshape(sequences, length))
+model_path, ids_path, *counts, output = sys.argv[1:]
+sequences, length, slice_number = map(int, counts)
+tokens = sequences * length
+ids = torch.from_numpy(numpy.load(ids_path)[slice_number * tokens:][:tokens].astype(numpy.int64).reshape(sequences, length))
 model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).eval()
 sums = {}
 

@@ -144,6 +144,9 @@ import Testing
         try expectError("row_offsets says 0 at 95", "m.down.row_offsets") { $0.replaceSubrange(380..<384, with: [0, 0, 0, 0]) }
         try expectError("an outlier in column 96 of row 0", "m.down.col_vals") { $0.replaceSubrange(0..<2, with: [96, 0]) }
         try expectError("an outlier in column 65535 of row 0", "m.down.col_vals") { $0.replaceSubrange(0..<2, with: [255, 255]) }
+        try expectError("infinite or not a number", "m.down.col_vals") { $0.replaceSubrange(2..<4, with: [0, 0x7c]) }
+        // Bits that are all 1 make steps and zero points that are no numbers.
+        try expectError("of row 0, column", "m.down.dense_weights") { $0.replaceSubrange(0..<128, with: Array(repeating: 255, count: 128)) }
         try expectError("two outliers", "m.down.col_vals") { $0.replaceSubrange(4..<8, with: Array($0[0..<4])) }
         try expectError("column 96 at 0", "m.down.in_perm") { $0.replaceSubrange(0..<2, with: [96, 0]) }
         try expectError("each of which comes once", "m.down.in_perm") { $0.replaceSubrange(2..<4, with: Array($0[0..<2])) }

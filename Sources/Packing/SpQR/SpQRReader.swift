@@ -73,7 +73,14 @@ public struct SpQRReader: WeightReader {
         let values = Matrix<Float>(uninitialized: rows.count, shape.columns)
         for (row, source) in rows.enumerated() {
             let (from, to) = (weights.row(source - whole.lowerBound), values.row(row))
-            for (place, column) in order.enumerated() { to[column] = from[place] }
+            for (place, column) in order.enumerated() {
+                guard from[place].isFinite else {
+                    throw PackingError(
+                        "tensors \(linear)\(codesSuffix) and \(linear).col_vals make the weight of row \(source), column \(column) infinite or not a number: the "
+                            + "checkpoint is damaged")
+                }
+                to[column] = from[place]
+            }
         }
         let layout = TileLayout(rows: rows.count, columns: shape.columns, content: .values(.f16))
         return EncodedTile(.values(ValueTile(values: values, loss: [], energy: [])), layout: layout)

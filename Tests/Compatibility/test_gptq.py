@@ -149,11 +149,11 @@ def test_spqr(options, hessians, tmp_path):
             weight = source[f"{BLOCK}{name}.weight"].float().numpy()
             *_, outliers, values, loss = spqr_reference.spqr(weight, hessians[BLOCK + stage], expected_options, options.get("damping", 1))
             equal = torch.from_numpy(values.astype(numpy.float32)) == result[f"{BLOCK}{name}.weight"]
-            # Rows of a block share their scales: where one row goes another way, others may follow.
-            strayed = int((~equal).any(dim=1).sum())
+            # Blocks of 16 rows share their scales: where one row goes another way, at a tie of rounding or at the threshold, the others of its block follow.
+            strayed = int((~equal).reshape(-1, 16 * equal.shape[1]).any(dim=1).sum())
             found = losses[BLOCK + name]
-            print(f"{name}: {equal.float().mean():.6f} equal, {strayed} rows strayed, loss {found['loss'] / loss.sum() - 1:+.1e}, outliers {found['outliers']:.4f}")
-            assert strayed <= max(16, len(equal) // 20), name
+            print(f"{name}: {equal.float().mean():.6f} equal, {strayed} blocks strayed, loss {found['loss'] / loss.sum() - 1:+.1e}, outliers {found['outliers']:.4f}")
+            assert strayed <= max(2, len(equal) // 16 // 4) and equal.float().mean() > 0.95, name
             assert found["loss"] == pytest.approx(loss.sum(), rel=1e-4 if equal.all() else 2e-3), name
             assert found["outliers"] == pytest.approx(float((outliers != 0).mean()), abs=1e-6 if equal.all() else 2e-4), name
             assert found["outliers"] > 0.002, name

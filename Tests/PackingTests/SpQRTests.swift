@@ -116,7 +116,7 @@ import Testing
         #expect(format.refusal(layout(32784, Self.options))?.contains("32768") == true)
         #expect(format.refusal(layout(32768, Self.options)) == nil)
         #expect(format.refusal(layout(64, QuantizationOptions(spqr: 4, group: 16)))?.contains("3 bits in groups of 16") == true)
-        #expect(format.refusal(layout(64, QuantizationOptions(spqr: 3, group: 32)))?.contains("not 3 bits in groups of 32") == true)
+        #expect(format.refusal(layout(64, QuantizationOptions(spqr: 3, group: 32)))?.contains("not 3 in groups of 32") == true)
         for other in [CompressedTensorsFormat(), GPTQFormat(zeroPoints: .plain), MarlinFormat(), GGUFFormat()] as [any WeightFormat] {
             let refusal = other.refusal(SampleLinear([tile]).linear)
             #expect(refusal != nil, "\(other)")

@@ -89,6 +89,7 @@ package struct CheckpointCompletion {
         if source.isUntied { value = value.setting("tie_word_embeddings", false) }
         // What it says of the source's format no longer holds; a null holds for any.
         value = WeightReaders.removed(from: value)
+        if let type = content.format.computeType { value = WeightReaders.computing(in: type, value) }
         if var quantization = try content.format.configuration(content.linears, ignored: content.ignored) {
             if let cache = content.cache { quantization = quantization.setting("kv_cache_scheme", cache.scheme) }
             value = value.setting(WeightReaders.keys[0], quantization)

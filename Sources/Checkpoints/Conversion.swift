@@ -96,6 +96,7 @@ public struct Conversion {
         let (name, wanted) = (linear.source, linear.target.options)
         guard let packed = model.tensors.packed else { throw PipelineError(.internalError, "codes of \(name) without a reader") }
         let tile = try packed.tile(name, rows: linear.tiles[index], linear.options, linear.shape, model.checkpoint)
+        if tile.layout.holdsValues { return tile }
         if let scale = tile.firstScale(notExactIn: wanted.scaleType) {
             throw PipelineError(
                 .badInput,

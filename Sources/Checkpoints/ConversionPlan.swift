@@ -39,6 +39,10 @@ struct ConversionPlan: Sendable {
                 .badInput,
                 "codes of other formats are none of GGUF's blocks: compress \(directory) with a recipe that says `format: gguf`, and a `type` such as q4_k")
         }
+        if format == .spqr {
+            throw PipelineError(
+                .badInput, "codes of other formats are none of SpQR's: compress \(directory) with a recipe that says `method: spqr`, and `format: spqr`")
+        }
         if format == .qmoe {
             throw PipelineError(
                 .badInput, "codes of other formats are no ternary weights: compress \(directory) with a recipe that says `format: qmoe`, and `bits: ternary`")
@@ -109,8 +113,8 @@ extension ConvertedLinear {
     ) throws {
         source = linear.fileName
         let (options, shape) = try packed.examine(source, model.checkpoint)
-        // compressed-tensors stores scales in the type of the weight that they come from.
-        let sourceType = packed.reader is CompressedTensorsReader ? options.scaleType : modelType
+        // compressed-tensors stores scales in the type of the weight that they come from; the weights of SpQR are numbers of half precision.
+        let sourceType = packed.reader is CompressedTensorsReader || packed.reader is SpQRReader ? options.scaleType : modelType
         var wanted = options
         if format != .dense { wanted.scaleType = format.scaleType ?? sourceType }
         if options.hasPermutedGroups, format != .gptq, format != .gptqV2,

@@ -37,8 +37,8 @@ package struct Merge {
 
     /// - Returns: the sizes of source and result.
     package func run() throws -> SizeReport {
-        let codewords = try plan.recipe.format == .qmoe ? tiles.codewords(world: world) : nil
-        let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, codewords: codewords, cache: cache) }
+        let entries = try plan.recipe.format.hasEntries ? tiles.entries(world: world) : nil
+        let output = try world.agreed { () throws in try OutputPlan(plan, source: model.tensors, entries: entries, cache: cache) }
         let completion = CheckpointCompletion(content: output.content, source: model, output: work, world: world)
         try world.onCoordinator(exitCode: exitCode) { try work.beginResult(completion.fileNames()) }
         let shards = try output.content.write(to: work.output, from: model.parameters, world: world) { try tiles.read(output.tile($0, $1)) }

@@ -17,10 +17,10 @@ package struct OutputPlan: Sendable {
     let sourceBitsPerWeight: Double
 
     /// - Parameters:
-    ///   - codewords: of each compressed linear of the plan, where the format has such and all tiles are solved; nil: sizes are expected ones.
+    ///   - entries: of each compressed linear of the plan, where the format has such and all tiles are solved; nil: sizes are expected ones.
     ///   - cache: the largest keys and values, where the result has scales of them and they are measured.
     /// - Throws: `PipelineError` naming the first linear that the format cannot carry.
-    package init(_ plan: Plan, source: SourceTensors, codewords: [Int]? = nil, cache: CacheRecord? = nil) throws {
+    package init(_ plan: Plan, source: SourceTensors, entries: [Int]? = nil, cache: CacheRecord? = nil) throws {
         if plan.recipe.format == .qmoe, !plan.architecture.hasExperts {
             throw PipelineError(
                 .badInput, "`format: qmoe` is for mixtures of experts, and \(source.index.directory) has no experts; use `format: dense` for ternary weights")
@@ -49,8 +49,9 @@ package struct OutputPlan: Sendable {
                         // The result has the family's names, which every client knows; each slice of a tensor is a weight of its own there.
                         name: own.name, otherNames: plan.architecture.names.otherNames(of: own.name), sourceType: found.type.ofWeights,
                         isTransposed: own.layout == .columnsByRows && own.slice == nil, rows: own.rows, tile: stage.layout(of: tiles.lowerBound),
-                        tileCount: tiles.count, pairing: gguf?.pairing(of: own.name), codewords: codewords?[linears.count])
-                    if let refusal = format.refusal(packed) ?? gguf?.refusal(of: own) {
+                        tileCount: tiles.count, pairing: gguf?.pairing(of: own.name), entries: entries?[linears.count])
+                    let isOfExpert = block.block.expert(ofStage: stageIndex) != nil
+                    if let refusal = format.refusal(packed) ?? gguf?.refusal(of: own) ?? plan.recipe.format.refusal(of: own, isOfExpert: isOfExpert) {
                         throw PipelineError(.badInput, "`format: \(plan.recipe.format.rawValue)` cannot carry \(packed.name): \(refusal)")
                     }
                     placeOfLinear[own.slice == nil ? weight : own.name] = linears.count
@@ -125,6 +126,14 @@ package struct OutputPlan: Sendable {
 }
 
 extension OutputFormat {
+    /// Why clients of the format, in whose place in the model it stands, cannot carry a linear; nil when they can.
+    fileprivate func refusal(of linear: Linear, isOfExpert: Bool) -> String? {
+        guard self == .spqr else { return nil }
+        if linear.bias != nil { return "its clients have no bias in such linears; name it under `ignore`, or use `format: dense`" }
+        if isOfExpert { return "no client takes experts in it; name them under `ignore`, or use `format: dense`" }
+        return nil
+    }
+
     var weightFormat: any WeightFormat {
         switch self {
         case .compressedTensors: CompressedTensorsFormat()
@@ -134,6 +143,7 @@ extension OutputFormat {
         case .dense: DenseFormat()
         case .gguf: GGUFFormat()
         case .qmoe: QMoEFormat()
+        case .spqr: SpQRFormat()
         }
     }
 }

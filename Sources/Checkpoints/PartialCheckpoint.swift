@@ -89,8 +89,8 @@ package struct CommittedTiles: Sendable {
 
     package func contains(_ key: TileKey) -> Bool { files[key] != nil }
 
-    /// QMoE's codewords of each compressed linear, in the plan's order; 0 of those that have none. Every rank reads the counts of its share of the linears.
-    func codewords(world: Communicator) throws -> [Int] {
+    /// The entries of each compressed linear in tensors that are as long as weights make them, in the plan's order; 0 of those that have none. Every rank reads the counts of its share of the linears.
+    func entries(world: Communicator) throws -> [Int] {
         var counts = [Int](repeating: 0, count: plan.compressedLinears.count)
         try world.together(exitCode: exitCode) { () throws in
             var place = 0
@@ -99,7 +99,7 @@ package struct CommittedTiles: Sendable {
                     for linear in stage.linears.indices where stage.linears[linear].treatment != nil {
                         defer { place += 1 }
                         guard place % world.size == world.rank else { continue }
-                        counts[place] = try stage.tiles(of: linear).reduce(0) { try $0 + codewords(TileKey(block: block, stage: index, tile: $1)) }
+                        counts[place] = try stage.tiles(of: linear).reduce(0) { try $0 + entries(TileKey(block: block, stage: index, tile: $1)) }
                     }
                 }
             }
@@ -108,9 +108,9 @@ package struct CommittedTiles: Sendable {
         return counts
     }
 
-    /// The codewords of a committed tile: the rest of it is not read.
-    private func codewords(_ key: TileKey) throws -> Int {
-        let layout = plan.blocks[key.block].stages[key.stage].layout(of: key.tile), part = layout.codewordCounts
+    /// The entries of a committed tile: the rest of it is not read.
+    private func entries(_ key: TileKey) throws -> Int {
+        let layout = plan.blocks[key.block].stages[key.stage].layout(of: key.tile), part = layout.entryCounts
         guard !part.isEmpty else { return 0 }
         let (name, partial) = try find(key, layout)
         return try partial.withBytes(of: name, bytes: part) { bytes in
@@ -137,7 +137,7 @@ package struct CommittedTiles: Sendable {
         try bytes.withBytes { try partial.read(name, into: $0) }
         let tile = EncodedTile(layout: layout, bytes: bytes)
         guard tile.hasValidGroups else { throw PipelineError(.badInput, "\(partial.path): tile \(name) has columns of groups that it does not have") }
-        guard tile.hasValidCodes else { throw PipelineError(.badInput, "\(partial.path): tile \(name) has codes that no ternary weight has") }
+        guard tile.hasValidCodes else { throw PipelineError(.badInput, "\(partial.path): tile \(name) has codes or outliers that no such tile has") }
         return tile
     }
 }

@@ -12,6 +12,8 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
     case missingFactor(String)
     /// A weight became larger than its type can hold.
     case valueOutOfRange(row: Int, column: Int, ScaleType)
+    /// A weight is larger than a method's numbers can be.
+    case weightTooLarge(row: Int, column: Int, value: Float, most: Float)
 
     public var description: String {
         switch self {
@@ -31,6 +33,9 @@ public enum CompressionError: Error, Equatable, CustomStringConvertible {
             "The factor's diagonal at column \(column) is \(value), which fp32 cannot hold: the activations of this layer are far out of range."
         case .valueOutOfRange(let row, let column, let type):
             "The weight at [\(row), \(column)] of the tile became larger than \(type.rawValue) can hold when it made up for pruned ones: allow more damping."
+        case .weightTooLarge(let row, let column, let value, let most):
+            "The weight at [\(row), \(column)] of the tile is \(value), and half precision, in which SpQR's weights are, has room for weights up to \(most): name the "
+                + "linear under `ignore`, or use another method."
         case .missingFactor(let problem): "The factor does not fit the options: \(problem)."
         }
     }

@@ -101,6 +101,12 @@ public struct QuantizationOptions: Sendable, Equatable {
         self.activationType = activationType ?? number
     }
 
+    /// SpQR's codes, on grids that follow from the least and the largest weight.
+    public init(spqr bits: Int, group: Int, actOrder: Bool = false, wholeGroups: Bool = false) {
+        self.init(bits: bits, group: group, symmetric: false, actOrder: actOrder, wholeGroups: wholeGroups, scaleType: .f16)
+        (number, activationType) = (.spqr, .spqr)
+    }
+
     /// The numbers as the kernels know them.
     var kernelNumbers: cleave_numbers {
         if let blocks = number.blocks { return blocks.kernelNumbers }
@@ -155,6 +161,11 @@ public struct QuantizationOptions: Sendable, Equatable {
         }
         if number == .ternary {
             guard bits == 2, group == -1, symmetric, !signedScales else { throw .options("ternary numbers have codes of 2 bits, and rows that are one group") }
+        }
+        if number == .spqr {
+            guard group > 0, !symmetric, !staticGroups, grid == .minmax, scaleType == .f16 else {
+                throw .options("SpQR has groups of neighbouring columns, on asymmetric grids that it finds by itself, in half precision")
+            }
         }
         guard [2, 3, 4, 8].contains(bits) else {
             throw .options("bits is \(bits), but a code has 2, 3, 4 or 8 bits")

@@ -10,7 +10,7 @@ public struct QuantizedTile: @unchecked Sendable {
     public let codes: Matrix<UInt8>
     /// [rows, groups], each exactly a number of the options' scale type. Of ternary rows [rows, 2]: the number below 0 and that above.
     public let scales: Matrix<Float>
-    /// [rows, groups]; 2^(bits - 1) for symmetric grids of integers. Of ternary rows and of blocks there are none.
+    /// [rows, groups]; 2^(bits - 1) for symmetric grids of integers. Of ternary rows, of blocks and of SpQR there are none.
     public let zeros: Matrix<UInt8>
     /// Columns of a group, -1 for all.
     public let group: Int
@@ -24,13 +24,16 @@ public struct QuantizedTile: @unchecked Sendable {
     public let divisor: Float?
     /// What `scales` and offsets of blocks follow from; nil of other types.
     public let blocks: BlockScales?
+    /// What `scales`, zero points and outliers of SpQR follow from; nil of other types.
+    public let spqr: SpQRScales?
     /// Scales that would have to lie outside the normal numbers of their type, and are the nearest one.
     public let clampedScales: Int
 
     public init(
         codes: Matrix<UInt8>, scales: Matrix<Float>, zeros: Matrix<UInt8>, group: Int, groupOfColumn: [Int32]?, loss: [Double], energy: [Double],
-        clampedScales: Int = 0, number: NumberType = .int, divisor: Float? = nil, blocks: BlockScales? = nil
+        clampedScales: Int = 0, number: NumberType = .int, divisor: Float? = nil, blocks: BlockScales? = nil, spqr: SpQRScales? = nil
     ) {
+        self.spqr = spqr
         self.blocks = blocks
         self.number = number
         self.divisor = divisor
@@ -48,6 +51,7 @@ public struct QuantizedTile: @unchecked Sendable {
     public func dequantize(into weights: Matrix<Float>) {
         precondition(weights.rows == codes.rows && weights.columns == codes.columns, "\(codes.rows) x \(codes.columns) into another shape")
         let width = group == -1 ? max(codes.columns, 1) : group
+        if let spqr { return spqr.dequantize(codes, groups: groupOfColumn?.map { Int($0) } ?? (0..<codes.columns).map { $0 / width }, into: weights) }
         if let blocks, let rules = number.blocks { return blocks.dequantize(codes, rules, into: weights) }
         if number == .ternary { return dequantizeTernary(into: weights) }
         if let rules = number.rules { return dequantize(rules.numbers, width, into: weights) }
@@ -94,6 +98,7 @@ extension QuantizedTile {
 
     init(_ tile: Tile, codes: Matrix<UInt8>, grids: GroupGrids, options: QuantizationOptions, loss: [Double], energy: [Double]) {
         number = options.number
+        spqr = nil
         divisor = grids.divisor
         self.codes = tile.original(codes)
         blocks = grids.blockScales(tile)
@@ -106,20 +111,31 @@ extension QuantizedTile {
             zeros = blocks == nil ? tile.byRow(grids.zeros) { UInt8($0) } : Matrix(uninitialized: tile.rows, 0)
         }
         group = options.group
-        if let permutation = tile.permutation, options.hasPermutedGroups {
-            var groups = [Int32](repeating: 0, count: tile.columns)
-            for (position, column) in permutation.enumerated() { groups[column] = grids.groupOfPosition[position] }
-            groupOfColumn = groups
-        } else {
-            groupOfColumn = nil
-        }
+        groupOfColumn = tile.groupOfColumn(grids.groupOfPosition, options)
         self.loss = loss
         self.energy = energy
         clampedScales = grids.clampedScales
     }
 }
 
+extension QuantizedTile {
+    init(_ tile: Tile, _ method: SpQR, options: QuantizationOptions, loss: [Double], energy: [Double]) {
+        let found = method.grids.byRow(tile, outliers: method.outliers)
+        self.init(
+            codes: tile.original(method.codes), scales: found.scales(), zeros: Matrix(uninitialized: tile.rows, 0), group: options.group,
+            groupOfColumn: tile.groupOfColumn(method.groupOfPosition, options), loss: loss, energy: energy, number: .spqr, spqr: found)
+    }
+}
+
 extension Tile {
+    /// Column -> group; nil where groups are of neighbouring columns.
+    fileprivate func groupOfColumn(_ groupOfPosition: [Int32], _ options: QuantizationOptions) -> [Int32]? {
+        guard let permutation, options.hasPermutedGroups else { return nil }
+        var groups = [Int32](repeating: 0, count: columns)
+        for (position, column) in permutation.enumerated() { groups[column] = groupOfPosition[position] }
+        return groups
+    }
+
     /// The first rows, whose output is measured: one set of lanes, since all rows would take as many multiplications as solving them.
     var sampledRows: Int { min(Int(cleave_lanes), rows) }
 

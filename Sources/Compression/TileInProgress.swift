@@ -14,7 +14,7 @@ public protocol TileInProgress: AnyObject, Sendable {
 
 extension TileInProgress {
     /// Solves all columns with a factor that lies in one place.
-    func solve(_ factor: Factor) -> QuantizedTile {
+    public func solve(_ factor: Factor) -> QuantizedTile {
         for columns in (0..<factor.columns).cut(every: panelColumns) { take(factor.panel(columns)) }
         return finish()
     }

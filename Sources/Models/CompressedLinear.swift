@@ -57,11 +57,11 @@ public func compressedLinears(_ index: CheckpointIndex) throws -> [CompressedLin
     let codes = try checkpoint.names.filter { $0.hasSuffix(packed.reader.codesSuffix) }.map { String($0.dropLast(packed.reader.codesSuffix.count)) }
         .filter { !own.contains($0) }.map { name in
             let (options, shape) = try packed.examine(name, checkpoint)
-            let isTernary = options.number == .ternary
+            let isTernary = options.number == .ternary, hasEntries = isTernary || options.number == .spqr
             let bytes = packed.reader.parts(shape, options).reduce(0) { $0 + (checkpoint.description(name + $1.suffix)?.byteCount ?? 0) }
             return CompressedLinear(
                 name: name, format: packed.reader.name, bits: options.bits, group: options.group, symmetric: options.symmetric, rows: shape.rows,
-                columns: shape.columns, type: isTernary ? options.number.rawValue : nil, storedBytes: isTernary ? bytes : nil)
+                columns: shape.columns, type: isTernary ? options.number.rawValue : nil, storedBytes: hasEntries ? bytes : nil)
         }
     return (codes + scaled).sorted { $0.name < $1.name }
 }

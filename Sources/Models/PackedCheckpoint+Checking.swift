@@ -45,7 +45,7 @@ private func checkDense(_ architecture: Architecture, _ tensors: SourceTensors) 
                 + "which was left over")
     }
     guard tensors.scaled.isEmpty else { return }
-    let suffixes = [".qweight", ".weight_packed", ".B", ".w_comp"]
+    let suffixes = [".qweight", ".weight_packed", ".B", ".w_comp", ".dense_weights"]
     for linear in architecture.linears where index.tensors[linear.weight] == nil {
         guard let suffix = suffixes.first(where: { index.tensors[linear.name + $0] != nil }) else { continue }
         let beside = FileManager.default.fileExists(atPath: index.directory + "/quantize_config.json")

@@ -32,6 +32,15 @@ extension WeightReaders {
         return value[wrapped].map { $0.object == nil ? value : value.setting(wrapped, plain($0)) } ?? value
     }
 
+    private static let typeKeys = ["dtype", "torch_dtype"]
+
+    /// config.json with another type of the model's numbers.
+    package static func computing(in type: String, _ configuration: JSONValue) -> JSONValue {
+        func typed(_ value: JSONValue) -> JSONValue { typeKeys.reduce(value) { $0[$1] == nil ? $0 : $0.setting($1, .string(type)) } }
+        let value = typed(typeKeys.contains { configuration[$0] != nil } ? configuration : configuration.setting(typeKeys[0], .string(type)))
+        return value[wrapped].map { $0.object == nil ? value : value.setting(wrapped, typed($0)) } ?? value
+    }
+
     /// The type of the model's numbers by config.json; nil where it names none of those that results have.
     static func numberType(_ configuration: JSONValue) -> ScaleType? {
         for place in [configuration, configuration[wrapped]].compactMap({ $0 }) {

@@ -21,7 +21,8 @@ public struct CompressedTensorsFormat: WeightFormat {
         }
         let number = linear.options.number
         guard number.compressedTensorsStorage != nil else {
-            let instead = number == .ternary ? "use `format: qmoe` or `format: dense`" : "use `format: gguf`"
+            let instead =
+                number == .ternary ? "use `format: qmoe` or `format: dense`" : number == .spqr ? "use `format: spqr` or `format: dense`" : "use `format: gguf`"
             return "compressed-tensors has none of `type: \(number.rawValue)`; \(instead)"
         }
         return storage(linear).refusal(linear)

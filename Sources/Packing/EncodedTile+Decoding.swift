@@ -37,6 +37,12 @@ extension EncodedTile {
             }
             return Array(UnsafeBufferPointer(start: pointer(layout.groupOfColumn, Int32.self), count: layout.groupOfColumn.count / 4))
         }
+        if layout.isSpQR {
+            let spqr = spqrScales()
+            return QuantizedTile(
+                codes: codes, scales: spqr.scales(), zeros: Matrix(uninitialized: layout.rows, 0), group: layout.options.group,
+                groupOfColumn: groups.isEmpty ? nil : groups, loss: [], energy: [], clampedScales: clampedScales ?? 0, number: .spqr, spqr: spqr)
+        }
         let zeroPoints: Matrix<UInt8> = layout.isTernary ? Matrix(uninitialized: layout.rows, 0) : Matrix(zeros(), layout.rows, layout.groups)
         return QuantizedTile(
             codes: codes, scales: scales(), zeros: zeroPoints, group: layout.options.group,

@@ -32,6 +32,7 @@ public struct GPTQFormat: WeightFormat {
         if linear.holdsValues { return nil }
         let number = linear.options.number
         if number == .ternary { return "it has codes of integers alone, and no ternary numbers; use `format: qmoe` or `format: dense`" }
+        if number == .spqr { return "it has one zero point for each scale, and no outliers; use `format: spqr` or `format: dense`" }
         if number != .int { return "it has codes of integers alone, and none of `type: \(number.rawValue)`; use `format: compressed-tensors`" }
         if linear.options.activations != .none {
             return "it says nothing of inputs in \(linear.options.activationType.rawValue); use `format: compressed-tensors`, or `format: dense`"

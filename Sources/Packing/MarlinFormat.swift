@@ -16,6 +16,7 @@ public struct MarlinFormat: WeightFormat {
         let options = linear.options
         let instead = "use `format: gptq` or `format: compressed-tensors`"
         if options.number == .ternary { return "Marlin has integers alone, and no ternary numbers; use `format: qmoe` or `format: dense`" }
+        if options.number == .spqr { return "Marlin has symmetric codes, and no outliers; use `format: spqr` or `format: dense`" }
         if options.number != .int { return "Marlin has integers alone, and none of `type: \(options.number.rawValue)`; use `format: compressed-tensors`" }
         if options.activations != .none {
             return "Marlin says nothing of inputs in \(options.activationType.rawValue); use `format: compressed-tensors`, or `format: dense`"

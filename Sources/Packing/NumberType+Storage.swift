@@ -9,7 +9,7 @@ extension NumberType {
         case .int: PackedIntegers()
         case .fp8, .int8, .mxfp8: EightBitNumbers(number: self)
         case .mxfp4, .nvfp4: FourBitNumbers(number: self)
-        case .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: nil
+        case .ternary, .spqr, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: nil
         }
     }
 

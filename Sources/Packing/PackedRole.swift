@@ -10,7 +10,7 @@ public enum PackedRole: Sendable {
     public init(suffix: some StringProtocol) {
         self =
             switch suffix {
-            case ".weight_packed", ".qweight", ".B", ".w_comp", ".weight": .codes
+            case ".weight_packed", ".qweight", ".B", ".w_comp", ".dense_weights", ".weight": .codes
             case ".weight_scale", ".scales", ".s", ".ter_minmax": .scales
             case ".weight_zero_point", ".qzeros": .zeros
             default: .other

@@ -54,10 +54,14 @@ public struct EncodedTile: Sendable {
         for row in 0..<layout.rows {
             BitStream.pack(tile.codes.row(row), count: layout.columns, bits: options.bits, into: words + row * layout.wordsPerRow)
         }
-        copy(tile.scales, to: pointer(layout.scales, Float.self))
+        if let spqr = tile.spqr {
+            write(spqr)
+        } else {
+            copy(tile.scales, to: pointer(layout.scales, Float.self))
+        }
         if layout.isTernary { return countTernary(tile.codes) }
         if let divisor = tile.divisor { pointer(layout.divisor, Float.self).pointee = divisor }
-        if !options.symmetric { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
+        if !layout.zeros.isEmpty { copy(tile.zeros, to: pointer(layout.zeros, UInt8.self)) }
         if !layout.groupOfColumn.isEmpty {
             // A tile that was rounded to nearest has groups of neighbouring columns.
             let groups = tile.groupOfColumn ?? (0..<layout.columns).map { Int32($0 / options.group) }
@@ -67,7 +71,7 @@ public struct EncodedTile: Sendable {
 
     /// Zeros, and the codewords of each row.
     private func countTernary(_ codes: Matrix<UInt8>) {
-        let counts = pointer(layout.codewordCounts, UInt32.self)
+        let counts = pointer(layout.entryCounts, UInt32.self)
         for row in 0..<codes.rows { counts[row] = UInt32(QMoEDictionary.shared.codewordCount(codes.row(row), count: codes.columns)) }
         pointer(layout.zeroCount, Int.self).pointee = (0..<codes.rows).reduce(0) { sum, row in
             sum + UnsafeBufferPointer(start: codes.row(row), count: codes.columns).count { $0 == 0 }
@@ -94,6 +98,7 @@ public struct EncodedTile: Sendable {
 
     /// The scales: [rows, groups]; of ternary rows the number below 0 and that above, [rows, 2].
     public func scales() -> Matrix<Float> {
+        if layout.isSpQR { return spqrScales().scales() }
         let result = Matrix<Float>(uninitialized: layout.rows, layout.numbersPerRow)
         withExtendedLifetime(bytes) { result.base.update(from: pointer(layout.scales, Float.self), count: result.count) }
         return result
@@ -107,7 +112,7 @@ public struct EncodedTile: Sendable {
 
     /// Zero points as unsigned codes [rows, groups]; 2^(bits - 1) when symmetric.
     public func zeros() -> [UInt8] {
-        guard !layout.holdsValues, !layout.isTernary else { return [] }
+        guard !layout.holdsValues, !layout.isTernary, !layout.isSpQR else { return [] }
         guard !layout.options.symmetric else {
             return [UInt8](repeating: UInt8(1 << (layout.options.bits - 1)), count: layout.rows * layout.groups)
         }
@@ -148,10 +153,10 @@ public struct EncodedTile: Sendable {
         return withExtendedLifetime(bytes) { min(max(pointer(layout.zeroCount, Int.self).pointee, 0), layout.rows * layout.columns) }
     }
 
-    /// QMoE's codewords of each row; nil of tiles that are not ternary.
-    public var codewordCounts: [UInt32]? {
-        guard layout.isTernary else { return nil }
-        return withExtendedLifetime(bytes) { Array(UnsafeBufferPointer(start: pointer(layout.codewordCounts, UInt32.self), count: layout.rows)) }
+    /// QMoE's codewords, or SpQR's outliers, of each row; nil of other tiles.
+    public var entryCounts: [UInt32]? {
+        guard !layout.entryCounts.isEmpty else { return nil }
+        return withExtendedLifetime(bytes) { Array(UnsafeBufferPointer(start: pointer(layout.entryCounts, UInt32.self), count: layout.rows)) }
     }
 
     /// Scales that were clamped to the normal numbers of their type; nil for values. Bytes that came from a file may say more than there are.
@@ -168,8 +173,9 @@ public struct EncodedTile: Sendable {
         }
     }
 
-    /// Whether every ternary code is 0, 1 or 2; bytes that came from a file may say otherwise.
+    /// Whether every ternary code is 0, 1 or 2, and the codes and counts of SpQR are such; bytes that came from a file may say otherwise.
     public var hasValidCodes: Bool {
+        if layout.isSpQR { return hasValidSpQR }
         guard layout.isTernary else { return true }
         return withExtendedLifetime(bytes) {
             UnsafeBufferPointer(start: pointer(layout.codes, UInt32.self), count: layout.codes.count / 4).allSatisfy { $0 & $0 >> 1 & 0x5555_5555 == 0 }
@@ -181,7 +187,7 @@ public struct EncodedTile: Sendable {
         UnsafeMutableRawPointer(bytes.base + part.lowerBound).assumingMemoryBound(to: T.self)
     }
 
-    private func copy<T>(_ matrix: Matrix<T>, to destination: UnsafeMutablePointer<T>) {
+    func copy<T>(_ matrix: Matrix<T>, to destination: UnsafeMutablePointer<T>) {
         for row in 0..<matrix.rows { (destination + row * matrix.columns).update(from: matrix.row(row), count: matrix.columns) }
     }
 }

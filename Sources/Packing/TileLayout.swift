@@ -50,12 +50,12 @@ public struct TileLayout: Sendable, Equatable {
     public var codes: Range<Int> { 0..<rows * (blockBytesPerRow + wordsPerRow * 4) }
     /// [rows, columns] in their type; empty when the tile holds codes.
     public var values: Range<Int> { after(codes, valueType.map { rows * columns * ($0 == .f32 ? 4 : 2) } ?? 0) }
-    /// Of ternary rows two numbers each.
-    public var scales: Range<Int> { after(values, blocks == nil ? rows * numbersPerRow * MemoryLayout<Float>.size : 0) }
+    /// Of ternary rows two numbers each; none of SpQR.
+    public var scales: Range<Int> { after(values, blocks == nil && !isSpQR ? rows * numbersPerRow * MemoryLayout<Float>.size : 0) }
     /// Numbers of a row beside its codes.
     var numbersPerRow: Int { holdsValues ? 0 : groups * options.number.numbersOfGroup }
-    /// Empty when symmetric.
-    public var zeros: Range<Int> { after(scales, holdsValues || options.symmetric ? 0 : rows * groups) }
+    /// Empty when symmetric, and of SpQR.
+    public var zeros: Range<Int> { after(scales, holdsValues || options.symmetric || isSpQR ? 0 : rows * groups) }
     /// Empty unless groups are made of permuted columns.
     public var groupOfColumn: Range<Int> { after(zeros, !holdsValues && options.hasPermutedGroups ? columns * 4 : 0) }
     /// The loss of all rows; loss and energy of those whose energy was measured.
@@ -68,13 +68,21 @@ public struct TileLayout: Sendable, Equatable {
     public var thresholds: Range<Int> { after(divisor, (pruning?.comparisons(columns: columns).count ?? 0) * MemoryLayout<Float>.size) }
     /// The number of weights that are zero; empty unless the tile was pruned, or is ternary.
     public var zeroCount: Range<Int> { after(thresholds, pruning == nil && !isTernary ? 0 : MemoryLayout<Int>.size) }
-    /// The number of QMoE's codewords of each row, in UInt32: what the length of a file's tensors follows from before a row of it is encoded. Of ternary tiles.
-    public var codewordCounts: Range<Int> { after(zeroCount, isTernary ? rows * MemoryLayout<UInt32>.size : 0) }
+    /// The number of each row's entries in tensors that are as long as the weights make them, in UInt32: QMoE's codewords, SpQR's outliers.
+    public var entryCounts: Range<Int> { after(zeroCount, isTernary || isSpQR ? rows * MemoryLayout<UInt32>.size : 0) }
     /// The largest magnitude of the linear's inputs; empty where no scale of them is stored.
-    public var inputMagnitude: Range<Int> { after(codewordCounts, !holdsValues && options.activations == .static ? MemoryLayout<Float>.size : 0) }
-    public var byteCount: Int { inputMagnitude.upperBound }
+    public var inputMagnitude: Range<Int> { after(entryCounts, !holdsValues && options.activations == .static ? MemoryLayout<Float>.size : 0) }
+    public var byteCount: Int { isSpQR ? outliers.upperBound : inputMagnitude.upperBound }
 
     var isTernary: Bool { !holdsValues && options.number == .ternary }
+    var isSpQR: Bool { !holdsValues && options.number == .spqr }
+
+    /// Of SpQR, the codes of scales, then those of zero points: [rows, groups] each.
+    public var levels: Range<Int> { after(inputMagnitude, isSpQR ? 2 * rows * groups : 0) }
+    /// Of SpQR, steps and zero points of scales, then those of zero points, in half precision: [blocks of rows, groups] each.
+    public var secondLevels: Range<Int> { after(levels, isSpQR ? 4 * SpQRScales.blocks(rows: rows) * groups * 2 : 0) }
+    /// Of SpQR, in half precision, 0 where there is none: [rows, columns]
+    public var outliers: Range<Int> { after(secondLevels, isSpQR ? rows * columns * 2 : 0) }
 
     private func after(_ part: Range<Int>, _ length: Int) -> Range<Int> {
         let start = (part.upperBound + 7) / 8 * 8

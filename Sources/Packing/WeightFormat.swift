@@ -20,16 +20,16 @@ public struct PackedLinear: Sendable {
     public let tileCount: Int
     /// How rows are ordered in a GGUF file; nil: as they are.
     public let pairing: RowPairing?
-    /// Of a ternary linear whose rows are encoded: all of QMoE's codewords; nil: not yet known.
-    public let codewords: Int?
+    /// Of tensors that are as long as the weights make them, all entries of the linear: QMoE's codewords, SpQR's outliers; nil: not yet known.
+    public let entries: Int?
 
     /// - Parameters:
     ///   - tile: the layout of the first.
     ///   - tileCount: of all that have the rows.
-    ///   - codewords: of all rows, where the format's tensors follow from them.
+    ///   - entries: of all rows, where the format's tensors follow from them.
     public init(
         name: String, otherNames: [String] = [], sourceType: ElementType, isTransposed: Bool, rows: Int, tile: TileLayout, tileCount: Int,
-        pairing: RowPairing? = nil, codewords: Int? = nil
+        pairing: RowPairing? = nil, entries: Int? = nil
     ) {
         precondition(tileCount > 0, "\(name) has no tiles")
         self.name = name
@@ -40,7 +40,7 @@ public struct PackedLinear: Sendable {
         self.tile = tile
         self.tileCount = tileCount
         self.pairing = pairing
-        self.codewords = codewords
+        self.entries = entries
     }
 
     public var columns: Int { tile.columns }
@@ -81,11 +81,16 @@ public protocol WeightFormat: Sendable {
     ///   - ignored: names of the modules that clients would otherwise take for compressed; after `re:` a pattern of such names.
     func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue?
 
+    /// What config.json must say of the type in which clients compute, where they take one alone; nil: what the source's says.
+    var computeType: String? { get }
+
     /// Other files beside config.json in which clients look for the same.
     func companions(_ linears: [PackedLinear], ignored: [String]) throws -> [(name: String, text: String)]
 }
 
 extension WeightFormat {
+    public var computeType: String? { nil }
+
     public func companions(_ linears: [PackedLinear], ignored: [String]) throws -> [(name: String, text: String)] { [] }
 }
 

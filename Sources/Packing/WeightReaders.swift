@@ -45,6 +45,7 @@ public struct WeightReaders: Sendable {
         case ("gptq", nil), ("gptq", "gptq"): self.init(codes: try GPTQReader(quantization, zeroPoints: .lessOne))
         case ("gptq", "gptq_v2"): self.init(codes: try GPTQReader(quantization, zeroPoints: .plain))
         case ("auto-round", _), ("auto_round", _): self.init(codes: try AutoRoundConfiguration.reader(quantization))
+        case ("spqr", _): self.init(codes: try SpQRReader(quantization))
         case ("qmoe", _): self.init(codes: try QMoEReader(quantization))
         case ("fp8", _): self.init(scaled: try Float8Reader(quantization))
         case ("mxfp4", _): self.init(scaled: try MXFP4Reader(quantization))
@@ -53,7 +54,7 @@ public struct WeightReaders: Sendable {
         default:
             throw PackingError(
                 "quantization method `\(method)`\(format.map { " in format `\($0)`" } ?? "") cannot be read; known: auto-round, compressed-tensors, fp8, gptq, gptq_v2, marlin, "
-                    + "modelopt, mxfp4, qmoe. Give the dense model; \(remedy)")
+                    + "modelopt, mxfp4, qmoe, spqr. Give the dense model; \(remedy)")
         }
     }
 }

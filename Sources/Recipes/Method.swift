@@ -15,10 +15,12 @@ public enum Method: String, Sendable, Codable, CaseIterable {
     case wanda
     /// Optimal brain quantization: row by row, in each row's own order of columns.
     case obq
+    /// Small groups whose scales are codes themselves, and outliers.
+    case spqr
     /// Optimal brain surgeon pruning: row by row, one weight after the other.
     case exactobs
 
-    public var needsHessian: Bool { [.gptq, .sparsegpt, .admm, .wanda, .obq, .exactobs].contains(self) }
+    public var needsHessian: Bool { [.gptq, .sparsegpt, .admm, .wanda, .obq, .exactobs, .spqr].contains(self) }
 
     /// Whether columns leave each row in an order of its own, for which the inverse of the Hessian is needed.
     public var eliminates: Bool { [.obq, .exactobs].contains(self) }

@@ -125,7 +125,7 @@ extension Recipe {
 extension TreatmentSettings {
     static let keys = [
         "method", "type", "strategy", "activations", "activation_type", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid",
-        "damping", "max_damping", "target", "target_strength", "sparsity", "mask_block",
+        "damping", "max_damping", "target", "target_strength", "sparsity", "mask_block", "outlier_threshold",
     ]
 
     /// The settings of `compress`.
@@ -171,6 +171,9 @@ extension TreatmentSettings {
         let ownSparsity = budget?.areWidths == false ? nil : try mapping.sparsity("sparsity")
         sparsity = ownSparsity ?? (inheritsPruning ? base.sparsity : nil)
         if choices?.areWidths == false, ownSparsity != nil || !inheritsPruning { choices = nil }
+        // A rule with a method of its own does not take over what is of another's alone.
+        let inheritsThreshold = try mapping.choice("method", Method.self).map { $0 == .spqr } ?? true
+        outlierThreshold = try mapping.number("outlier_threshold", in: 0...1e6) ?? (inheritsThreshold ? base.outlierThreshold : nil)
         maskBlock = try mapping.integer("mask_block", of: [32, 64, 128, 256, 512]) ?? (inheritsPruning ? base.maskBlock : nil)
     }
 }

@@ -86,11 +86,13 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     case gguf
     /// Codewords of ternary experts.
     case qmoe
+    /// 3-bit codes, scales in 3 bits, and outliers, as SpQR's kernel takes them.
+    case spqr
 
     /// The type in which the format stores scales; nil: the weight's own.
     public var scaleType: ScaleType? {
         switch self {
-        case .gptq, .gptqV2, .marlin, .gguf: .f16
+        case .gptq, .gptqV2, .marlin, .gguf, .spqr: .f16
         case .qmoe: .bf16
         case .compressedTensors, .dense: nil
         }
@@ -100,10 +102,13 @@ public enum OutputFormat: String, Sendable, Codable, CaseIterable {
     public var laysRowsBesideEachOther: Bool { [.gptq, .gptqV2, .marlin].contains(self) }
 
     /// Whether what vLLM makes of several linears matters to the format: others hold plain weights, or are for other servers.
-    public var isServedByVLLM: Bool { ![.dense, .gguf, .qmoe].contains(self) }
+    public var isServedByVLLM: Bool { ![.dense, .gguf, .qmoe, .spqr].contains(self) }
 
     /// Whether clients take all experts of a block for alike.
-    public var hasOneSchemeOfExperts: Bool { self != .dense && self != .qmoe }
+    public var hasOneSchemeOfExperts: Bool { ![.dense, .qmoe, .spqr].contains(self) }
+
+    /// Whether tensors are as long as the weights make them: QMoE's codewords, SpQR's outliers.
+    public var hasEntries: Bool { self == .qmoe || self == .spqr }
 
     /// The least zero point that the format can hold.
     public var leastZero: Int { self == .gptq ? 1 : 0 }

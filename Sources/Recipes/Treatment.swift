@@ -59,6 +59,8 @@ public struct Treatment: Sendable, Hashable, Codable {
     public var sparsity: Sparsity?
     /// Columns for which SparseGPT chooses a mask at a time, over all rows; nil for patterns and other methods.
     public var maskBlock: Int?
+    /// Of SpQR: the squared error from which a weight is an outlier, as a share of the layer's mean variance; see `SpQR.threshold`.
+    public var outlierThreshold: Double?
 
     /// Bits of a code, and columns of a group, that methods and formats know.
     static let widths = [2, 3, 4, 8], groups = [-1, 16, 32, 64, 128]
@@ -81,7 +83,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         self.targetStrength = targetStrength
         self.sparsity = sparsity
         self.maskBlock = maskBlock
-        (type, strategy, activations, activationType) = (nil, nil, nil, nil)
+        (type, strategy, activations, activationType, outlierThreshold) = (nil, nil, nil, nil, nil)
     }
 
     /// What the solver is to make of a weight.
@@ -110,6 +112,7 @@ public struct Treatment: Sendable, Hashable, Codable {
     ///   - leastZero: the least zero point that the format can hold.
     public func options(scaleType: ScaleType, leastZero: Int = 0) -> QuantizationOptions? {
         guard let bits else { return nil }
+        if type == .spqr { return QuantizationOptions(spqr: bits, group: group, actOrder: actOrder != .off, wholeGroups: actOrder == .groups) }
         if let type {
             return QuantizationOptions(
                 type, strategy: strategy, grid: grid, actOrder: actOrder != .off, wholeGroups: actOrder == .groups && group > 0, staticGroups: staticGroups,
@@ -135,6 +138,7 @@ extension Treatment {
     /// The method in a few words: `sparsegpt 0.5, 4 bits by 64`.
     public var summary: String {
         let pruned = sparsity.map { " \($0)" } ?? ""
+        if type == .spqr { return "\(method.rawValue) \(bits ?? 0) bits by \(group)" }
         if let type { return "\(method.rawValue) \(type.rawValue)" + (strategy.map { $0 == .group ? "" : " by \($0.rawValue)" } ?? "") }
         let quantized = bits.map { "\(sparsity == nil ? "" : ",") \($0) bits by \(group == -1 ? "row" : "\(group)")" } ?? ""
         return method.rawValue + pruned + quantized

@@ -24,6 +24,7 @@ struct TreatmentSettings {
     var targetStrength: Double?
     var sparsity: Sparsity?
     var maskBlock: Int?
+    var outlierThreshold: Double?
 
     /// Columns of a group.
     static let defaultGroup = 128
@@ -80,6 +81,10 @@ struct TreatmentSettings {
 
     /// The whole treatment. What is left out becomes the best that goes with the rest: see `docs/recipes.md` for the measurements.
     func resolved() -> Result<Treatment, Contradiction> {
+        if outlierThreshold != nil, method != .spqr {
+            return .failure(Contradiction("`outlier_threshold` goes with `method: spqr`, not with `method: \((method ?? .gptq).rawValue)`"))
+        }
+        if method == .spqr || type == .spqr { return resolvedSpQR() }
         if let rules = type?.rules { return resolved(rules) }
         if let type, let blocks = type.blocks { return resolved(type, blocks) }
         if type == .ternary { return resolvedTernary() }

@@ -71,7 +71,7 @@ extension RunReport {
             return [Deviation(.fallback, linear.name, "\(linear.sparsity == nil ? "rounded to nearest" : "pruned by magnitude"): \(fallback)")] + found
         }
         // Other methods do not look at a column's inputs.
-        if let dead = linear.deadColumns, dead > 0, ["gptq", "obq", "sparsegpt", "admm", "exactobs", "wanda"].contains(linear.method) {
+        if let dead = linear.deadColumns, dead > 0, ["gptq", "obq", "spqr", "sparsegpt", "admm", "exactobs", "wanda"].contains(linear.method) {
             let remedy = linear.sparsity == nil ? "rounded to nearest" : "pruned by their magnitude"
             found.append(
                 Deviation(.deadColumns, linear.name, "\(dead) of \(linear.columns) columns saw nothing but zeros; their weights are \(remedy)"))

@@ -64,6 +64,8 @@ extension RunReport {
         }
         addRange("zeros in ternary linears", linears.compactMap { $0.zeros.map { 100 * $0 } }, unit: " %", to: &table)
         addRange("bits of a ternary weight in codewords", linears.compactMap(\.codewordBits), unit: "", to: &table)
+        addRange("outliers in linears of SpQR", linears.compactMap { $0.outliers.map { 100 * $0 } }, unit: " %", to: &table)
+        addRange("average bits as SpQR counts them", linears.compactMap(\.averageBits), unit: "", to: &table)
         if let before, let after {
             let change = 100 * (after.perplexity / before.perplexity - 1)
             table.add([

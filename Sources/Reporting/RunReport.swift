@@ -140,6 +140,9 @@ public struct LinearReport: Codable, Sendable {
     /// nil of other types.
     public var zeros: Double?
     public var codewordBits: Double?
+    /// The share of its weights that SpQR keeps as outliers, and the bits of a weight as its paper counts them. nil of other methods.
+    public var outliers: Double?
+    public var averageBits: Double?
     /// ||(W - Q) R||^2, where R R^T is the damped Hessian; nil without a Hessian.
     public var loss: Double?
     /// Square root of ||(W - Q) R||^2 / ||W R||^2 over the first 32 rows of every fourth tile.

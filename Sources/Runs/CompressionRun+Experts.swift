@@ -161,11 +161,11 @@ extension TileMeasure {
 
     /// What is not there is 0, and counts are one more.
     fileprivate var numbers: [Double] {
-        [loss, sampled.loss, sampled.energy] + [zeroCount, clampedScales, codewords].map { $0.map { Double($0 + 1) } ?? 0 }
+        [loss, sampled.loss, sampled.energy] + [zeroCount, clampedScales, entries].map { $0.map { Double($0 + 1) } ?? 0 }
     }
 
     fileprivate init(numbers: ArraySlice<Double>) {
         let values = Array(numbers), counts: [Int?] = values[3...].map { $0 > 0 ? Int($0) - 1 : nil }
-        self.init(loss: values[0], sampled: (values[1], values[2]), zeroCount: counts[0], clampedScales: counts[1], codewords: counts[2])
+        self.init(loss: values[0], sampled: (values[1], values[2]), zeroCount: counts[0], clampedScales: counts[1], entries: counts[2])
     }
 }

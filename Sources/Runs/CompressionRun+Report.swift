@@ -45,12 +45,16 @@ extension LinearReport {
         self.init(
             name: linear.name, method: treatment.method.rawValue, bits: treatment.bits, group: treatment.bits.map { _ in treatment.group },
             type: treatment.type.flatMap { $0 == .int ? nil : $0.rawValue }, columns: linear.columns)
-        let zeroCounts = tiles.compactMap(\.zeroCount), codewords = tiles.compactMap(\.codewords), weights = Double(linear.rows * linear.columns)
+        let zeroCounts = tiles.compactMap(\.zeroCount), entries = tiles.compactMap(\.entries).reduce(0, +), weights = Double(linear.rows * linear.columns)
         let share = zeroCounts.isEmpty ? nil : Double(zeroCounts.reduce(0, +)) / weights
         if treatment.type == .ternary {
-            (zeros, codewordBits) = (share, Double(16 * codewords.reduce(0, +) + 64 * linear.rows) / weights)
+            (zeros, codewordBits) = (share, Double(16 * entries + 64 * linear.rows) / weights)
         } else {
             sparsity = share
+        }
+        if treatment.method == .spqr, let bits = treatment.bits {
+            let share = Double(entries) / weights
+            (outliers, averageBits) = (share, SpQR.averageBits(bits: bits, group: treatment.group, outlierShare: share))
         }
         let clamped = tiles.reduce(0) { $0 + ($1.clampedScales ?? 0) }
         if clamped > 0 { clampedScales = clamped }

@@ -66,7 +66,9 @@ extension MemoryModel {
         // Weights twice in fp32 (as read, and transposed), errors, codes twice; what rounding to nearest keeps is about the same.
         let narrowed = isBFloat16 ? 2 : 0
         let partial = stage.needsHessian ? ColumnLoop.partialBytes(columns: c, lanes: lanes) : 0
-        let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1) + partial + stage.transposedWeights * 4
+        // Outliers of SpQR in fp32, then twice in half precision.
+        let outliers = stage.hasSpQR ? 8 : 0
+        let atOnce = c * lanes * (4 + 4 + 4 + narrowed + 1 + 1 + outliers) + partial + stage.transposedWeights * 4
         var tiles: Int
         var shifted = shiftedWeights(stage, tiles: count)
         if stage.prunes {
@@ -80,12 +82,13 @@ extension MemoryModel {
         } else if residency.completeFactor {
             tiles = stage.factorCount * completeFactor(c) + min(threads, count) * atOnce + rowsInHand(stage)
         } else {
-            let held = c * lanes * (4 + 4 + narrowed + 1) + (stage.hasRounding ? c * lanes * 4 : 0)
+            let held = c * lanes * (4 + 4 + narrowed + 1 + outliers / 2) + (stage.hasRounding ? c * lanes * 4 : 0)
             let inHand = min(residency.tilesAtOnce ?? count, count)
             shifted = shiftedWeights(stage, tiles: inHand)
             let pieces = c * min(stage.panelColumns, c) * (4 + narrowed) + panel(c, 4)
             tiles = stage.factorCount * ownPanels(c) / 2 + inHand * held + max(min(threads, inHand) * (atOnce - held), pieces)
         }
+        tiles = max(tiles, stage.outlierSums + min(threads, count) * c * lanes * 4)
         // A rank's own tiles while it solves them; then those that it needs of the others, while R is still there.
         let (own, held) = encodedTiles(stage)
         let r = !stage.needsHessian ? 0 : stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)

@@ -48,6 +48,9 @@ extension Plan {
                     } catch {
                         throw PlanError.unfitColumns(error.type.rawValue, columns: error.columns, linear: linear.name)
                     }
+                    if let treatment, treatment.method == .spqr, linear.columns % treatment.group != 0 {
+                        throw PlanError.unfitGroups(treatment.group, columns: linear.columns, linear: linear.name)
+                    }
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
                         throw PlanError.pattern("\(sparsity)", columns: linear.columns, linear: linear.name)
                     }

@@ -10,6 +10,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case nothingToDo
     case pattern(String, columns: Int, linear: String)
     case unfitColumns(String, columns: Int, linear: String)
+    case unfitGroups(Int, columns: Int, linear: String)
     case tooLarge(String)
     case mixedExperts(String, String)
     case mixedStack(String, String)
@@ -39,6 +40,8 @@ public enum PlanError: Error, CustomStringConvertible {
                 + "give it a rule of its own, or another pattern"
         case .unfitColumns(let type, let columns, let linear):
             "`type: \(type)` needs a number of columns that 32 divides, but \(linear) has \(columns): name it under `ignore`"
+        case .unfitGroups(let group, let columns, let linear):
+            "`method: spqr` has whole groups, but \(group) does not divide the \(columns) columns of \(linear): take another `group`, or name it under `ignore`"
         case .tooLarge(let what): "\(what): there is no such run; look for a mistaken number"
         case .mixedExperts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but vLLM and transformers take all experts of a block for alike (gate, up and down too): give "

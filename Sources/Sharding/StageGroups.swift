@@ -72,7 +72,7 @@ extension StagePlan {
     package func solveOperations(of tile: Tile) -> Double {
         let passes: Double =
             switch linears[tile.linear].treatment?.method {
-            case .gptq, .sparsegpt: 1
+            case .gptq, .sparsegpt, .spqr: 1
             case .admm: Double(ADMM.triangularActions)
             case .rtn, .magnitude, .wanda, .obq, .exactobs, nil: 0
             }
@@ -87,7 +87,7 @@ extension StagePlan {
             switch linear.content {
             case .codes(let options)?:
                 let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * (options.symmetric ? 4 : 5)
-                row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.ternaryBytesOfRow
+                row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.ternaryBytesOfRow + options.spqrBytesOfRow(columns: columns)
             case .values(let type)?: row = columns * (type == .f32 ? 4 : 2)
             case nil: row = 0
             }

@@ -21,8 +21,16 @@ extension StagePlan {
         linears.flatMap { linear in [linear.options?.panelColumns].compactMap { $0 } + linear.choices.indices.map { choosing($0).panelColumns } }.max() ?? 0
     }
 
-    /// Times that tiles' weights are read: once more where scales depend on the largest of a whole tensor.
-    var timesRead: Double { linears.contains { $0.options?.needsTensorMagnitude == true } ? 2 : 1 }
+    /// Times that tiles' weights are read: once more where scales depend on the largest of a whole tensor, or outliers on the variance of its columns.
+    var timesRead: Double { hasSpQR || linears.contains { $0.options?.needsTensorMagnitude == true } ? 2 : 1 }
+
+    /// Whether a linear is solved by SpQR, whose threshold of outliers follows from all of its rows.
+    var hasSpQR: Bool { linears.contains { $0.options?.number == .spqr } }
+
+    /// Bytes of the sums of columns from which those thresholds follow: two fp64 of each tile of a linear, twice while ranks add them.
+    var outlierSums: Int {
+        linears.indices.filter { linears[$0].options?.number == .spqr }.map { 2 * 2 * 8 * columns * tiles(of: $0).count }.max() ?? 0
+    }
 
     var hasRounding: Bool { linears.contains { $0.treatment?.method == .rtn } }
 
@@ -34,7 +42,7 @@ extension StagePlan {
         switch linear.content {
         case .codes(let options)?:
             let codes = (columns * options.bits + 31) / 32 * 4 + options.groupCount(columns: columns) * 5
-            let row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.ternaryBytesOfRow
+            let row = (options.number.blocks?.rowBytes(columns: columns) ?? codes) + options.ternaryBytesOfRow + options.spqrBytesOfRow(columns: columns)
             return tile.rows.count * row + extra
         case .values(let type)?: return tile.rows.count * columns * (type == .f32 ? 4 : 2) + extra
         case nil: return 0
@@ -45,6 +53,9 @@ extension StagePlan {
 extension QuantizationOptions {
     /// Of ternary rows: their second number, and how many codewords they have.
     var ternaryBytesOfRow: Int { number == .ternary ? 8 : 0 }
+
+    /// Of SpQR, bytes of a row of a solved tile beside all these: outliers, how many they are, and its share of what 16 rows have together.
+    func spqrBytesOfRow(columns: Int) -> Int { number == .spqr ? 2 * columns + 8 + groupCount(columns: columns) : 0 }
 }
 
 extension Plan {

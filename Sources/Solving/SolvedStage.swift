@@ -34,16 +34,16 @@ package struct TileMeasure {
     package var sampled: (loss: Double, energy: Double)
     package var zeroCount: Int?
     package var clampedScales: Int?
-    package var codewords: Int?
+    package var entries: Int?
 
     package init(_ tile: EncodedTile) {
         self.init(
             loss: tile.loss, sampled: tile.sampled, zeroCount: tile.zeroCount, clampedScales: tile.clampedScales,
-            codewords: tile.codewordCounts.map { $0.reduce(0) { $0 + Int($1) } })
+            entries: tile.entryCounts.map { $0.reduce(0) { $0 + Int($1) } })
     }
 
-    package init(loss: Double, sampled: (loss: Double, energy: Double), zeroCount: Int?, clampedScales: Int?, codewords: Int?) {
-        (self.loss, self.sampled, self.zeroCount, self.clampedScales, self.codewords) = (loss, sampled, zeroCount, clampedScales, codewords)
+    package init(loss: Double, sampled: (loss: Double, energy: Double), zeroCount: Int?, clampedScales: Int?, entries: Int?) {
+        (self.loss, self.sampled, self.zeroCount, self.clampedScales, self.entries) = (loss, sampled, zeroCount, clampedScales, entries)
     }
 }
 

@@ -48,7 +48,9 @@ package struct StageSolver {
         let message = StageTiles(stage, owners: owners, world: world)
         let isMissing = stage.tiles.indices.map { !committed.contains(TileKey(block: block, stage: index, tile: $0)) }
         let magnitudes = isMissing.contains(true) ? try tensorMagnitudes(stage, owners: owners) : []
-        let tileSolver = TileSolver(model: model, stage: stage, factors: factors, tensorMagnitudes: magnitudes, inputMagnitude: inputMagnitude)
+        let thresholds = isMissing.contains(true) ? try outlierThresholds(stage, owners: owners, factors: factors) : []
+        let tileSolver = TileSolver(
+            model: model, stage: stage, factors: factors, tensorMagnitudes: magnitudes, outlierThresholds: thresholds, inputMagnitude: inputMagnitude)
         let targets = DenseTargets(model: model, nodes: nodes, assignment: assignment, clock: clock, stage: stage, mismatches: mismatches)
         let byPanels = stage.tiles.indices.map { isMissing[$0] ? tileSolver.panelwiseFactor($0) : nil }
 
@@ -110,7 +112,7 @@ extension StagePlan {
     fileprivate func aloneTiles(_ count: Int) -> Int {
         // Threads share the rows of each tile.
         if linears.allSatisfy({ $0.treatment.map { $0.method == .obq } ?? true }) { return count }
-        guard linears.contains(where: { $0.treatment?.method == .gptq }) else { return 0 }
+        guard linears.contains(where: { [.gptq, .spqr].contains($0.treatment?.method) }) else { return 0 }
         return ColumnLoop.alone(tiles: count, rows: tileRows, columns: columns, threads: Threads.count)
     }
 }

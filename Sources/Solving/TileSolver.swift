@@ -20,10 +20,15 @@ struct TileSolver: Sendable {
     private let tensorMagnitudes: [Float]
     /// The largest |x| over all batches of all ranks; 0 where nothing was summed.
     private let inputMagnitude: Float
+    /// By linear, where any is solved by SpQR with a Hessian: the squared error from which a weight is an outlier.
+    private let outlierThresholds: [Double]
     /// By tile, the weights from which it begins; others begin with the source's.
     private var targets: [Int: Matrix<Float>] = [:]
 
-    init(model: Model, stage: StagePlan, factors: [FactorSettings: FactorOutcome], tensorMagnitudes: [Float], inputMagnitude: Float) {
+    init(
+        model: Model, stage: StagePlan, factors: [FactorSettings: FactorOutcome], tensorMagnitudes: [Float], outlierThresholds: [Double], inputMagnitude: Float
+    ) {
+        self.outlierThresholds = outlierThresholds
         (self.model, self.stage, self.factors, self.tensorMagnitudes, self.inputMagnitude) = (model, stage, factors, tensorMagnitudes, inputMagnitude)
     }
 
@@ -60,6 +65,7 @@ struct TileSolver: Sendable {
             case .gptq:
                 try GPTQTile(
                     weights: weights, factor: factor.outline, options: options, tensorMagnitude: magnitude, measuringEnergy: stage.isSampled(index))
+            case .spqr: try spqr(index, weights, factor, options)
             default: try RoundedTile(weights: weights, factor: factor.outline, options: options, tensorMagnitude: magnitude)
             }
         }
@@ -94,7 +100,11 @@ struct TileSolver: Sendable {
                     try obq(
                         weights: weights, factor: complete(factor), inverse: inverse(factor), options: options, measuringEnergy: stage.isSampled(index)),
                     options: options)
-            case (.gptq, nil), (.obq, nil):
+            case (.spqr, .factor(let factor)?):
+                return EncodedTile(try spqr(index, weights, factor, options).solve(complete(factor)), options: options)
+            case (.spqr, .singular?):
+                return EncodedTile(try SpQRTile.rounded(weights: weights, options: options), options: options)
+            case (.gptq, nil), (.obq, nil), (.spqr, nil):
                 throw PipelineError(.internalError, "no Hessian for \(linear.linear.name)")
             case (_, .factor(let factor)?):
                 return EncodedTile(
@@ -103,6 +113,12 @@ struct TileSolver: Sendable {
                 return EncodedTile(try roundToNearest(weights: weights, options: options.withoutHessian, tensorMagnitude: magnitude), options: options)
             }
         }
+    }
+
+    private func spqr(_ index: Int, _ weights: Matrix<Float>, _ factor: StageFactor, _ options: QuantizationOptions) throws -> SpQRTile {
+        try SpQRTile(
+            weights: weights, factor: factor.outline, options: options, threshold: outlierThresholds[stage.tiles[index].linear],
+            measuringEnergy: stage.isSampled(index))
     }
 
     /// A tile of a method that prunes, before its first comparison. Without a regular Hessian its weights are scored by their magnitude.

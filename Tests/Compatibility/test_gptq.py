@@ -2,11 +2,12 @@
 import numpy
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import cleave
 import gptq_reference
 import reference
+import spqr_reference
 
 SEQUENCES, LENGTH = 24, 256
 BLOCK = "model.layers.0."
@@ -119,3 +120,40 @@ def test_ternary(act_order, hessians, tmp_path):
             assert strayed <= max(1, len(equal) // 100), name
             assert losses[BLOCK + name]["loss"] == pytest.approx(loss.sum(), rel=1e-4 if equal.all() else 2e-3), name
             assert losses[BLOCK + name]["zeros"] == pytest.approx(float((codes == 0).mean()), abs=2e-3), name
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"act_order": True}, {"act_order": False, "bits": 4, "group": 32, "outlier_threshold": 0.1}, {"bits": 2, "damping": 0.1}],
+    ids=lambda options: "-".join(map(str, options.values())) or "defaults")
+def test_spqr(options, hessians, tmp_path):
+    """Codes, shared scales and outliers of SpQR: weights in F32 are those that its clients decode, in half precision."""
+    source = load_file(cleave.MODEL / "model.safetensors")
+    model = tmp_path / "source"
+    model.mkdir()
+    for file in cleave.MODEL.iterdir():
+        if file.name == "model.safetensors":
+            save_file({name: tensor.float() for name, tensor in source.items()}, model / file.name, metadata={"format": "pt"})
+        elif file.is_file():
+            (model / file.name).write_bytes(file.read_bytes())
+    cleave.compress(tmp_path / "dense", {
+        "model": str(model), "compress": {"method": "spqr"} | options, "format": "dense", "compute": "f32", "propagation": "none",
+        "rules": [{"match": BLOCK + "*"}], "ignore": ["*.down_proj"],
+        "calibration": {"source": "Demo/calibration.txt", "sequences": SEQUENCES, "length": LENGTH, "sampling": "consecutive"}})
+    result = load_file(tmp_path / "dense/model.safetensors")
+    losses = {linear["name"]: linear for linear in cleave.report(tmp_path / "dense")["linears"]}
+    order = options.get("act_order", "groups")
+    expected_options = spqr_reference.make_options(
+        options.get("bits", 3), options.get("group", 16), options.get("outlier_threshold", 0.2), actOrder=order is not False, wholeGroups=order == "groups")
+    for stage, names in STAGES.items():
+        for name in names:
+            weight = source[f"{BLOCK}{name}.weight"].float().numpy()
+            *_, outliers, values, loss = spqr_reference.spqr(weight, hessians[BLOCK + stage], expected_options, options.get("damping", 1))
+            equal = torch.from_numpy(values.astype(numpy.float32)) == result[f"{BLOCK}{name}.weight"]
+            # Blocks of 16 rows share their scales: where one row goes another way, at a tie of rounding or at the threshold, the others of its block follow.
+            strayed = int((~equal).reshape(-1, 16 * equal.shape[1]).any(dim=1).sum())
+            found = losses[BLOCK + name]
+            print(f"{name}: {equal.float().mean():.6f} equal, {strayed} blocks strayed, loss {found['loss'] / loss.sum() - 1:+.1e}, outliers {found['outliers']:.4f}")
+            assert strayed <= max(2, len(equal) // 16 // 4) and equal.float().mean() > 0.95, name
+            assert found["loss"] == pytest.approx(loss.sum(), rel=1e-4 if equal.all() else 2e-3), name
+            assert found["outliers"] == pytest.approx(float((outliers != 0).mean()), rel=1e-6 if equal.all() else 5e-3), name
+            assert found["outliers"] > 0.002, name

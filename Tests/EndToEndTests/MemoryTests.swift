@@ -48,8 +48,10 @@ import Testing
         #expect(threads.peak <= threads.memory.boundBytes)
     }
 
-    /// Masks over all rows, for which every rank holds two complete factors, or an inverse, and all of its tiles; and rows in orders of their own.
-    @Test(arguments: [(3200, "{method: admm, sparsity: 0.5}"), (800, "{method: exactobs, sparsity: 0.5}"), (800, "{method: obq, group: -1}")])
+    /// Masks over all rows, for which every rank holds two complete factors, or an inverse, and all of its tiles; rows in orders of their own; and outliers.
+    @Test(arguments: [
+        (3200, "{method: admm, sparsity: 0.5}"), (800, "{method: exactobs, sparsity: 0.5}"), (800, "{method: obq, group: -1}"), (3200, "{method: spqr}"),
+    ])
     func methodsThatNeedAllOfAFactorKeepTheirBound(columns: Int, compress settings: String) throws {
         let model = try WideModel(columns: columns)
         let method = ["--set", "compress=\(settings)", "--set", "format=dense"]

@@ -18,11 +18,14 @@ import Testing
         "format=dense",
     ]
 
+    /// Groups whose scales 16 rows share, in both orders of columns that a file can hold, with thresholds over all rows of a linear.
+    private static let spqr = ["compress={method: spqr}", "rules=[{match: '*.k_proj', act_order: true, outlier_threshold: 0.05}, {match: '*'}]", "format=spqr"]
+
     @Test(arguments: [
         [], ["compute=f32"], ["propagation=block", "compress.symmetric=false"], ["compress.act_order=false", "compress.static_groups=false"],
         ["compress.method=rtn", "compress.grid=minmax"], pruned, ["compress={method: sparsegpt, sparsity: 0.6, bits: 4, group: 64}"],
         ["compress.target=dense", "rules=[{match: '*.down_proj', target: layer}, {match: '*.k_proj', act_order: false}, {match: '*'}]"],
-        ["compress={method: admm, sparsity: 2:4}"], eliminated,
+        ["compress={method: admm, sparsity: 2:4}"], eliminated, spqr,
     ])
     func anyNumberOfRanksAndThreads(settings: [String]) throws {
         try expectSameBytes(settings, shards: true)
@@ -74,7 +77,7 @@ import Testing
     }
 
     /// Of linears whose masks go through all rows, too: some of them lose all tiles here, some only one rank's.
-    @Test(arguments: [[], pruned, eliminated])
+    @Test(arguments: [[], pruned, eliminated, spqr])
     func aRunThatLostTilesSolvesThoseAlone(settings: [String]) throws {
         let directory = try TemporaryDirectory()
         let whole = directory.path + "/whole", broken = directory.path + "/broken"

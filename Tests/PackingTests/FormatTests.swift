@@ -48,7 +48,7 @@ extension PackedLinear {
     init(name: String, sourceType: ElementType, isTransposed: Bool, _ tiles: [EncodedTile]) {
         self.init(
             name: name, sourceType: sourceType, isTransposed: isTransposed, rows: tiles.reduce(0) { $0 + $1.layout.rows }, tile: tiles[0].layout,
-            tileCount: tiles.count, codewords: tiles.compactMap(\.codewordCounts).reduce(nil) { ($0 ?? 0) + $1.reduce(0) { $0 + Int($1) } })
+            tileCount: tiles.count, entries: tiles.compactMap(\.entryCounts).reduce(nil) { ($0 ?? 0) + $1.reduce(0) { $0 + Int($1) } })
     }
 }
 

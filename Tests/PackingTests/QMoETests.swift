@@ -99,7 +99,7 @@ import Testing
     @Test func tensorsAreAsDescribed() throws {
         let format = QMoEFormat(), sample = SampleLinear([Self.tile(64, columns: 96), Self.tile(35, columns: 96)], type: .bf16)
         #expect(format.refusal(sample.linear) == nil)
-        let tensors = try format.tensors(sample.linear), codewords = try #require(sample.linear.codewords)
+        let tensors = try format.tensors(sample.linear), codewords = try #require(sample.linear.entries)
         let shapes = ["m.down.w_comp": [codewords], "m.down.row_off": [100], "m.down.ter_minmax": [198]]
         #expect(Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.shape) }) == shapes)
         for tensor in tensors { #expect(try sample.bytes(tensor.name, format).count == tensor.byteCount, "\(tensor.name)") }
@@ -138,7 +138,7 @@ import Testing
         // More codewords than offsets of 32 bits can count.
         func linear(_ codewords: Int) -> PackedLinear {
             PackedLinear(
-                name: "m.up", sourceType: .bf16, isTransposed: false, rows: 1 << 20, tile: ternary.layout, tileCount: 1 << 15, codewords: codewords)
+                name: "m.up", sourceType: .bf16, isTransposed: false, rows: 1 << 20, tile: ternary.layout, tileCount: 1 << 15, entries: codewords)
         }
         #expect(try format.tensors(linear(Int(Int32.max))).map(\.name).contains("m.up.w_comp"))
         let error = #expect(throws: PackingError.self) { try format.tensors(linear(Int(Int32.max) + 1)) }

@@ -4,7 +4,7 @@ extension NumberType {
     /// nil of types whose groups stand alone.
     public var blocks: BlockRules? {
         switch self {
-        case .int, .fp8, .int8, .mxfp8, .mxfp4, .nvfp4, .ternary: nil
+        case .int, .fp8, .int8, .mxfp8, .mxfp4, .nvfp4, .ternary, .spqr: nil
         case .q8_0: .q8_0
         case .q5_1: .q5_1
         case .q5_0: .q5_0

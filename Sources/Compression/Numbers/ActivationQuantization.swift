@@ -18,7 +18,7 @@ extension NumberType {
         case .fp8, .int8, .mxfp8, .nvfp4: [self]
         case .mxfp4: [.mxfp4, .fp8, .mxfp8]
         case .int: [.fp8]
-        case .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: []
+        case .ternary, .spqr, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: []
         }
     }
 
@@ -30,7 +30,7 @@ extension NumberType {
         case .mxfp8: [.dynamic]
         case .nvfp4: [.none, .static]
         case .int, .mxfp4: [.none, .dynamic]
-        case .ternary, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: [.none]
+        case .ternary, .spqr, .q8_0, .q6_k, .q5_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0, .q3_k, .q2_k, .iq4_nl: [.none]
         }
     }
 }

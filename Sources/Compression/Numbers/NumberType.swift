@@ -16,13 +16,15 @@ public enum NumberType: String, Sendable, Codable, CaseIterable {
     case nvfp4
     /// Zero and two numbers for each row, one below zero and one above; see `TernarySearch`.
     case ternary
+    /// Integer codes on grids of SpQR, whose scales and zero points are codes themselves, with outliers beside them; see `SpQRScales`.
+    case spqr
     /// Blocks of GGUF; see `BlockRules`.
     case q8_0, q6_k, q5_k, q5_1, q5_0, q4_k, q4_1, q4_0, q3_k, q2_k, iq4_nl
 
-    /// nil of integer codes, which `GridRanges` makes, of blocks, which `BlockSearch` fits, and of ternary numbers.
+    /// nil of integer codes, which `GridRanges` makes, of blocks, which `BlockSearch` fits, of ternary numbers, and of SpQR's.
     public var rules: (any NumberRules)? {
         switch self {
-        case .int, .ternary: nil
+        case .int, .ternary, .spqr: nil
         case .fp8: Float8Rules()
         case .int8: Integer8Rules()
         case .mxfp8: MicroscalingRules.fp8

@@ -86,7 +86,7 @@ struct BlockFields {
                 codes: codes, levels: (0..<16).map { BitField(byte: $0, shift: 0, bits: 4) },
                 offsetLevels: (0..<16).map { BitField(byte: $0, shift: 4, bits: 4) },
                 scale: 80, offset: 82, levelBits: 4)
-        case .int, .fp8, .int8, .mxfp8, .mxfp4, .nvfp4, .ternary: preconditionFailure("\(number) has no blocks")
+        case .int, .fp8, .int8, .mxfp8, .mxfp4, .nvfp4, .ternary, .spqr: preconditionFailure("\(number) has no blocks")
         }
     }
 

@@ -27,8 +27,8 @@ public struct QMoEFormat: WeightFormat {
 
     public func tensors(_ linear: PackedLinear) throws -> [TensorDescription] {
         if linear.holdsValues { return try DenseFormat().tensors(linear) }
-        let codewords = linear.codewords ?? Int(Double(linear.rows * linear.columns) * Self.expectedBits / 16)
-        guard linear.codewords == nil || codewords <= Int32.max else {
+        let codewords = linear.entries ?? Int(Double(linear.rows * linear.columns) * Self.expectedBits / 16)
+        guard linear.entries == nil || codewords <= Int32.max else {
             throw PackingError(
                 "\(linear.name) has \(codewords) codewords, and \(linear.name).row_off counts them in 32 bits, up to \(Int32.max); use `format: dense`")
         }
@@ -63,7 +63,7 @@ public struct QMoEFormat: WeightFormat {
     /// - Parameter first: the codewords before the tile; afterwards those before the next.
     private func writeOffsets(_ tile: EncodedTile, from first: inout Int, isFirst: Bool, to sink: TensorSink) throws {
         var offsets: [Int32] = isFirst ? [0] : []
-        for count in tile.codewordCounts ?? [] {
+        for count in tile.entryCounts ?? [] {
             first += Int(count)
             offsets.append(Int32(truncatingIfNeeded: first).littleEndian)
         }

@@ -70,6 +70,22 @@ import Testing
     /// The ranks of a host hold a Hessian and a factor once. All of them together keep the host's bound, which is far below what as many ranks would hold.
     @Test func aHostHoldsWhatItsRanksShareOnce() throws {
         let model = try WideModel(columns: 6400), ranks = 4, output = model.output("shared")
+        var (report, peak) = try compressWatched(model, to: output, ranks: ranks)
+        // Most is held for a moment, which this process misses where others keep it from the cores.
+        for _ in 0..<2 where peak <= report.memory.boundBytes {
+            try FileManager.default.removeItem(atPath: output)
+            (report, peak) = try compressWatched(model, to: output, ranks: ranks)
+        }
+        let bound = try #require(report.memory.hostBoundBytes)
+        #expect(peak <= bound && peak > report.memory.boundBytes, "\(peak) of \(bound)")
+        #expect(bound < ranks * report.memory.boundBytes / 3 * 2, "\(bound) of \(ranks) times \(report.memory.boundBytes)")
+        let alone = try compress(model, "alone", ranks: 1)
+        #expect(alone.memory.hostBoundBytes == nil)
+        try SmallRun.expectEqual(output, SmallRun.files(model.output("alone")), "4 ranks")
+    }
+
+    /// A run's report, and the most that all of its ranks were seen to hold together.
+    private func compressWatched(_ model: WideModel, to output: String, ranks: Int) throws -> (Report, peak: Int) {
         let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: ranks)
         var peak = 0
         while run.isRunning {
@@ -77,13 +93,7 @@ import Testing
             Thread.sleep(forTimeInterval: 0.01)
         }
         try #require(run.wait().exitCode == 0)
-        let report = try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json")))
-        let bound = try #require(report.memory.hostBoundBytes)
-        #expect(peak <= bound && peak > report.memory.boundBytes, "\(peak) of \(bound)")
-        #expect(bound < ranks * report.memory.boundBytes / 3 * 2, "\(bound) of \(ranks) times \(report.memory.boundBytes)")
-        let alone = try compress(model, "alone", ranks: 1)
-        #expect(alone.memory.hostBoundBytes == nil)
-        try SmallRun.expectEqual(output, SmallRun.files(model.output("alone")), "4 ranks")
+        return (try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: output + "/cleave/report.json"))), peak)
     }
 
     /// Bytes of a process, of which what it shares with others counts in parts; 0 when it has ended.

@@ -46,7 +46,7 @@ public struct QMoEFormat: WeightFormat {
             let tile = try tile(index)
             switch tensor.dropFirst(linear.name.count) {
             case ".w_comp": try writeCodewords(tile, to: sink)
-            case ".row_off": try writeOffsets(tile, from: &first, isFirst: index == 0, to: sink)
+            case ".row_off": try tile.writeOffsets(from: &first, isFirst: index == 0, to: sink)
             default: try writeNumbers(tile.scales(), as: .bf16, to: sink)
             }
         }
@@ -58,16 +58,6 @@ public struct QMoEFormat: WeightFormat {
             start + QMoEDictionary.shared.encode(codes.row(row), count: codes.columns, into: codewords.base + start)
         }
         try codewords.columns(0..<count).withBytes { try sink(UnsafeRawBufferPointer($0)) }
-    }
-
-    /// - Parameter first: the codewords before the tile; afterwards those before the next.
-    private func writeOffsets(_ tile: EncodedTile, from first: inout Int, isFirst: Bool, to sink: TensorSink) throws {
-        var offsets: [Int32] = isFirst ? [0] : []
-        for count in tile.entryCounts ?? [] {
-            first += Int(count)
-            offsets.append(Int32(truncatingIfNeeded: first).littleEndian)
-        }
-        try offsets.withUnsafeBytes(sink)
     }
 
     public func configuration(_ linears: [PackedLinear], ignored: [String]) throws -> JSONValue? {

@@ -69,7 +69,7 @@ public struct SpQRFormat: WeightFormat {
             let tile = try tile(index), order = Self.order(tile)
             switch suffix {
             case ".dense_weights": try writeWords(tile.decoded(), order, to: sink)
-            case ".row_offsets": try writeOffsets(tile, from: &first, isFirst: index == 0, to: sink)
+            case ".row_offsets": try tile.writeOffsets(from: &first, isFirst: index == 0, to: sink)
             case ".col_vals": try writeOutliers(tile.decoded(), order, to: sink)
             case ".in_perm": return try writeOrder(order, to: sink)
             default: preconditionFailure("\(tensor) is no tensor of \(linear.name)")
@@ -88,16 +88,6 @@ public struct SpQRFormat: WeightFormat {
         let codes = Matrix<UInt8>(uninitialized: tile.codes.rows, order.count)
         for row in 0..<codes.rows { for (place, column) in order.enumerated() { codes[row, place] = tile.codes[row, column] } }
         try SpQRLayout.pack(codes, spqr).withUnsafeBytes(sink)
-    }
-
-    /// - Parameter first: the outliers before the tile; afterwards those before the next.
-    private func writeOffsets(_ tile: EncodedTile, from first: inout Int, isFirst: Bool, to sink: TensorSink) throws {
-        var offsets: [Int32] = isFirst ? [0] : []
-        for count in tile.entryCounts ?? [] {
-            first += Int(count)
-            offsets.append(Int32(truncatingIfNeeded: first).littleEndian)
-        }
-        try offsets.withUnsafeBytes(sink)
     }
 
     private func writeOutliers(_ tile: QuantizedTile, _ order: [Int], to sink: TensorSink) throws {

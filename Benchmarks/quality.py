@@ -28,6 +28,16 @@ SETTINGS = {
     "W4 g64, rotated, target dense": {"rotate": "hadamard", "target": "dense"},
     "W3 g64 (dense), rotated, target dense": {"bits": 3, "format": "dense", "rotate": "hadamard", "target": "dense"},
     "W3 g64 (dense), rotated, target dense, damping 0.1": {"bits": 3, "format": "dense", "rotate": "hadamard", "target": "dense", "damping": 0.1},
+    "W4 g64, equalized": {"equalize": "true"},
+    "W3 g64 (dense), equalized": {"bits": 3, "format": "dense", "equalize": "true"},
+    "W2 g64 (dense), equalized": {"bits": 2, "format": "dense", "equalize": "true"},
+    "W4 g64, equalized, target dense": {"equalize": "true", "target": "dense"},
+    "W3 g64 (dense), equalized, target dense": {"bits": 3, "format": "dense", "equalize": "true", "target": "dense"},
+    "W4 g64, equalized, rotated, target dense": {"equalize": "true", "rotate": "hadamard", "target": "dense"},
+    "W3 g64 (dense), equalized, rotated, target dense": {
+        "bits": 3, "format": "dense", "equalize": "true", "rotate": "hadamard", "target": "dense"},
+    "W2 g64 (dense), equalized, rotated, target dense": {
+        "bits": 2, "format": "dense", "equalize": "true", "rotate": "hadamard", "target": "dense"},
     "W4 g64, scales positive": {"scales": "positive"},
     "W3 g64 (dense), scales positive": {"bits": 3, "format": "dense", "scales": "positive"},
     "W4 g64 asymmetric": {"symmetric": "false"},
@@ -80,7 +90,7 @@ MIXTURE_SETTINGS = {
     # As in Configs/qmoe.yaml; the two numbers are those of a row.
     "1 of the experts, ternary": {"keep": 1, "rules": [{"match": "*.experts.*"}], "bits": "ternary", "damping": 0.1, "format": "qmoe"}
 }
-TOP_LEVEL = {"format", "propagation", "rotate", "rules"}
+TOP_LEVEL = {"format", "propagation", "rotate", "equalize", "rules"}
 
 
 def recipe(arguments, settings, slice_number):

@@ -19,11 +19,13 @@ public struct ConversionReport: Codable, Sendable {
     public var linears: Int
     /// Elements of the residual stream that were rotated together; nil where weights were not rotated.
     public var rotationBlock: Int?
+    /// Groups of channels that were scaled to one size; nil where none were.
+    public var equalizedChannels: Int?
     public var files: Int
     public var bytes: Int
 }
 
-/// Writes a compressed checkpoint anew in another format: codes, scales and zero points stay what they are, exactly. Or any checkpoint with rotated weights, dense.
+/// Writes a compressed checkpoint anew in another format: codes, scales and zero points stay what they are, exactly. Or any checkpoint as another dense model of the same function.
 ///
 /// Memory is bounded by one tensor. Files keep their names; each is written whole or not at all, and config.json comes last.
 public struct Conversion {
@@ -35,23 +37,24 @@ public struct Conversion {
 
     /// Opens the source and checks that the format can carry every linear.
     ///
-    /// - Parameter rotation: of the weights; the format must be dense then.
+    /// - Parameter equivalence: the other model of the same function that is written; the format must be dense then.
     /// - Throws: an `AgreedFailure` with exit code 65 that names the first linear which the format cannot carry.
     public init(
-        _ directory: String, to format: OutputFormat, rotation: WeightRotation? = nil, output: String, reading: WeightReading, world: Communicator
+        _ directory: String, to format: OutputFormat, equivalence: Equivalence? = nil, output: String, reading: WeightReading, world: Communicator
     ) throws {
         try world.onCoordinator(exitCode: exitCode) { try OutputPlace.check(output, model: directory) }
-        guard rotation == nil || format == .dense else {
+        if let equivalence, format != .dense {
             throw AgreedFailure(
                 rank: 0, exitCode: 65,
-                description: "rotated weights have no codes yet: give `--format dense`, or compress \(directory) with a recipe that says `rotate: hadamard`")
+                description: "rotated or scaled weights have no codes yet: give `--format dense`, or compress \(directory) with a recipe that has "
+                    + equivalence.keys)
         }
-        let model = try Model(path: directory, reading: reading, rotation: rotation, world: world)
+        let model = try Model(path: directory, reading: reading, equivalence: equivalence, world: world)
         self.model = model
         self.format = format
         self.world = world
         work = WorkDirectory(output: output)
-        guard model.tensors.packed != nil || !model.tensors.scaled.isEmpty || model.tensors.index.isGGUF || rotation != nil else {
+        guard model.tensors.packed != nil || !model.tensors.scaled.isEmpty || model.tensors.index.isGGUF || equivalence != nil else {
             throw AgreedFailure(rank: 0, exitCode: 65, description: "\(directory) is dense; `cleave compress` makes a compressed checkpoint of it")
         }
         plan = try world.agreed { () throws in try ConversionPlan(model, to: format) }
@@ -74,12 +77,13 @@ public struct Conversion {
         try world.onCoordinator(exitCode: exitCode) { lock = try work.enterForResult(names) }
         var manifest = try provenance()
         manifest.format = format.rawValue
-        if let rotated = model.rotated { manifest.rotation = Manifest.Rotation(rotated) }
+        if let equivalent = model.equivalent { manifest.note(equivalent) }
         let shards = try plan.content.write(to: work.output, from: model.parameters, world: world) { try tile(plan.linears[$0], $1) }
         let files = try completion.run(shards: shards, manifest: manifest) { try model.checkpoint.checkUnchanged() }
         withExtendedLifetime(lock) {}
         return ConversionReport(
-            from: model.tensors.format, to: format.rawValue, linears: plan.linears.count + model.tensors.scaled.count, rotationBlock: model.rotated?.block,
+            from: model.tensors.format, to: format.rawValue, linears: plan.linears.count + model.tensors.scaled.count, rotationBlock: model.equivalent?.block,
+            equalizedChannels: model.equivalent?.equalizedChannels,
             files: files.count, bytes: files.reduce(0) { $0 + $1.bytes })
     }
 

@@ -75,6 +75,8 @@ package struct Manifest: Sealed, Equatable {
     var calibration: Calibration?
     /// nil where they were not.
     var rotation: Rotation?
+    /// Groups of channels that were scaled to one size; nil: none.
+    var equalizedChannels: Int?
     /// nil where all are.
     package var experts: Experts?
     /// What it was made from.
@@ -118,10 +120,17 @@ extension Manifest {
     }
 }
 
-extension Manifest.Rotation {
-    init(_ rotated: RotatedArchitecture) {
-        self.init(block: rotated.block, attentions: rotated.rotatedAttentions)
+extension Manifest {
+    /// Says of a result in which way its weights were changed.
+    mutating func note(_ model: EquivalentArchitecture) {
+        rotation = model.block.map { Rotation(block: $0, attentions: model.rotatedAttentions) }
+        equalizedChannels = model.equalizedChannels
     }
+}
+
+extension EquivalentArchitecture {
+    /// Groups of channels that were scaled; nil where none were.
+    var equalizedChannels: Int? { channels.isEmpty ? nil : channels.count }
 }
 
 extension SourceFiles {

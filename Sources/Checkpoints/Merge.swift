@@ -57,10 +57,12 @@ package struct Merge {
                 Manifest.Calibration(idsHash: $0, sequences: calibration.sequences, length: calibration.length, seed: calibration.seed)
             }
         }
-        return Manifest(
+        var manifest = Manifest(
             cleave: cleaveVersion, planHash: planHash, propagation: plan.recipe.propagation.rawValue, compute: plan.recipe.compute.rawValue,
-            format: plan.recipe.format.rawValue, calibration: calibration, rotation: model.rotated.map(Manifest.Rotation.init),
+            format: plan.recipe.format.rawValue, calibration: calibration,
             source: sourceFiles?.entries ?? [:],
             linears: Dictionary(uniqueKeysWithValues: linears), tensors: [:], files: [])
+        if let equivalent = model.equivalent { manifest.note(equivalent) }
+        return manifest
     }
 }

@@ -19,7 +19,7 @@ extension ModelShape {
     /// What the result of a plan would be.
     /// - Throws: what the recipe's format cannot carry.
     public func volumes(_ plan: Plan) throws -> FileVolumes {
-        let tensors = SourceTensors(plain: index), rotated = try plan.recipe.rotation.map { try RotatedArchitecture(architecture, $0) }
-        return try OutputPlan(plan, source: rotated.map(tensors.rotated) ?? tensors).volumes(source: index)
+        let tensors = SourceTensors(plain: index), equivalent = try plan.recipe.equivalence.map { try EquivalentArchitecture(architecture, $0) }
+        return try OutputPlan(plan, source: equivalent.map(tensors.equivalent) ?? tensors).volumes(source: index)
     }
 }

@@ -53,7 +53,10 @@ package struct PlanIdentity: Codable, Equatable, Sendable {
             "propagation": recipe.propagation.rawValue,
             // What is computed in bf16 where the CPU can, and in fp32 elsewhere, has other bits.
             "compute": recipe.compute == recipe.compute.effective ? recipe.compute.rawValue : "\(recipe.compute.rawValue) on a CPU without it",
-            "rotate": model.rotated.map { "blocks of \($0.block), values of heads in \($0.rotatedAttentions) layers" } ?? "nothing",
+            "rotate": model.equivalent.flatMap { found in
+                found.block.map { "blocks of \($0), values of heads in \(found.rotatedAttentions) layers" }
+            } ?? "nothing",
+            "equalize": recipe.equivalence?.equalizes == true ? "\(model.equivalent?.channels.count ?? 0) groups of channels" : "nothing",
             "format": recipe.format.rawValue,
             "max_shard_size": "\(recipe.maxShardSize)",
             "calibration: cut of the batches": Self.checksum("\(plan.batches)"),

@@ -23,8 +23,8 @@ public final class Model: Sendable {
     package let tensors: SourceTensors
     /// Whether the head is not the embedding, though config.json ties them: the checkpoint has one of its own, or they are rotated.
     package let isUntied: Bool
-    /// How the weights were rotated, where they were.
-    package let rotated: RotatedArchitecture?
+    /// How the weights were changed, where they were.
+    package let equivalent: EquivalentArchitecture?
     /// What the user should know of the directory: sentences, on the coordinator alone.
     public let remarks: [String]
 
@@ -37,9 +37,9 @@ public final class Model: Sendable {
     /// Opens a directory on all ranks and checks that every tensor the model needs is there, with its shape and a readable type.
     ///
     /// - Parameters:
-    ///   - rotation: makes it the rotated model of the same function.
+    ///   - equivalence: makes it another model of the same function.
     ///   - keepsPredictors: whether a result will have the blocks that predict further tokens, for remarks.
-    public init(path: String, reading: WeightReading, rotation: WeightRotation? = nil, keepsPredictors: Bool = true, world: Communicator) throws {
+    public init(path: String, reading: WeightReading, equivalence: Equivalence? = nil, keepsPredictors: Bool = true, world: Communicator) throws {
         self.path = path
         self.reading = reading
         var remarks: [String] = []
@@ -61,11 +61,12 @@ public final class Model: Sendable {
                 // A file of another task lacks the head, say.
                 throw PipelineError(error.kind, ([error.description] + classRemarks).joined(separator: "; "))
             }
-            let rotated = try rotation.map { try RotatedArchitecture(architecture, $0) }
-            let kept = try rotated.map(tensors.rotated) ?? (keepsPredictors ? tensors : tensors.withoutPredictors(architecture.names))
+            let equivalent = try equivalence.map { try EquivalentArchitecture(architecture, $0) }
+            let read = try equivalent.map(tensors.equivalent) ?? tensors
+            let kept = keepsPredictors ? read : read.withoutPredictors(architecture.names)
             remarks =
                 classRemarks + index.remarks + architecture.remarks(on: kept, isUntied: isUntied)
-                + (rotated?.remarks(tensors) ?? [])
+                + (equivalent?.remarks(tensors) ?? [])
             return Metadata(configuration: configuration, index: index, isUntied: isUntied)
         }
         self.remarks = remarks
@@ -74,10 +75,14 @@ public final class Model: Sendable {
         let architecture = try Architecture(
             configuration: Data(configuration), source: path + "/config.json", tensors: Set(metadata.index.tensors.keys))
         let own = metadata.isUntied ? architecture.untied() : architecture, stored = try Self.tensors(metadata.index, own, configuration)
-        rotated = try rotation.map { try RotatedArchitecture(own, $0) }
-        self.architecture = rotated?.architecture ?? own
-        tensors = try rotated.map(stored.rotated) ?? stored
-        isUntied = metadata.isUntied || rotated?.embeddingOfHead != nil
+        equivalent = try equivalence.map { try EquivalentArchitecture(own, $0) }
+        self.architecture = equivalent?.architecture ?? own
+        var tensors = try equivalent.map(stored.equivalent) ?? stored
+        if let equivalent, !equivalent.channels.isEmpty {
+            tensors.channelScales = try ChannelScales(equivalent.channels, stored, checkpoint, world: world)
+        }
+        self.tensors = tensors
+        isUntied = metadata.isUntied || equivalent?.embeddingOfHead != nil
     }
 
     private static func tensors(_ index: CheckpointIndex, _ architecture: Architecture, _ configuration: [UInt8]) throws -> SourceTensors {

@@ -50,7 +50,7 @@ public struct ModelShape: Sendable {
     /// The plan of a recipe for this model; the recipe's files are not looked at.
     public func plan(_ recipe: Recipe) throws -> Plan {
         _ = try architecture.checkLengths(recipe)
-        let own = try recipe.rotation.map { try RotatedArchitecture(architecture, $0).architecture }
+        let own = try recipe.equivalence.map { try EquivalentArchitecture(architecture, $0).architecture }
         return try Plan(recipe: recipe, architecture: own ?? architecture) { _ in scaleType }
     }
 

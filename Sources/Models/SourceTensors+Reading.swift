@@ -34,6 +34,10 @@ extension SourceTensors {
                 let stored = Matrix<Float>(uninitialized: 1, norm.size)
                 try readStored(norm.weight, rows: 0..<1, from: checkpoint, into: stored)
                 return norm.gain(stored.elements())
+            },
+            scales: { channels in
+                guard let channelScales else { preconditionFailure("\(name) is read before its channels' factors are known") }
+                return channelScales[channels]
             })
     }
 

@@ -28,7 +28,7 @@ extension Recipe {
             root, file: file, path: "",
             keys: [
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
-                "memory_per_rank", "weights", "experts", "rotate", "gguf", "kv_cache",
+                "memory_per_rank", "weights", "experts", "rotate", "equalize", "gguf", "kv_cache",
             ] + DeviationLimits.keys)
         let compress = try top.mapping("compress", keys: TreatmentSettings.keys)
         // A mapping in place of a setting is a budget.
@@ -46,7 +46,7 @@ extension Recipe {
         let base = try compress.map { mapping throws(RecipeError) in try TreatmentSettings(mapping, choices: choices) } ?? TreatmentSettings()
         self.model = if let model { model } else { try top.required("model") }
         self.output = if let output { output } else { try top.required("output") }
-        rotation = try WeightRotation(top, "rotate", group: base.group)
+        equivalence = Equivalence(rotation: try WeightRotation(top, "rotate", group: base.group), equalizes: try top.boolean("equalize") ?? false)
         propagation = try top.choice("propagation") ?? .stage
         compute = try top.choice("compute") ?? .bf16
         rules = try Self.rules(top, base: base)

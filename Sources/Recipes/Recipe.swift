@@ -13,8 +13,8 @@ public struct Recipe: Sendable, Equatable {
     public var calibration: Calibration?
     /// A text on which source and result are compared at the end; nil: no evaluation.
     public var evaluation: Evaluation?
-    /// How the weights are rotated before they are compressed; nil: not.
-    public var rotation: WeightRotation?
+    /// The other model of the same function that is compressed; nil: the model as it is.
+    public var equivalence: Equivalence?
     public var propagation: Propagation
     public var compute: Compute
     /// What the widths of rules with choices are held to; nil: no rule has any.

@@ -61,7 +61,7 @@ public final class Job {
         if measuresLosses { recipe = recipe.measuringLosses }
         let work = WorkDirectory(output: recipe.output)
         self.work = work
-        let model = try Model(path: recipe.model, reading: recipe.weights, rotation: recipe.rotation, world: world)
+        let model = try Model(path: recipe.model, reading: recipe.weights, equivalence: recipe.equivalence, world: world)
         let chosen = recipe
         let found = try model.remarks + model.remarksOnCodes(world) + world.agreed { try model.architecture.checkLengths(chosen) }
         (plan, tokens, identity, budget, sourceOfLosses) = try clock.measure(.plan) { () throws in

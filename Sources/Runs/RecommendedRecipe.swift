@@ -55,7 +55,8 @@ public struct RecommendedRecipe {
     }
 
     private static func canRotate(_ shape: ModelShape, group: Int) -> Bool {
-        (try? RotatedArchitecture(shape.architecture, WeightRotation(block: .atMost(group > 0 ? group : .max)))) != nil
+        guard let rotated = Equivalence(rotation: WeightRotation(block: .atMost(group > 0 ? group : .max))) else { return false }
+        return (try? EquivalentArchitecture(shape.architecture, rotated)) != nil
     }
 
     private static func yaml(

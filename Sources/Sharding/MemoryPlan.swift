@@ -88,7 +88,7 @@ extension Plan {
         let choices = keepsActivations.map { [$0] } ?? (limit == nil ? [true] : [true, false])
         let threads = max(threads, 1)
         let kinds = blocks.map { block in block.stages.prefix(block.block.denseStages.count).map(StageKind.init) }
-        let groups = stageGroups
+        let groups = stageGroups, channelBytes = recipe.equivalence?.equalizes == true ? architecture.channelCount : 0
         /// The first plan that fits, or the one that needs the least where none does.
         func found(ranks: Int, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil) -> MemoryPlan {
             let possible = TensorParallel.sizes(ranks: ranks, nodes: nodes)
@@ -96,8 +96,8 @@ extension Plan {
             let fewest = batches.isEmpty ? 1 : possible.last { $0 <= ranks / batches.count } ?? 1
             let sizes = tensorParallel.map { [$0] } ?? (limit == nil ? [fewest] : possible.filter { $0 >= fewest })
             let ofHost = nodes.map { Dictionary(grouping: $0) { $0 }.values.map(\.count).max() ?? 1 } ?? min(ranksOfHost, ranks)
-            let rotating = recipe.rotation == nil ? 0 : threads * TensorTransform.workspaceBytes
-            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + rotating + dictionaryBytes
+            let changing = recipe.equivalence == nil ? 0 : threads * TensorTransform.workspaceBytes
+            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + changing + channelBytes + dictionaryBytes
             var least: MemoryPlan?
             for size in sizes {
                 for keeps in choices {

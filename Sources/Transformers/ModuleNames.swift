@@ -139,6 +139,9 @@ public struct TensorNames: Sendable, Hashable {
         return part.map { "(.*[.])?\($0)[.].*" }
     }
 
+    /// Whether a tensor of the checkpoint belongs to a block of the model itself.
+    public func isInBlock(_ tensor: String) -> Bool { number(ofBlock: tensor).map { $0 < blockCount } ?? false }
+
     private func number(ofBlock tensor: String) -> Int? {
         guard !blocks.isEmpty else { return nil }
         let names = [tensor, "\(base).\(tensor)"] + (tensor.hasPrefix(base + ".") ? [String(tensor.dropFirst(base.count + 1))] : [])

@@ -191,6 +191,8 @@ def refusal(recipe, model_type):
         return "sees a window of tokens" if model_type == "mistral" else "GGUF is written and read for models of the types"
     if "rotate:" in recipe and model_type in ("falcon", "gpt2", "gpt_neox", "opt"):
         return "only RMS norms can be folded"
+    if "format: spqr" in recipe and model_type in ("gpt_neox", "opt", "qwen2"):
+        return "its clients have no bias in such linears"
     # Marlin's tiles need rows that no such model has, and compressed-tensors cannot pack a Conv1D.
     quantizes = "bits:" in recipe or "type:" in recipe
     if "format: marlin" in recipe or model_type == "gpt2" and quantizes and "format: gptq" not in recipe:

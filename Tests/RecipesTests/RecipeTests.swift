@@ -43,13 +43,21 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
                     maxDamping: 1))
     }
 
+    @Test func equivalences() throws {
+        #expect(try recipe().equivalence == nil && recipe("equalize: false").equivalence == nil)
+        #expect(try recipe("equalize: true").equivalence == Equivalence(equalizes: true))
+        let rotation = WeightRotation(block: .exactly(32))
+        #expect(try recipe("equalize: true\nrotate: {block: 32}").equivalence == Equivalence(rotation: rotation, equalizes: true))
+        #expect(refusal("model: in\noutput: out\ncalibration: {source: a.txt}\nequalize: 2")?.description.contains("`equalize`") == true)
+    }
+
     @Test func rotations() throws {
-        #expect(try recipe().rotation == nil && recipe("rotate: false").rotation == nil)
-        #expect(try recipe("rotate: hadamard").rotation == WeightRotation(block: .atMost(128), heads: true))
-        #expect(try recipe("rotate: hadamard\ncompress: {group: 64}").rotation == WeightRotation(block: .atMost(64), heads: true))
-        #expect(try recipe("rotate: hadamard\ncompress: {group: -1}").rotation == WeightRotation(block: .atMost(.max), heads: true))
-        #expect(try recipe("rotate: {heads: false}").rotation == WeightRotation(block: .atMost(128), heads: false))
-        #expect(try recipe("rotate: {block: 32}").rotation == WeightRotation(block: .exactly(32), heads: true))
+        #expect(try recipe().equivalence == nil && recipe("rotate: false").equivalence == nil)
+        #expect(try recipe("rotate: hadamard").equivalence?.rotation == WeightRotation(block: .atMost(128), heads: true))
+        #expect(try recipe("rotate: hadamard\ncompress: {group: 64}").equivalence?.rotation == WeightRotation(block: .atMost(64), heads: true))
+        #expect(try recipe("rotate: hadamard\ncompress: {group: -1}").equivalence?.rotation == WeightRotation(block: .atMost(.max), heads: true))
+        #expect(try recipe("rotate: {heads: false}").equivalence?.rotation == WeightRotation(block: .atMost(128), heads: false))
+        #expect(try recipe("rotate: {block: 32}").equivalence?.rotation == WeightRotation(block: .exactly(32), heads: true))
         for (value, message) in [("random", "must be hadamard"), ("[64]", "must be hadamard"), ("{block: 1}", "`rotate.block`"), ("{size: 64}", "rotate.size")]
         {
             let yaml = "model: in\noutput: out\ncalibration: {source: a.txt}\nrotate: \(value)"

@@ -36,6 +36,12 @@ struct GatedActivation: StageEffect {
 
     private func columns(_ linears: [Linear]) -> Int { linears[0].rows / (isFused ? 2 : 1) }
 
+    /// What the gate multiplies.
+    func scalableValues(of linears: [Linear]) -> OutputValues? {
+        let count = columns(linears)
+        return OutputValues(linear: isFused ? 0 : 1, first: isFused ? count : 0, length: count, period: linears[0].rows, size: count)
+    }
+
     /// Pieces of the same rows of gate and up.
     func pieces(of linears: [Linear], leastRows: Int) -> [Piece] {
         let count = columns(linears)

@@ -13,11 +13,14 @@ extension Attention: StageEffect {
 
     public var parameters: [ExpectedTensor] { sinks.map { [$0] } ?? [] }
 
-    /// Gates multiply elements of what the heads give, and a largest magnitude cuts elements of values.
-    public func headValues(of linears: [Linear]) -> HeadValues? {
-        guard !isGated, clip == nil else { return nil }
+    /// Gates multiply elements of what the heads give.
+    public func headValues(of linears: [Linear]) -> OutputValues? { isGated ? nil : scalableValues(of: linears) }
+
+    /// A largest magnitude cuts elements of values.
+    public func scalableValues(of linears: [Linear]) -> OutputValues? {
+        guard clip == nil else { return nil }
         let (linear, columns) = place(.value, head: 0)
-        return HeadValues(
+        return OutputValues(
             linear: linear, first: columns.lowerBound, length: layout == .perGroup ? headSize : keyValueHeads * headSize,
             period: layout == .perGroup ? (shared + 2) * headSize : linears[linear].rows, size: headSize)
     }

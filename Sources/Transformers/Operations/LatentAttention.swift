@@ -36,8 +36,8 @@ struct LatentAttention: StageEffect {
 
     var reads: [ValuePart] { [queries, sharedKey] }
 
-    func headValues(of linears: [Linear]) -> HeadValues? {
-        HeadValues(linear: 0, first: plainSize, length: valueSize, period: outputSize, size: valueSize)
+    func headValues(of linears: [Linear]) -> OutputValues? {
+        OutputValues(linear: 0, first: plainSize, length: valueSize, period: outputSize, size: valueSize)
     }
 
     /// Some heads each.

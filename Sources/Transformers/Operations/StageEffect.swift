@@ -26,7 +26,10 @@ public protocol StageEffect: PieceEffect {
     var leavesOutputs: Bool { get }
 
     /// Where the values of attention heads lie; nil where there are none, or where their elements meet other numbers than their head's weights.
-    func headValues(of linears: [Linear]) -> HeadValues?
+    func headValues(of linears: [Linear]) -> OutputValues?
+
+    /// Where outputs lie to which the result is proportional, element by element; nil where there are none.
+    func scalableValues(of linears: [Linear]) -> OutputValues?
 
     /// The same operation with its tensors called as the checkpoint calls them.
     func renamed(_ file: (String) -> String) -> Self
@@ -38,7 +41,8 @@ extension StageEffect {
     public var parameters: [ExpectedTensor] { [] }
     public var cache: TokenCache { .nothing }
     public var leavesOutputs: Bool { false }
-    public func headValues(of linears: [Linear]) -> HeadValues? { nil }
+    public func headValues(of linears: [Linear]) -> OutputValues? { nil }
+    public func scalableValues(of linears: [Linear]) -> OutputValues? { headValues(of: linears) }
     public func renamed(_ file: (String) -> String) -> Self { self }
 
     /// Pieces of the same rows of each linear, each of which makes as many columns.

@@ -1,19 +1,19 @@
-// Rotated weights: the same function, whatever the family, and windows of tensors that agree with matrices in double precision.
+// Changed weights: the same function, whatever the family, and windows of tensors that agree with matrices in double precision.
 
 import Foundation
 import LinearAlgebra
 import Testing
 import Transformers
 
-@Suite struct RotationTests {
+@Suite struct EquivalenceTests {
     /// The numbers of a fixture as a rotated model has them.
-    private struct RotatedSource: ParameterSource {
-        let rotated: RotatedArchitecture
+    private struct ChangedSource: ParameterSource {
+        let changed: EquivalentArchitecture
         let source: any ParameterSource
         let shapes: [String: [Int]]
 
         private func stored(_ tensor: String) -> String {
-            tensor == rotated.architecture.head.own.weight ? rotated.embeddingOfHead ?? tensor : tensor
+            tensor == changed.architecture.head.own.weight ? changed.embeddingOfHead ?? tensor : tensor
         }
 
         private func read(_ tensor: String, _ rows: Range<Int>, _ columns: Range<Int>, _ destination: Matrix<Float>) throws {
@@ -22,10 +22,10 @@ import Transformers
                 guard isMatrix else { return destination.assign(try source.matrix(stored).columns(columns)) }
                 try source.rows(stored, rows.map { Int32($0) }, columns: columns, into: destination)
             }
-            guard let transform = rotated.transforms[tensor] else { return try plain(rows, columns, destination) }
-            try transform.read(rows: rows, columns: columns, type: .f32, into: destination, stored: plain) { norm in
-                norm.gain(try source.matrix(norm.weight).elements())
-            }
+            guard let transform = changed.transforms[tensor] else { return try plain(rows, columns, destination) }
+            try transform.read(
+                rows: rows, columns: columns, type: .f32, into: destination, stored: plain, gain: { $0.gain(try source.matrix($0.weight).elements()) },
+                scales: { channels in (0..<channels.count).map { 0.5 + Double(($0 * 7) % 11) / 5 } })
         }
 
         func matrix(_ tensor: String) throws -> Matrix<Float> {
@@ -44,8 +44,11 @@ import Transformers
         }
     }
 
-    private func rotated(_ fixture: Fixture, _ rotation: WeightRotation = WeightRotation(block: .exactly(8))) throws -> RotatedSource {
-        RotatedSource(rotated: try RotatedArchitecture(fixture.architecture(), rotation), source: fixture.source, shapes: fixture.shapes)
+    private static let blocksOf8 = WeightRotation(block: .exactly(8))
+
+    private func rotated(_ fixture: Fixture, _ rotation: WeightRotation? = Self.blocksOf8, equalizes: Bool = false) throws -> ChangedSource {
+        let changes = try #require(Equivalence(rotation: rotation, equalizes: equalizes))
+        return ChangedSource(changed: try EquivalentArchitecture(fixture.architecture(), changes), source: fixture.source, shapes: fixture.shapes)
     }
 
     @Test(arguments: [
@@ -54,7 +57,7 @@ import Transformers
         "qwen3-next", "qwen3_5-moe",
     ])
     func theFunctionStays(name: String) throws {
-        let fixture = try Fixture(name), source = try rotated(fixture), architecture = source.rotated.architecture
+        let fixture = try Fixture(name), source = try rotated(fixture), architecture = source.changed.architecture
         let plain = try fixture.forward(.f32).logits(fixture.ids)
         let found = try Forward(architecture: architecture, compute: .f32, source: source).logits(fixture.ids)
         #expect(largestDifference(plain, found) < 1e-4)
@@ -63,8 +66,33 @@ import Transformers
         let weight = architecture.blocks[0].stages[0].linears[0].weight
         #expect(largestDifference(try fixture.source.matrix(weight), try source.matrix(weight)) > 0.01)
         let norms = architecture.blocks.flatMap(\.stages).compactMap { $0.input.value.name.hasSuffix("layernorm.weight") ? $0.input.value.name : nil }
-        for norm in Set(norms + [architecture.finalNorm.weight]) where source.rotated.transforms[norm] != nil {
+        for norm in Set(norms + [architecture.finalNorm.weight]) where source.changed.transforms[norm] != nil {
             #expect(Set(try source.matrix(norm).elements()).count == 1)
+        }
+    }
+
+    /// Whatever the factors of channels are: every family's function stays, alone and with a rotation, and what may not be scaled stays as it is.
+    @Test(arguments: [
+        // Norms, values and gated outputs that are scaled; norms before routers, and experts in one tensor, that are not.
+        ("llama", 8, 0), ("llama-biases-head-size", 8, 0), ("phi3", 8, 0), ("qwen3", 8, 0), ("gemma2", 8, 0), ("gemma3", 8, 0), ("cohere", 6, 0),
+        ("gpt2", 6, 0), ("opt", 6, 0), ("gpt-neox", 6, 0), ("bloom", 6, 0), ("gptj", 4, 0), ("falcon-groups", 6, 0), ("mixtral", 18, 2),
+        ("olmoe-clipped", 16, 2),
+        ("qwen2-moe", 20, 2), ("deepseek-v3", 19, 1), ("gpt-oss", 4, 2), ("llama4", 7, 6), ("qwen3-next", 28, 3),
+    ])
+    func channelsAreScaled(name: String, scaled: Int, kept: Int) throws {
+        let fixture = try Fixture(name), plain = try fixture.forward(.f32).logits(fixture.ids)
+        for rotation in [nil, Self.blocksOf8] {
+            guard let source = try? rotated(fixture, rotation, equalizes: true) else {
+                #expect(rotation != nil, "what cannot be rotated can still be scaled")
+                continue
+            }
+            let found = try Forward(architecture: source.changed.architecture, compute: .f32, source: source).logits(fixture.ids)
+            #expect(largestDifference(plain, found) < 1e-4)
+            guard rotation == nil else { continue }
+            #expect((source.changed.channels.count, source.changed.keptChannelMakers) == (scaled, kept))
+            for reader in source.changed.channels.map({ $0.readers[0].weight }) {
+                #expect(largestDifference(try fixture.source.matrix(reader), try source.matrix(reader)) > 0.001, "\(reader)")
+            }
         }
     }
 
@@ -73,16 +101,16 @@ import Transformers
         ("llama", 2, 2), ("phi3", 2, 2), ("deepseek-v3", 2, 0), ("olmoe-clipped", 2, 0), ("qwen3-next", 3, 0),
     ])
     func valuesOfHeads(name: String, attentions: Int, rotatedAttentions: Int) throws {
-        let fixture = try Fixture(name), found = try rotated(fixture).rotated
+        let fixture = try Fixture(name), found = try rotated(fixture).changed
         #expect((found.attentions, found.rotatedAttentions) == (attentions, rotatedAttentions))
-        #expect(try rotated(fixture, WeightRotation(block: .exactly(8), heads: false)).rotated.rotatedAttentions == 0)
+        #expect(try rotated(fixture, WeightRotation(block: .exactly(8), heads: false)).changed.rotatedAttentions == 0)
     }
 
     @Test(arguments: ["gpt2", "opt", "gpt-neox", "bloom", "gptj", "falcon", "cohere", "gemma2", "gemma3", "deepseek-v32", "glm-moe-dsa"])
     func refused(name: String) throws {
         let architecture = try Fixture(name).architecture()
         #expect {
-            try RotatedArchitecture(architecture, WeightRotation(block: .exactly(2)))
+            try EquivalentArchitecture(architecture, try #require(Equivalence(rotation: WeightRotation(block: .exactly(2)))))
         } throws: { error in
             guard case .unsuited(_, let reason)? = error as? RotationError else { return false }
             return !reason.isEmpty
@@ -91,7 +119,7 @@ import Transformers
 
     /// Short vectors of latent attention are rotated between their linears and norms, in the largest blocks that they have.
     @Test func latents() throws {
-        let fixture = try Fixture("deepseek-v3"), source = try rotated(fixture), stages = source.rotated.architecture.blocks[0].stages
+        let fixture = try Fixture("deepseek-v3"), source = try rotated(fixture), stages = source.changed.architecture.blocks[0].stages
         let norms = stages.compactMap { $0.input.value.name.hasSuffix("_a_layernorm.weight") ? $0.input.value.name : nil }
         #expect(norms.count == 2)
         for norm in norms { #expect(Set(try source.matrix(norm).elements()) == [1]) }
@@ -113,10 +141,13 @@ import Transformers
         // Hidden size 24.
         let architecture = try Fixture("llama").architecture()
         for size in [16, 24, 6, 1] {
-            #expect(throws: RotationError.block(size, hidden: 24, largest: 8)) { try RotatedArchitecture(architecture, WeightRotation(block: .exactly(size))) }
+            let changes = try #require(Equivalence(rotation: WeightRotation(block: .exactly(size))))
+            #expect(throws: RotationError.block(size, hidden: 24, largest: 8)) { try EquivalentArchitecture(architecture, changes) }
         }
-        #expect(throws: RotationError.noBlock(hidden: 24, largest: 8)) { try RotatedArchitecture(architecture, WeightRotation(block: .atMost(128))) }
-        #expect(try RotatedArchitecture(architecture, WeightRotation(block: .exactly(4))).block == 4)
+        let most = try #require(Equivalence(rotation: WeightRotation(block: .atMost(128))))
+        let four = try #require(Equivalence(rotation: WeightRotation(block: .exactly(4))))
+        #expect(throws: RotationError.noBlock(hidden: 24, largest: 8)) { try EquivalentArchitecture(architecture, most) }
+        #expect(try EquivalentArchitecture(architecture, four).block == 4)
     }
 
     /// A block-diagonal matrix of normalised Hadamard matrices: the sign of an element is the parity of what its row and column have in common.
@@ -131,7 +162,7 @@ import Transformers
     /// A linear that reads the stream and one that writes to it, against products with whole matrices; any window has the bits of the whole.
     @Test func windowsAgreeWithWholeMatrices() throws {
         let fixture = try Fixture("llama"), source = try rotated(fixture, WeightRotation(block: .exactly(8), heads: false))
-        let stages = source.rotated.architecture.blocks[1].stages, hidden = 24, matrix = hadamard(hidden, block: 8)
+        let stages = source.changed.architecture.blocks[1].stages, hidden = 24, matrix = hadamard(hidden, block: 8)
         let (reader, writer) = (stages[2].linears[1], stages[3].linears[0])
         let gain = try fixture.source.matrix(stages[2].input.value.name).elements()
         let read = try fixture.source.matrix(reader.weight), written = try fixture.source.matrix(writer.weight)

@@ -4,10 +4,12 @@
 ///
 /// Of three dimensions, the matrices lie one below the other; a tensor of one dimension is a row.
 public struct TensorTransform: Sendable, Hashable {
-    /// What is done along rows or columns: first the gain, then the rotation.
+    /// What is done along rows or columns: first the gain and the factors, then the rotation.
     struct Side: Hashable {
         /// The norm whose gain multiplies element after element, from the beginning again in each matrix.
         var gain: Norm?
+        /// Of elements that are channels.
+        var factors: Factors?
         /// Elements that are rotated together.
         var block = 1
         /// Which are; nil: all.
@@ -25,14 +27,18 @@ public struct TensorTransform: Sendable, Hashable {
     var columns: Side?
     /// Of a norm whose gain is folded: what leaves its input as it is.
     var constant: Float?
+    /// What is added to stored numbers before they are changed, and taken away afterwards.
+    var offset: Float?
 
     /// Both of two changes of one tensor.
     ///
     /// - Returns: nil where they change the same side otherwise.
     func merged(_ other: TensorTransform) -> TensorTransform? {
         func one<Value: Equatable>(_ a: Value?, _ b: Value?) -> Value?? { a == nil || b == nil || a == b ? .some(a ?? b) : nil }
-        guard let rows = one(rows, other.rows), let columns = one(columns, other.columns), let constant = one(constant, other.constant) else { return nil }
-        return TensorTransform(rows: rows, columns: columns, constant: constant)
+        guard let rows = one(rows, other.rows), let columns = one(columns, other.columns), let constant = one(constant, other.constant),
+            let offset = one(offset, other.offset)
+        else { return nil }
+        return TensorTransform(rows: rows, columns: columns, constant: constant, offset: offset)
     }
 }
 

@@ -16,14 +16,17 @@ extension TensorTransform {
     ///   - destination: [rows.count, columns.count]
     ///   - stored: reads a window of the tensor as it is.
     ///   - gain: what a norm multiplies with.
+    ///   - scales: of channels, one by one.
     public func read(
         rows: Range<Int>, columns: Range<Int>, type: StoredType, into destination: Matrix<Float>,
-        stored: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>, _ destination: Matrix<Float>) throws -> Void, gain: (Norm) throws -> [Float]
+        stored: @Sendable (_ rows: Range<Int>, _ columns: Range<Int>, _ destination: Matrix<Float>) throws -> Void, gain: (Norm) throws -> [Float],
+        scales: (Channels) -> [Double]
     ) throws {
         precondition(destination.rows == rows.count && destination.columns == columns.count, "\(rows) x \(columns) into another shape")
         if let constant { return destination.fill(constant) }
         let (across, down) = (self.columns ?? Side(), self.rows ?? Side())
-        let (rowGain, columnGain) = (try down.gain.map(gain), try across.gain.map(gain))
+        let (rowFactors, columnFactors) = (try down.elementFactors(gain, scales), try across.elementFactors(gain, scales))
+        let offset = Double(offset ?? 0)
         let width = max(min(columns.count, Self.numbersAtOnce / max(down.block, 1)), 64)
         let windows = across.pieces(columns, of: width)
         let height = max(1, Self.numbersAtOnce / 8 / max(windows.first?.count ?? 1, 1))
@@ -31,41 +34,58 @@ extension TensorTransform {
         _ = try parallelMap(units.count) { unit in
             let (own, window) = units[unit]
             let values = Matrix<Double>(uninitialized: own.count, window.count)
-            try Self.load(own, window, rowGain, columnGain, into: values, stored)
+            try Self.load(own, window, offset: offset, rowFactors, columnFactors, into: values, stored)
             across.rotateColumns(of: values, first: window.lowerBound)
             down.rotateRows(of: values, first: own.lowerBound)
             let (asked, askedColumns) = (own.clamped(to: rows), window.clamped(to: columns))
             for row in asked {
                 let source = values.row(row - own.lowerBound) - window.lowerBound, target = destination.row(row - rows.lowerBound) - columns.lowerBound
                 switch type {
-                case .f32: for column in askedColumns { target[column] = Float(source[column]) }
-                case .f16, .bf16: for column in askedColumns { target[column] = type.rounded(source[column]) }
+                case .f32: for column in askedColumns { target[column] = Float(source[column] - offset) }
+                case .f16, .bf16: for column in askedColumns { target[column] = type.rounded(source[column] - offset) }
                 }
             }
         }
     }
 
-    /// Stored numbers times gains: [rows, columns]
+    /// Stored numbers times factors: [rows, columns]
     private static func load(
-        _ rows: Range<Int>, _ columns: Range<Int>, _ rowGain: [Float]?, _ columnGain: [Float]?, into values: Matrix<Double>,
-        _ stored: (Range<Int>, Range<Int>, Matrix<Float>) throws -> Void
+        _ rows: Range<Int>, _ columns: Range<Int>, offset: Double, _ rowFactors: Side.ElementFactors?, _ columnFactors: Side.ElementFactors?,
+        into values: Matrix<Double>, _ stored: (Range<Int>, Range<Int>, Matrix<Float>) throws -> Void
     ) throws {
         let plain = Matrix<Float>(uninitialized: rows.count, columns.count)
         try stored(rows, columns, plain)
-        let columnFactors = columnGain.map { gain in columns.map { Double(gain[$0 % gain.count]) } }
+        let columnFactors = columnFactors.map { factors in columns.map(factors.factor) }
         for row in 0..<rows.count {
             let (source, target) = (plain.row(row), values.row(row))
-            let factor = rowGain.map { Double($0[(rows.lowerBound + row) % $0.count]) } ?? 1
+            let factor = rowFactors?.factor(of: rows.lowerBound + row) ?? 1
             if let columnFactors {
-                for column in 0..<columns.count { target[column] = Double(source[column]) * factor * columnFactors[column] }
+                for column in 0..<columns.count { target[column] = (Double(source[column]) + offset) * factor * columnFactors[column] }
             } else {
-                for column in 0..<columns.count { target[column] = Double(source[column]) * factor }
+                for column in 0..<columns.count { target[column] = (Double(source[column]) + offset) * factor }
             }
         }
     }
 }
 
 extension TensorTransform.Side {
+    /// What each element along the side is multiplied with before it is rotated.
+    fileprivate struct ElementFactors: Sendable {
+        let gain: [Float]?
+        let factors: TensorTransform.Factors?
+        let scales: [Double]
+
+        func factor(of index: Int) -> Double {
+            (gain.map { Double($0[index % $0.count]) } ?? 1) * (factors?.factor(of: index, scales) ?? 1)
+        }
+    }
+
+    /// - Returns: nil where that is 1 for all.
+    fileprivate func elementFactors(_ gains: (Norm) throws -> [Float], _ scales: (Channels) -> [Double]) throws -> ElementFactors? {
+        guard gain != nil || factors != nil else { return nil }
+        return ElementFactors(gain: try gain.map(gains), factors: factors, scales: factors.map { scales($0.channels) } ?? [])
+    }
+
     /// Each row times the block-diagonal matrix of normalised Hadamard matrices.
     ///
     /// - Parameter first: the number of the first column, whose block begins with it.

@@ -1,34 +1,49 @@
-// An architecture whose weights are rotated: which tensor is changed in which way, so that the model computes the same function.
+// An architecture whose weights are changed: which tensor in which way, so that the model computes the same function.
 
-/// A model of the same function with norms folded into the linears that follow them, its residual stream rotated, and short vectors and the
-/// values of its heads.
+/// A model of the same function: with norms folded into the linears that follow them, its residual stream rotated, and short vectors and the values of its heads; or with
+/// its channels scaled; or both.
 ///
 /// With x' = R x for the residual stream x: a linear that reads it through a norm has the rows W diag(gain) R, one that writes to it R W, the embedding's rows
 /// are rotated, and the norms have gain 1, since the norm of R x is R times the norm of x.
-public struct RotatedArchitecture: Sendable {
-    /// With a head of its own, which has the last norm's gain.
+public struct EquivalentArchitecture: Sendable {
+    /// Where it is rotated, with a head of its own, which has the last norm's gain.
     public let architecture: Architecture
     /// By the checkpoint's tensors.
-    public private(set) var transforms: [String: TensorTransform] = [:]
-    /// The embedding's tensor where the head was tied to it: the numbers of both are made from it.
+    public internal(set) var transforms: [String: TensorTransform] = [:]
+    /// The embedding's tensor where the head was tied to it and is so no more: the numbers of both are made from it.
     public let embeddingOfHead: String?
-    /// Elements of the residual stream that are rotated together.
-    public let block: Int
+    /// Elements of the residual stream that are rotated together; nil: it is not rotated.
+    public let block: Int?
     /// Attention layers, and those whose values are rotated.
     public private(set) var attentions = 0
     public private(set) var rotatedAttentions = 0
+    /// Channels that are scaled, in the order of the model.
+    public private(set) var channels: [Channels] = []
+    /// Stages that make channels and norms before linears, and those of them whose channels stay as they are.
+    public private(set) var channelMakers = 0
+    public private(set) var keptChannelMakers = 0
+    private let equalizes: Bool
 
     /// - Throws: `RotationError` where the model is none that can be rotated.
-    public init(_ architecture: Architecture, _ rotation: WeightRotation) throws(RotationError) {
-        block = try rotation.size(hidden: architecture.hiddenSize)
-        let embedding = architecture.embedding
-        embeddingOfHead = architecture.head.embedding
-        self.architecture = architecture.head.isTied ? architecture.untied() : architecture
+    public init(_ architecture: Architecture, _ equivalence: Equivalence) throws(RotationError) {
+        let rotation = equivalence.rotation
+        equalizes = equivalence.equalizes
+        block = try rotation?.size(hidden: architecture.hiddenSize)
+        embeddingOfHead = rotation == nil ? nil : architecture.head.embedding
+        self.architecture = rotation != nil && architecture.head.isTied ? architecture.untied() : architecture
+        guard let size = block else {
+            for block in architecture.blocks {
+                equalizeNorms(block)
+                try passValues(block, rotates: false)
+            }
+            return
+        }
         try Self.check(architecture)
+        let embedding = architecture.embedding, stream = TensorTransform.Side(block: size)
         for tensor in [embedding.tokens] + (embedding.positions.map { [$0.tensor] } ?? []) { try add(TensorTransform(columns: stream), to: tensor) }
         for block in architecture.blocks {
             for stage in block.stages {
-                if let norm = stage.input.normOfStream { try fold(norm, into: stage.linears + stage.effect.ownLinears) }
+                if let norm = stage.input.normOfStream { try fold(norm, into: stage.linears + stage.effect.ownLinears, block: size) }
                 switch stage.destination {
                 case .residual, .pending: for linear in stage.linears { try write(linear, stream) }
                 case .normalised(let norm):
@@ -36,11 +51,11 @@ public struct RotatedArchitecture: Sendable {
                 case .value: break
                 }
             }
-            if let mixture = block.mixture, let norm = mixture.input.normOfStream { try fold(norm, into: [mixture.router.linear]) }
-            try rotateLatents(block)
-            try rotateHeads(block, rotation.heads)
+            if let mixture = block.mixture, let norm = mixture.input.normOfStream { try fold(norm, into: [mixture.router.linear], block: size) }
+            try rotateLatents(block, atMost: size)
+            try passValues(block, rotates: rotation?.heads == true)
         }
-        try fold(architecture.finalNorm, into: [self.architecture.head.linear])
+        try fold(architecture.finalNorm, into: [self.architecture.head.linear], block: size)
     }
 
     /// What is known of a model before its blocks are looked at.
@@ -60,11 +75,8 @@ public struct RotatedArchitecture: Sendable {
         RotationError.unsuited(part: norm.weight, reason: "\(what), and no linear follows that could take its gain")
     }
 
-    /// The rotation of the residual stream.
-    private var stream: TensorTransform.Side { TensorTransform.Side(block: block) }
-
     /// Linears that read through a norm what is rotated: the residual stream, or other elements in blocks of their own.
-    private mutating func fold(_ norm: Norm, into linears: [Linear], block: Int? = nil) throws(RotationError) {
+    private mutating func fold(_ norm: Norm, into linears: [Linear], block: Int) throws(RotationError) {
         let unit: Float
         switch norm.kind {
         case .rootMeanSquare: unit = 1
@@ -73,18 +85,18 @@ public struct RotatedArchitecture: Sendable {
             throw RotationError.unsuited(part: norm.weight, reason: "is of a layer norm, which takes the mean away too: only RMS norms can be folded")
         }
         try add(TensorTransform(constant: unit), to: norm.weight)
-        let side = TensorTransform.Side(gain: norm, block: block ?? self.block)
+        let side = TensorTransform.Side(gain: norm, block: block)
         for linear in linears { try add(linear, inputs: side) }
     }
 
-    /// A linear whose outputs are rotated.
+    /// A linear whose outputs are rotated, or scaled.
     private mutating func write(_ linear: Linear, _ side: TensorTransform.Side) throws(RotationError) {
         try add(linear, outputs: side)
         if let bias = linear.bias { try add(TensorTransform(columns: side), to: bias) }
     }
 
     /// Short vectors that reach one stage alone, through a norm, from linears whose outputs they are: rotated as the residual stream is.
-    private mutating func rotateLatents(_ block: Block) throws(RotationError) {
+    private mutating func rotateLatents(_ block: Block, atMost most: Int) throws(RotationError) {
         for stage in block.stages {
             guard let part = stage.input.source, let norm = stage.input.norm, norm.kind != .layer,
                 let maker = block.stages.first(where: { $0.destination == .value(part.value) && $0.effect.leavesOutputs })
@@ -92,7 +104,7 @@ public struct RotatedArchitecture: Sendable {
             let reads = block.stages.flatMap { [$0.input.source].compactMap { $0 } + $0.effect.reads }
             guard reads.filter({ $0.value == part.value && $0.columns.overlaps(part.columns) }).count == 1 else { continue }
             var size = WeightRotation.largest(dividing: part.columns.count)
-            while size > self.block { size /= 2 }
+            while size > most { size /= 2 }
             var start = 0
             for linear in maker.linears {
                 let own = part.columns.clamped(to: start..<start + linear.rows)
@@ -108,18 +120,29 @@ public struct RotatedArchitecture: Sendable {
         }
     }
 
-    /// Values of heads, and the linears that read what attention makes of them.
-    private mutating func rotateHeads(_ block: Block, _ isAsked: Bool) throws(RotationError) {
-        for stage in block.stages where stage.effect.seesOtherTokens {
-            attentions += 1
-            guard isAsked, let values = stage.effect.headValues(of: stage.linears), case .value(let result) = stage.destination else { continue }
-            let readers = block.stages.filter { $0.reads.contains(result) }, size = WeightRotation.largest(dividing: values.size)
-            guard size > 1, readers.allSatisfy({ $0.input == .value(result) && $0.effect.ownLinears.isEmpty && $0.effect.reads.isEmpty }) else { continue }
+    /// Outputs that reach other linears linearly, and these: values of heads are rotated where that is asked for, and all are scaled where channels are.
+    private mutating func passValues(_ block: Block, rotates: Bool) throws(RotationError) {
+        let readersOfValues = Dictionary(grouping: block.stages.flatMap { stage in stage.reads.map { (value: $0, stage: stage) } }, by: \.value)
+        for stage in block.stages {
+            if stage.effect.seesOtherTokens { attentions += 1 }
+            guard let values = stage.effect.scalableValues(of: stage.linears), case .value(let result) = stage.destination else { continue }
+            let readers = (readersOfValues[result] ?? []).map(\.stage)
+            let isReadAlone = readers.allSatisfy { $0.input == .value(result) && $0.effect.ownLinears.isEmpty && $0.effect.reads.isEmpty }
+            let linear = stage.linears[values.linear], reading = readers.flatMap(\.linears)
+            let canRotate = rotates && isReadAlone && stage.effect.headValues(of: stage.linears) != nil
+            let size = canRotate ? WeightRotation.largest(dividing: values.size) : 1
+            var channels: Channels?
+            if equalizes {
+                channels = isReadAlone ? Self.channels(of: values, linear, reading) : nil
+                note(channels)
+            }
+            guard size > 1 || channels != nil else { continue }
             let span = TensorTransform.Span(first: values.first, length: values.length, period: values.period)
-            let side = TensorTransform.Side(block: size, span: span), linear = stage.linears[values.linear]
-            try write(linear, side)
-            for linear in readers.flatMap(\.linears) { try add(linear, inputs: TensorTransform.Side(block: size)) }
-            rotatedAttentions += 1
+            let makes = channels.map { TensorTransform.Factors(channels: $0, divides: false, span: span) }
+            try write(linear, TensorTransform.Side(factors: makes, block: size, span: span))
+            let reads = channels.map { TensorTransform.Factors(channels: $0, divides: true) }
+            for linear in reading { try add(linear, inputs: TensorTransform.Side(factors: reads, block: size)) }
+            if size > 1 { rotatedAttentions += 1 }
         }
     }
 
@@ -137,6 +160,12 @@ public struct RotatedArchitecture: Sendable {
             throw RotationError.unsuited(part: tensor, reason: "is read in several places, which would change it in different ways")
         }
         transforms[tensor] = merged
+    }
+
+    /// Counts a maker of channels: those that are scaled, or nil.
+    mutating func note(_ found: Channels?) {
+        channelMakers += 1
+        if let found { channels.append(found) } else { keptChannelMakers += 1 }
     }
 }
 

@@ -76,13 +76,10 @@ public struct RecommendedRecipe {
             "  bits: 4   # 2 | 3 | 4 | 8, or a budget such as { average: 3.5 }",
             "  group: \(group)   # \(groups)",
         ]
-        if canRotate, !isMixture {
-            lines += [
-                "  # target: dense   # later linears make up for earlier ones",
-                "# rotate: hadamard   # fewer outliers. Both together lose least, in about twice the time",
-            ]
-        } else if canRotate {
-            lines.append("# rotate: hadamard   # fewer outliers, at no cost when the result is run")
+        if canRotate, !isMixture { lines.append("  # target: dense   # later linears make up for earlier ones, in about twice the time") }
+        lines.append("# equalize: true   # columns of one size, at no cost when the result is run")
+        if canRotate {
+            lines.append("# rotate: hadamard   # fewer outliers, at no cost when the result is run\(isMixture ? "" : ". All three together lose least")")
         }
         lines +=
             isMixture

@@ -10,6 +10,7 @@ import Testing
         try #require(written.exitCode == 0, "\(written.errors)")
         // 704 columns: groups of 64. A model in 4 bits and a scale for 64 of them.
         #expect(written.output.contains("group: 64") && written.output.contains("4.25 bits") && written.output.contains("# rotate: hadamard"))
+        #expect(written.output.contains("# equalize: true"))
         let recipe = directory.path + "/recipe.yaml"
         try Data(written.output.utf8).write(to: URL(fileURLWithPath: recipe))
         let run = try CleaveProcess.run(["compress", recipe, "--set", "calibration.sequences=4", "--set", "calibration.length=128"], ranks: 2)

@@ -76,6 +76,9 @@ public final class MismatchRows {
         return result
     }
 
+    /// Multiplications and additions of the two triangular systems of some rows.
+    public static func operations(rows: Int, columns: Int) -> Double { 2 * Double(rows) * Double(columns) * Double(columns) }
+
     private func forEachRows(_ body: @Sendable (Matrix<Float>) -> Void) {
         let values = values
         parallelFor(values.rows, inUnitsOf: Self.rowsAtOnce) { body(values.rows($0)) }

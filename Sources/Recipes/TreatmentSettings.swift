@@ -181,7 +181,7 @@ struct TreatmentSettings {
         return contradictionOfStrengths
     }
 
-    /// How far what is of `target: dense` alone; nil where the target is that, or nothing is said of it.
+    /// What is wrong with strengths, which are of `target: dense` alone; nil when nothing is.
     var contradictionOfStrengths: String? {
         guard target != .dense else { return nil }
         let strengths = [("target_strength", targetStrength), ("stream_strength", streamStrength)]

@@ -19,6 +19,14 @@ public enum Mismatch: Sendable, Hashable, CaseIterable {
         case .stream: stage.linears.first?.rows ?? 0
         }
     }
+
+    /// Multiplications and additions of shifting so many rows of a linear's weights.
+    package func shiftOperations(rows: Int, columns: Int) -> Double {
+        switch self {
+        case .input: 2 * Double(rows) * Double(columns) * Double(columns)
+        case .stream: 2 * Double(rows) * Double(columns)
+        }
+    }
 }
 
 extension StagePlan {

@@ -1,26 +1,21 @@
 // What it costs to give linears the dense model's outputs: the sums of mismatches, the maps to them, and the weights that they shift.
 
+internal import Compression
 internal import LinearAlgebra
 internal import Transformers
 
 extension Mismatch {
-    /// Rows of a map on the rank that has the most.
-    fileprivate func ownRows(_ stage: StagePlan, ranks: Int) -> Double {
-        let rows = columns(of: stage.stage), panels = choleskyPanels(order: rows).count
-        return Double(min((panels + ranks - 1) / ranks * choleskyTileSize, rows))
-    }
-
-    /// Multiplications and additions of two triangular systems for each row of the factors' maps.
+    /// Multiplications and additions of solving the factors' maps, on the rank that has the most rows of them.
     fileprivate func mapOperations(_ stage: StagePlan, ranks: Int) -> Double {
-        2 * Double(stage.factorCount) * ownRows(stage, ranks: ranks) * Double(stage.columns) * Double(stage.columns)
+        let rows = columns(of: stage.stage), panels = choleskyPanels(order: rows).count
+        let own = min((panels + ranks - 1) / ranks * choleskyTileSize, rows)
+        return Double(stage.factorCount) * MismatchRows.operations(rows: own, columns: stage.columns)
     }
 
     /// Multiplications and additions of shifting the weights of the rank that has the most.
     fileprivate func shiftOperations(_ stage: StagePlan, ranks: Int) -> Double {
         let rows = stage.ownTiles(ranks: ranks).map { $0.reduce(0) { $0 + $1.rows.count } }.max() ?? 0
-        // The product of a row of weights with all rows of a map, or one row of it.
-        let mapRows = self == .input ? stage.columns : 1
-        return 2 * Double(rows) * Double(mapRows) * Double(stage.columns)
+        return shiftOperations(rows: rows, columns: stage.columns)
     }
 }
 
@@ -32,10 +27,20 @@ extension Costs {
         factorOperations += mismatch.mapOperations(stage, ranks: ranks)
         solveOperations += mismatch.shiftOperations(stage, ranks: ranks)
         // Inputs and differences, where a group shares them; sums in fp64 to the owners of panels; their rows of the maps in fp32 to all.
-        let maps = 4 * Double(stage.factorCount) * elements, squares = 8 * Double(rows)
-        bytesBetweenHosts += 8 * elements * Double(shape.hosts - 1) + Double(ranks) * squares + maps
-        let sums = shape.carried(8 * elements) + squares + shape.copied(maps)
-        return zip(sharing.operandBytesSent(columns: stage.columns), sharing.operandBytesSent(columns: rows)).map { $0 + $1 + sums }
+        let squares = 8 * Double(rows), copies = 4 * Double(stage.factorCount)
+        bytesBetweenHosts += 8 * elements * Double(shape.hosts - 1) + Double(ranks) * squares + copies * elements
+        var sent = zip(sharing.operandBytesSent(columns: stage.columns), sharing.operandBytesSent(columns: rows)).map { $0 + $1 + squares }
+        let assignment = Assignment(ranks: ranks, ranksOfHost: shape.most)
+        // Where there are fewer panels than ranks, some ranks send far more than others.
+        for (index, panel) in choleskyPanels(order: rows).enumerated() {
+            let owner = assignment.panelOwner(index), elements = Double(panel.count) * Double(stage.columns)
+            for host in 0..<shape.hosts {
+                let carrier = shape.carrier(of: owner, on: host)
+                sent[carrier] += (carrier == owner ? 0 : 8 * elements) + (shape.ranks(of: host).count > 1 ? copies * elements : 0)
+            }
+            if shape.hosts > 1 { sent[owner] += copies * elements }
+        }
+        return sent
     }
 }
 

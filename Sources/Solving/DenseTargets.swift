@@ -79,6 +79,7 @@ struct DenseTargets {
                 }
             }
         }
+        for tile in tiles { clock.count(.solve, operations: mismatch.shiftOperations(rows: tile.rows.count, columns: map.columns)) }
     }
 }
 

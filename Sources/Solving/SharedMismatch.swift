@@ -124,6 +124,7 @@ struct SharedMismatch {
         for index in rows.keys {
             guard let solved = rows.removeValue(forKey: index) else { continue }
             finished[index] = clock.measure(.factor) { solved.finish(squares: Array(squares[panels[index]])) }
+            clock.count(.factor, operations: MismatchRows.operations(rows: panels[index].count, columns: stage.columns))
         }
         return StageMismatch(rows: self.rows, columns: stage.columns, own: finished)
     }

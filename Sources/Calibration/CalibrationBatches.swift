@@ -59,6 +59,10 @@ package final class CalibrationBatches {
 
     /// Runs `body` on the input of a stage, batch after batch.
     package func forEachInput(of stage: Stage, _ body: (Operand) throws -> Void) throws {
+        try forEachState(at: stage) { _, _, input in try body(input) }
+    }
+
+    private func forEachState(at stage: Stage, _ body: (_ index: Int, BatchState, _ input: Operand) throws -> Void) throws {
         for index in 0..<count {
             var state = try current.load(index)
             let input = try forward.input(of: stage, state)
@@ -66,7 +70,7 @@ package final class CalibrationBatches {
                 state.values[stage.input.value] = input
                 try current.store(state, index)
             }
-            try body(input)
+            try body(index, state, input)
         }
     }
 
@@ -86,27 +90,38 @@ package final class CalibrationBatches {
         }
     }
 
-    /// Runs `body` on the input of a stage and on that of the same batch in `others`, batch after batch.
-    package func forEachInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) throws -> Void) throws {
-        var index = 0
-        try forEachInput(of: stage) { input in
-            try body(input, forward.input(of: stage, others.current.load(index)))
-            index += 1
+    /// Runs `body` on the input of a stage and on what differs from the same batch of the dense model, batch after batch.
+    package func forEachMismatch(
+        _ mismatch: Mismatch, of stage: Stage, beside dense: CalibrationBatches, _ body: (_ x: Operand, _ d: Operand) throws -> Void
+    ) throws {
+        try forEachState(at: stage) { index, state, x in
+            try body(x, difference(mismatch, of: stage, state, x, beside: dense.current.load(index)))
         }
     }
 
     /// The same for every batch of the group. Collective over the group.
     ///
     /// - Returns: as `forEachGroupInput(of:_:)`.
-    package func forEachGroupInput(of stage: Stage, beside others: CalibrationBatches, _ body: (_ own: Operand, _ other: Operand) -> Void) throws -> (
-        any Error
-    )? {
+    package func forEachGroupMismatch(
+        _ mismatch: Mismatch, of stage: Stage, beside dense: CalibrationBatches, _ body: (_ x: Operand, _ d: Operand) -> Void
+    ) throws -> (any Error)? {
         try forEachTurn { turn in
-            turn.isOwn ? try [self, others].map { try forward.input(of: stage, $0.current.load(turn.index)) } : nil
+            guard turn.isOwn else { return nil as [Operand]? }
+            let state = try current.load(turn.index), x = try forward.input(of: stage, state)
+            return [x, try difference(mismatch, of: stage, state, x, beside: dense.current.load(turn.index))]
         } pass: { turn, own in
-            let inputs = own ?? (0..<2).map { _ in Operand(uninitialized: forward.compute, turn.lengths.reduce(0, +), stage.columns) }
-            for input in inputs { try input.withBytes { try group.ranks.broadcast($0, from: turn.owner) } }
-            body(inputs[0], inputs[1])
+            let tokens = turn.lengths.reduce(0, +)
+            let operands = own ?? [stage.columns, mismatch.columns(of: stage)].map { Operand(uninitialized: forward.compute, tokens, $0) }
+            for operand in operands { try operand.withBytes { try group.ranks.broadcast($0, from: turn.owner) } }
+            body(operands[0], operands[1])
+        }
+    }
+
+    /// What differs in the dense model, less what is here: [tokens, mismatch.columns(of: stage)] in the compute type.
+    private func difference(_ mismatch: Mismatch, of stage: Stage, _ own: BatchState, _ x: Operand, beside dense: BatchState) throws -> Operand {
+        switch mismatch {
+        case .input: try forward.input(of: stage, dense).difference(x, compute: forward.compute)
+        case .stream: Operand.f32(dense.residual).difference(.f32(own.residual), compute: forward.compute)
         }
     }
 

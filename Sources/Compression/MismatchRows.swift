@@ -1,13 +1,14 @@
-// How the mismatch of inputs shifts weights: rows of M (H + damping)^-1, solved with panels of R.
+// How a mismatch shifts weights: rows of M (H + damping)^-1, solved with panels of R.
 
 public import LinearAlgebra
 
-/// Some rows of S = M (H + damping)^-1, for M = (X - X̂)^T X̂ and H = X̂^T X̂, where X is the input that the dense model gives a linear, and X̂ the one that
-/// the compressed model gives it.
+/// Some rows of S = M (H + damping)^-1, for M = D^T X̂ and H = X̂^T X̂, where X̂ is the input that the compressed model gives a linear, and D what of the
+/// dense model differs from the compressed one: the linear's input, or the residual stream that its outputs join.
 ///
-/// S is the least-squares map from X̂ to the mismatch: X - X̂ is about X̂ S^T. A linear that shall give on X̂ what W gave on X therefore begins with
-/// W + W S instead of W (QEP, arXiv 2504.09629, equation 6; Qronos, arXiv 2505.11695, proves the same of its own steps). With H + damping = R R^T every row is
-/// two triangular systems, Y R^T = M from the last columns to the first, and S R = Y from the first to the last. Rows are independent of each other.
+/// S is the least-squares map from X̂ to the mismatch: D is about X̂ S^T. With X the dense model's input and D = X - X̂, a linear that shall give on X̂ what
+/// W gave on X therefore begins with W + W S instead of W (QEP, arXiv 2504.09629, equation 6; Qronos, arXiv 2505.11695, proves the same of its own steps);
+/// one whose outputs shall make up for a stream that is off by D begins with S more (LoaQ, arXiv 2509.06297). With H + damping = R R^T every row is two
+/// triangular systems, Y R^T = M from the last columns to the first, and S R = Y from the first to the last. Rows are independent of each other.
 public final class MismatchRows {
     /// In the order of quantization: [rows, columns]
     private let values: Matrix<Float>
@@ -63,7 +64,7 @@ public final class MismatchRows {
     ///
     /// That share is the coefficient of determination, 0 where the mismatch is noise that no linear map of X̂ foresees, 1 where it foresees all of it: what
     /// calibration text does not show is not corrected for (CoreQ, arXiv 2602.05902, has the same share for a whole linear).
-    /// - Parameter squares: of each row, the sum of (x - x̂)^2 of its column over all tokens.
+    /// - Parameter squares: of each row, the sum of d^2 of its column over all tokens.
     public func finish(squares: [Double]) -> Matrix<Float> {
         let result = Matrix<Float>(uninitialized: values.rows, values.columns)
         let (values, order) = (values, permutation)
@@ -74,6 +75,9 @@ public final class MismatchRows {
         }
         return result
     }
+
+    /// Multiplications and additions of the two triangular systems of some rows.
+    public static func operations(rows: Int, columns: Int) -> Double { 2 * Double(rows) * Double(columns) * Double(columns) }
 
     private func forEachRows(_ body: @Sendable (Matrix<Float>) -> Void) {
         let values = values

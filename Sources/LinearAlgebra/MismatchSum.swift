@@ -1,6 +1,7 @@
 // D^T X of one batch, and its exact sum over batches.
 
-/// The sum of D^T X over batches, d and x: [tokens, columns]: how a difference of two inputs goes with one of them. Exact, as `GramSum` is.
+/// The sum of D^T X over batches, d: [tokens, rows], x: [tokens, columns]: how a difference of two models goes with an input of one of them. Exact, as
+/// `GramSum` is.
 ///
 /// The rows lie in panels of `choleskyTileSize`, so that a panel can have the owner that a factor's panel has. The sum may be of some panels only: they have
 /// the same bits.
@@ -16,16 +17,19 @@ public final class MismatchSum: @unchecked Sendable {
     private let quantumOfSquares: Double?
 
     /// - Parameters:
-    ///   - columns: columns of D and X.
-    ///   - part: whole ranges of `choleskyPanels(order: columns)`; nil: all.
-    ///   - tokens: rows of X over all batches of all ranks.
+    ///   - rows: columns of D.
+    ///   - columns: columns of X.
+    ///   - part: whole ranges of `choleskyPanels(order: rows)`; nil: all.
+    ///   - tokens: rows of D and X over all batches of all ranks.
     ///   - maxMagnitudes: the largest |d| and the largest |x| over all batches of all ranks, finite.
     ///   - share: of several sums that see the same batches, this one takes some blocks; the others stay zero.
-    public init(columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitudes: (d: Float, x: Float), share: (index: Int, count: Int) = (0, 1)) {
-        let part = part ?? 0..<columns
-        let rows = choleskyPanels(order: columns).filter { part.contains($0.lowerBound) }
-        precondition(part.isEmpty || rows.first?.lowerBound == part.lowerBound && rows.last?.upperBound == part.upperBound, "part \(part)")
-        panels = parallelMap(rows.count) { (rows[$0], Matrix<Double>(zeros: rows[$0].count, columns)) }
+    public init(
+        rows: Int, columns: Int, part: Range<Int>? = nil, tokens: Int, maxMagnitudes: (d: Float, x: Float), share: (index: Int, count: Int) = (0, 1)
+    ) {
+        let part = part ?? 0..<rows
+        let ranges = choleskyPanels(order: rows).filter { part.contains($0.lowerBound) }
+        precondition(part.isEmpty || ranges.first?.lowerBound == part.lowerBound && ranges.last?.upperBound == part.upperBound, "part \(part)")
+        panels = parallelMap(ranges.count) { (ranges[$0], Matrix<Double>(zeros: ranges[$0].count, columns)) }
         self.part = part
         let blocks = panels.flatMap { panel in
             ColumnBlocks.ranges(of: columns).map { ExactBlocks.Block(rows: panel.rows, columns: $0, target: panel.values.columns($0)) }

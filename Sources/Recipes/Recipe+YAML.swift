@@ -125,7 +125,7 @@ extension Recipe {
 extension TreatmentSettings {
     static let keys = [
         "method", "type", "strategy", "activations", "activation_type", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid",
-        "damping", "max_damping", "target", "target_strength", "sparsity", "mask_block", "outlier_threshold",
+        "damping", "max_damping", "target", "target_strength", "stream_strength", "sparsity", "mask_block", "outlier_threshold",
     ]
 
     /// The settings of `compress`.
@@ -166,6 +166,7 @@ extension TreatmentSettings {
         maxDamping = try mapping.number("max_damping", in: 1e-8...100) ?? base.maxDamping
         target = try mapping.choice("target") ?? base.target
         targetStrength = try mapping.number("target_strength", in: 0...1) ?? (target == .dense ? base.targetStrength : nil)
+        streamStrength = try mapping.number("stream_strength", in: 0...1) ?? (target == .dense ? base.streamStrength : nil)
         // A rule with another kind of method of its own does not take over how much the others prune.
         let inheritsPruning = try mapping.choice("method", Method.self)?.prunes ?? true
         let ownSparsity = budget?.areWidths == false ? nil : try mapping.sparsity("sparsity")

@@ -55,6 +55,8 @@ public struct Treatment: Sendable, Hashable, Codable {
     public var target: Target
     /// The share of the shift towards the dense model's outputs that is made; of `target: dense`.
     public var targetStrength: Double
+    /// The share that is made up for of what the residual stream lost before the linear's outputs join it; of `target: dense`, nil: nothing.
+    public var streamStrength: Double?
     /// Of methods that prune.
     public var sparsity: Sparsity?
     /// Columns for which SparseGPT chooses a mask at a time, over all rows; nil for patterns and other methods.
@@ -67,7 +69,8 @@ public struct Treatment: Sendable, Hashable, Codable {
 
     package init(
         method: Method, bits: Int?, group: Int, symmetric: Bool, scales: ScaleSigns = .positive, actOrder: ActOrder, staticGroups: Bool, grid: Grid,
-        damping: Double, maxDamping: Double, target: Target = .layer, targetStrength: Double = 1, sparsity: Sparsity? = nil, maskBlock: Int? = nil
+        damping: Double, maxDamping: Double, target: Target = .layer, targetStrength: Double = 1, streamStrength: Double? = nil,
+        sparsity: Sparsity? = nil, maskBlock: Int? = nil
     ) {
         self.method = method
         self.bits = bits
@@ -81,6 +84,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         self.maxDamping = maxDamping
         self.target = target
         self.targetStrength = targetStrength
+        self.streamStrength = streamStrength
         self.sparsity = sparsity
         self.maskBlock = maskBlock
         (type, strategy, activations, activationType, outlierThreshold) = (nil, nil, nil, nil, nil)

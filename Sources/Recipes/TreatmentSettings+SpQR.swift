@@ -40,7 +40,6 @@ extension TreatmentSettings {
         if sparsity != nil { return "`sparsity` goes with `method: sparsegpt`, admm, exactobs, magnitude or wanda, not with \(name)" }
         if maskBlock != nil { return "`mask_block` goes with `method: sparsegpt`, not with \(name)" }
         if target == .dense { return "`target: dense` goes with `method: gptq`, not with \(name)" }
-        if targetStrength != nil { return "`target_strength` goes with `target: dense`" }
-        return nil
+        return contradictionOfStrengths
     }
 }

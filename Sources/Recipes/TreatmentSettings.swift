@@ -22,6 +22,7 @@ struct TreatmentSettings {
     var maxDamping: Double?
     var target: Target?
     var targetStrength: Double?
+    var streamStrength: Double?
     var sparsity: Sparsity?
     var maskBlock: Int?
     var outlierThreshold: Double?
@@ -130,7 +131,8 @@ struct TreatmentSettings {
             Treatment(
                 method: method, bits: bits, group: group, symmetric: symmetric, scales: symmetric ? scales ?? .signed : .positive, actOrder: actOrder,
                 staticGroups: weighsErrors && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
-                target: target ?? .layer, targetStrength: targetStrength ?? 1, sparsity: sparsity, maskBlock: blockOfMask(method)))
+                target: target ?? .layer, targetStrength: targetStrength ?? 1, streamStrength: streamStrength == 0 ? nil : streamStrength, sparsity: sparsity,
+                maskBlock: blockOfMask(method)))
     }
 
     /// The published block size is 128 (`sparsegpt.py`).
@@ -176,8 +178,14 @@ struct TreatmentSettings {
 
     private func contradictionOfTarget(_ method: Method) -> String? {
         if target == .dense, method != .gptq { return "`target: dense` goes with `method: gptq`, not with `method: \(method.rawValue)`" }
-        if targetStrength != nil, target != .dense { return "`target_strength` goes with `target: dense`" }
-        return nil
+        return contradictionOfStrengths
+    }
+
+    /// What is wrong with strengths, which are of `target: dense` alone; nil when nothing is.
+    var contradictionOfStrengths: String? {
+        guard target != .dense else { return nil }
+        let strengths = [("target_strength", targetStrength), ("stream_strength", streamStrength)]
+        return strengths.first { $0.1 != nil }.map { "`\($0.0)` goes with `target: dense`" }
     }
 
     /// - Parameter group: the width of groups whose grids are found as the column loop reaches them.

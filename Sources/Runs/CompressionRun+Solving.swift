@@ -72,16 +72,9 @@ extension CompressionRun {
     }
 
     /// What shifts the weights of linears with `target: dense`.
-    private func makeMismatches(
-        _ stage: StagePlan, block: Int, index: Int, _ factors: [FactorSettings: FactorOutcome]
-    ) throws -> [FactorSettings: StageMismatch] {
-        var found: [(FactorSettings, StageFactor)] = []
-        for settings in stage.linears.compactMap(\.treatment).filter({ $0.target == .dense }).map(FactorSettings.init) {
-            guard case .factor(let factor)? = factors[settings], !found.contains(where: { $0.0 == settings }) else { continue }
-            found.append((settings, factor))
-        }
-        guard let dense, let tokens, !found.isEmpty else { return [:] }
+    private func makeMismatches(_ stage: StagePlan, block: Int, index: Int, _ factors: [FactorSettings: FactorOutcome]) throws -> StageMismatches {
+        guard let dense, let tokens else { return [:] }
         return try hessian.mismatches(
-            batches, dense, stage.stage, tokens: tokens.tokenCount, panelsAtOnce: memory.stages[block][index].mismatchPanels, found)
+            batches, dense, stage, tokens: tokens.tokenCount, panelsAtOnce: memory.stages[block][index].mismatchPanels, factors)
     }
 }

@@ -75,7 +75,7 @@ extension Plan {
         send { forward[$0] * passes }
         if stage.needsHessian {
             costs.hessianOperations += sharing.hessianTokens * Double(columns) * Double(columns)
-            let inputs = sharing.inputBytesSent(stage)
+            let inputs = sharing.operandBytesSent(columns: columns)
             // Every rank waits for the busiest one of each stage.
             let factor =
                 busiest[columns]
@@ -89,9 +89,9 @@ extension Plan {
             costs.bytesBetweenHosts += factors * (factor.messages.betweenHosts + Double(ranks) * diagonal)
             costs.factorOperations += factors * factor.operations + stage.inverseOperations
         }
-        if stage.needsDenseInput {
-            let mismatch = costs.addMismatch(stage, sharing, shape)
-            send { mismatch[$0] }
+        for mismatch in stage.mismatches {
+            let bytes = costs.add(mismatch, stage, sharing, shape)
+            send { bytes[$0] }
         }
         let perRank = zip(assignment.owners(of: stage.tiles), stage.tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
         let solved = perRank.values.max() ?? 0

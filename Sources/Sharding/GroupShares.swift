@@ -47,7 +47,7 @@ struct GroupShares {
     /// Bytes that each rank sends while a stage is run forward: the input of its own batches to the others, and its part of the result of theirs.
     func forwardBytes(_ stage: StagePlan) -> [Double] {
         guard assignment.shares(stage.stage) else { return Array(repeating: 0, count: assignment.ranks) }
-        let own = inputBytes(stage) + readBytes(stage), others = resultBytes(stage) * share(stage)
+        let own = operandBytes(columns: stage.columns) + readBytes(stage), others = resultBytes(stage) * share(stage)
         return sequences.indices.map { rank in
             let group = sequences[assignment.group(of: rank)].reduce(0, +)
             return Double(length) * (Double(sequences[rank]) * own + Double(group - sequences[rank]) * others)
@@ -57,21 +57,21 @@ struct GroupShares {
     /// Tokens whose X^T X the busiest member sums, in whole matrices: a share of the blocks for all tokens of the group.
     var hessianTokens: Double { Double(length * groupSequences) / Double(assignment.groupSize) }
 
-    /// Bytes of the input of each rank's own batches, which go to the others of its group.
-    func inputBytesSent(_ stage: StagePlan) -> [Double] {
-        sequences.map { assignment.groupSize > 1 ? Double(length * $0) * inputBytes(stage) : 0 }
+    /// Bytes of an operand of so many columns of each rank's own batches, which goes to the others of its group.
+    func operandBytesSent(columns: Int) -> [Double] {
+        sequences.map { assignment.groupSize > 1 ? Double(length * $0) * operandBytes(columns: columns) : 0 }
     }
 
-    /// Bytes of all inputs that a group sends round for X^T X.
-    func inputs(_ stage: StagePlan) -> Double {
-        assignment.groupSize > 1 ? Double(length * groupSequences) * inputBytes(stage) : 0
+    /// Bytes of an operand of so many columns of all batches of a group, which it sends round.
+    func operands(columns: Int) -> Double {
+        assignment.groupSize > 1 ? Double(length * groupSequences) * operandBytes(columns: columns) : 0
     }
 
     /// Bytes of all inputs that a group sends round for the forward pass, and of all results that owners receive.
     func traffic(_ stage: StagePlan) -> (inputs: Double, results: Double) {
         guard assignment.shares(stage.stage) else { return (0, 0) }
         let tokens = Double(length * groupSequences)
-        return (inputs(stage) + tokens * readBytes(stage), tokens * resultBytes(stage) * (1 - 1 / Double(assignment.groupSize)))
+        return (operands(columns: stage.columns) + tokens * readBytes(stage), tokens * resultBytes(stage) * (1 - 1 / Double(assignment.groupSize)))
     }
 
     private func busiest(_ stage: StagePlan) -> ArraySlice<Piece> {
@@ -80,7 +80,7 @@ struct GroupShares {
         return shares.max { $0.reduce(0) { $0 + $1.rows } < $1.reduce(0) { $0 + $1.rows } } ?? pieces[...]
     }
 
-    private func inputBytes(_ stage: StagePlan) -> Double { Double(stage.columns * plan.operands(plan.recipe.compute).byteCount) }
+    private func operandBytes(columns: Int) -> Double { Double(columns * plan.operands(plan.recipe.compute).byteCount) }
 
     /// What the other members' pieces read of a token's values.
     private func readBytes(_ stage: StagePlan) -> Double {

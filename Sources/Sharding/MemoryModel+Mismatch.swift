@@ -1,4 +1,4 @@
-// What a rank holds for linears that are to give the dense model's outputs: the mismatch of inputs, and the weights that it shifts.
+// What a rank holds for linears that are to give the dense model's outputs: the sums of mismatches, the maps to them, and the weights that they shift.
 
 internal import Compression
 internal import LinearAlgebra
@@ -6,31 +6,44 @@ internal import Recipes
 internal import Transformers
 
 extension MemoryModel {
-    /// Summing the mismatch of a stage's inputs beside R, and solving this rank's rows of the map to it.
+    /// Summing a stage's mismatches beside R, one after the other, and solving this rank's rows of the maps to them.
     func mismatch(_ stage: StagePlan, _ residency: StageResidency) -> Int {
         guard stage.needsDenseInput else { return 0 }
-        let c = stage.columns, panels = choleskyPanels(order: c)
-        let own = (panels.count + assignment.ranks - 1) / assignment.ranks, atOnce = residency.mismatchPanels ?? panels.count
+        let r = stage.factorCount * (residency.completeFactor ? completeFactor(stage.columns) : ownPanels(stage.columns) / 2)
+        // The maps of one stay while the next is summed.
+        var (maps, most) = (0, 0)
+        for mismatch in stage.mismatches {
+            most = max(most, maps + max(adding(mismatch, stage, residency), solving(mismatch, stage, residency)))
+            maps += stage.factorCount * ownRows(mismatch, stage)
+        }
+        return resting(stage) + r + most
+    }
+
+    /// Summing a mismatch, some panels at a time.
+    private func adding(_ mismatch: Mismatch, _ stage: StagePlan, _ residency: StageResidency) -> Int {
+        let c = stage.columns, rows = mismatch.columns(of: stage.stage), panels = choleskyPanels(order: rows).count
+        let part = min(min(residency.mismatchPanels ?? panels, panels) * choleskyTileSize, rows)
         // The rank's own panels stay, in fp32, while others are summed.
-        let rows = rowsOfPanels(own, c) * c * 4
-        let sums = rows + rowsOfPanels(min(atOnce, panels.count), c) * c * 8
-        let part = rowsOfPanels(min(atOnce, panels.count), c)
-        // Both states and inputs of the batch in hand, their difference, and what the product's code reads of them.
-        let batch = 2 * batchInput(stage) + batchTokens * c * operand * (assignment.groupSize > 1 ? 3 : 1)
+        let sums = ownRows(mismatch, stage) + part * c * 8
+        // Both states and inputs of the batch in hand, or another rank's input; what differs; and what the product's code reads of them.
+        let isShared = assignment.groupSize > 1
+        let batch = 2 * batchInput(stage) + batchTokens * operand * ((isShared ? c : 0) + (isShared ? 2 : 1) * rows)
         let operands = (isBFloat16 ? GramSum.operandBytes(columns: c, part: part, tokens: batchTokens) : 0) + batchTokens * part * 4
-        let adding = sums + threads * ColumnBlocks.productBytes + max(batch + operands, summing(c))
-        // The sums, whose place the last factor's map takes, and the maps of the others; one panel twice as a map begins and ends. R comes panel by panel
-        // where it lies over the ranks.
-        let pieces = panel(c, 4) + (residency.completeFactor ? 0 : panel(c, 4 + 4 + (isBFloat16 ? 2 : 0)))
-        let solving = stage.factorCount * rows + pieces
-        let r = stage.factorCount * (residency.completeFactor ? completeFactor(c) : ownPanels(c) / 2)
-        return resting(stage) + r + max(adding, solving)
+        return sums + threads * ColumnBlocks.productBytes + max(batch + operands, summing(c))
+    }
+
+    /// The sums, whose place the last factor's map takes, and the maps of the others; one panel twice as a map begins and ends. R comes panel by panel where it
+    /// lies over the ranks.
+    private func solving(_ mismatch: Mismatch, _ stage: StagePlan, _ residency: StageResidency) -> Int {
+        let c = stage.columns
+        let pieces = mapPanel(mismatch, stage) + (residency.completeFactor ? 0 : panel(c, 4 + 4 + (isBFloat16 ? 2 : 0)))
+        return stage.factorCount * ownRows(mismatch, stage) + pieces
     }
 
     /// The least panels of a mismatch that fit, or all.
     func mismatchPanels(_ stage: StagePlan, _ residency: StageResidency, _ limit: Int) -> Int? {
         guard mismatch(stage, residency) > limit else { return nil }
-        let panels = choleskyPanels(order: stage.columns).count
+        let panels = stage.mismatches.map { choleskyPanels(order: $0.columns(of: stage.stage)).count }.max() ?? 1
         // The fewest parts that fit: each costs a visit of the batches.
         let counts = Set((2...max(panels, 2)).map { (panels + $0 - 1) / $0 }).sorted(by: >)
         return counts.first { count in
@@ -42,9 +55,8 @@ extension MemoryModel {
 
     /// The maps of a stage's factors on the rank that has the most rows of them, and the panel in hand.
     func mismatchMaps(_ stage: StagePlan) -> Int {
-        guard stage.needsDenseInput else { return 0 }
-        let own = (choleskyPanels(order: stage.columns).count + assignment.ranks - 1) / assignment.ranks
-        return stage.factorCount * rowsOfPanels(own, stage.columns) * stage.columns * 4 + panel(stage.columns, 4)
+        let maps = stage.mismatches.reduce(0) { $0 + stage.factorCount * ownRows($1, stage) }
+        return maps + (stage.mismatches.map { mapPanel($0, stage) }.max() ?? 0)
     }
 
     /// The weights of so many tiles as they are read and as they are shifted.
@@ -52,5 +64,14 @@ extension MemoryModel {
         stage.needsDenseInput ? 2 * tiles * stage.tileRows * stage.columns * 4 : 0
     }
 
-    private func rowsOfPanels(_ count: Int, _ columns: Int) -> Int { min(count * choleskyTileSize, columns) }
+    /// A panel of a map.
+    private func mapPanel(_ mismatch: Mismatch, _ stage: StagePlan) -> Int {
+        min(choleskyTileSize, mismatch.columns(of: stage.stage)) * stage.columns * 4
+    }
+
+    /// The rows of a sum or a map in fp32 with the rank that has the most.
+    private func ownRows(_ mismatch: Mismatch, _ stage: StagePlan) -> Int {
+        let rows = mismatch.columns(of: stage.stage), panels = choleskyPanels(order: rows).count
+        return min((panels + assignment.ranks - 1) / assignment.ranks * choleskyTileSize, rows) * stage.columns * 4
+    }
 }

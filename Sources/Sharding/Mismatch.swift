@@ -1,57 +1,49 @@
-// What it costs to give linears the dense model's outputs: the mismatch of inputs, the maps to it, and the weights that they shift.
+// What of a stage differs between the dense model and the compressed one, and how far it shifts the weights of the stage's linears.
 
-internal import LinearAlgebra
-internal import Transformers
+internal import Recipes
+public import Transformers
+
+/// What of a stage differs between the two models, for linears with `target: dense`.
+///
+/// The least-squares map from the compressed model's input to the difference says how weights have to change so as to make up for it.
+public enum Mismatch: Sendable, Hashable, CaseIterable {
+    /// The stage's input. Its map S, [columns, columns], shifts weights W by W S.
+    case input
+    /// The residual stream that the outputs join at once. Its map, [rows, columns], shifts each row of the weights by one of its own.
+    case stream
+
+    /// Columns of the difference, which are the rows of its map.
+    public func columns(of stage: Stage) -> Int {
+        switch self {
+        case .input: stage.columns
+        case .stream: stage.linears.first?.rows ?? 0
+        }
+    }
+
+    /// Multiplications and additions of shifting so many rows of a linear's weights.
+    package func shiftOperations(rows: Int, columns: Int) -> Double {
+        switch self {
+        case .input: 2 * Double(rows) * Double(columns) * Double(columns)
+        case .stream: 2 * Double(rows) * Double(columns)
+        }
+    }
+}
 
 extension StagePlan {
-    /// Rows of a map on the rank that has the most.
-    fileprivate func mismatchRows(ranks: Int) -> Double {
-        let panels = choleskyPanels(order: columns).count
-        return Double(min((panels + ranks - 1) / ranks * choleskyTileSize, columns))
-    }
-
-    /// Multiplications and additions of shifting the weights of the rank that has the most.
-    fileprivate func shiftOperations(ranks: Int) -> Double {
-        let rows = zip(Assignment(ranks: ranks).owners(of: tiles), tiles).reduce(into: [Int: Int]()) { $0[$1.0, default: 0] += $1.1.rows.count }
-        return 2 * Double(rows.values.max() ?? 0) * Double(columns) * Double(columns)
-    }
-
-    /// Multiplications and additions of two triangular systems for each row of the factors' maps.
-    fileprivate func mapOperations(ranks: Int) -> Double {
-        2 * Double(factorCount) * mismatchRows(ranks: ranks) * Double(columns) * Double(columns)
-    }
-}
-
-extension Costs {
-    /// - Returns: bytes that each rank sends.
-    mutating func addMismatch(_ stage: StagePlan, _ sharing: GroupShares, _ shape: HostShape) -> [Double] {
-        let elements = Double(stage.columns) * Double(stage.columns)
-        hessianOperations += 2 * sharing.hessianTokens * elements
-        factorOperations += stage.mapOperations(ranks: ranks)
-        solveOperations += stage.shiftOperations(ranks: ranks)
-        // Both models' inputs, where a group shares them; sums in fp64 to the owners of panels; their rows of the maps in fp32 to all.
-        let maps = 4 * Double(stage.factorCount) * elements, squares = 8 * Double(stage.columns)
-        bytesBetweenHosts += 8 * elements * Double(shape.hosts - 1) + Double(ranks) * squares + maps
-        let sums = shape.carried(8 * elements) + squares + shape.copied(maps)
-        return sharing.inputBytesSent(stage).map { 2 * $0 + sums }
-    }
-}
-
-extension Workload {
-    func addMismatch(_ stage: StagePlan, _ residency: StageResidency, count: Double, to prediction: inout Prediction) {
-        let columns = Double(stage.columns), panels = choleskyPanels(order: stage.columns), factors = Double(stage.factorCount)
-        let visits = residency.mismatchPanels.map { (panels.count + $0 - 1) / $0 } ?? 1
-        prediction.hessian += count * times.gram(2 * sharing.hessianTokens * columns * columns, columns: columns)
-        prediction.hessian += count * Double(2 * visits) * groupMessages.broadcast(bytes: sharing.inputs(stage))
-        var seconds = 2 * messages.latency
-        for panel in panels {
-            let elements = Double(panel.count) * columns
-            seconds += messages.reduce(bytes: 8 * elements) + factors * messages.broadcast(bytes: 4 * elements)
-            // R again, from the last panel to the first and back.
-            if !residency.completeFactor { seconds += factors * 2 * messages.broadcast(bytes: 2 * elements) }
+    /// What the map of a mismatch is multiplied by where it shifts the weights of a linear; 0: it does not.
+    public func strength(_ mismatch: Mismatch, ofLinear index: Int) -> Double {
+        guard let treatment = linears[index].treatment, treatment.target == .dense else { return 0 }
+        switch mismatch {
+        case .input: return treatment.targetStrength
+        case .stream:
+            guard let strength = treatment.streamStrength, let scale = stage.effect.streamScale else { return 0 }
+            return strength / Double(scale)
         }
-        prediction.reduce += count * seconds
-        prediction.factor += count * stage.mapOperations(ranks: ranks) / rates.productFloat
-        prediction.solve += count * stage.shiftOperations(ranks: ranks) / rates.productFloat
     }
+
+    /// Those that shift the weights of any linear, in the order in which they do.
+    public var mismatches: [Mismatch] { Mismatch.allCases.filter { mismatch in linears.indices.contains { strength(mismatch, ofLinear: $0) != 0 } } }
+
+    /// Whether any linear makes up for what differs, for which the stage's state in the dense model is needed too.
+    public var needsDenseInput: Bool { !mismatches.isEmpty }
 }

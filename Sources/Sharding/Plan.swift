@@ -62,9 +62,6 @@ public struct StagePlan: Sendable {
 
     /// Whether any linear's method needs the stage's Hessian.
     public var needsHessian: Bool { linears.contains { $0.treatment?.method.needsHessian == true } }
-
-    /// Whether any linear is to give the dense model's outputs, for which the stage's input in the dense model is needed too.
-    public var needsDenseInput: Bool { linears.contains { $0.treatment?.target == .dense } }
 }
 
 /// A linear and what is done to it.

@@ -16,6 +16,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case mixedStack(String, String)
     case mixedParts(String, String)
     case denseTarget(String)
+    case unusedStream(String)
     case cache(String)
     case mixedChoices(String, String)
     case nothingToChoose
@@ -52,6 +53,9 @@ public enum PlanError: Error, CustomStringConvertible {
         case .mixedParts(let first, let other):
             "\(first) and \(other) would be stored in two ways, but clients make one linear of them: give them one type, or `format: dense`"
         case .denseTarget(let why): "`target: dense` \(why)"
+        case .unusedStream(let linear):
+            "`stream_strength` acts on linears whose outputs are added to the residual stream at once, and none that it is given for is one (such as \(linear)): "
+                + "give it to attention's output or to `down` where the model adds these as they are, neither normalised nor at the block's end, or leave it out"
         case .cache(let why): "`kv_cache` is not there for this model: \(why); leave it out"
         case .mixedChoices(let first, let other):
             "\(first) and \(other) get their choice together, since clients make one linear of such, but the recipe gives them different choices: give them one "

@@ -12,6 +12,7 @@ struct StageKind: Hashable {
     private let choices: [[Treatment]]
     /// Attention and the share of tokens, below 1 for experts, show in the operations of sequences of two lengths.
     private let operations: [Double]
+    private let mismatches: [Mismatch]
     /// What rests before and after.
     private let isDerived: Bool
     private let valueColumns: [Int]
@@ -22,6 +23,7 @@ struct StageKind: Hashable {
         treatments = stage.linears.map(\.treatment)
         choices = stage.linears.map { $0.choices.map(\.treatment) }
         operations = [1, 1 << 20].map { stage.stage.operations(lengths: [$0]) }
+        mismatches = stage.mismatches
         isDerived = stage.stage.input.isDerived
         valueColumns = [stage.stage.destination.valueColumns, stage.stage.restingColumns, stage.stage.leftColumns]
     }

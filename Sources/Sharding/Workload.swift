@@ -61,11 +61,11 @@ struct Workload {
             let sums = Double(parts == 1 ? 1 : stage.factorCount)
             let visits = parts == 1 ? 1 : sums * Double(parts) + 1
             prediction.hessian += count * times.gram(sums * tokens * columns * columns, columns: columns)
-            prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.inputs(stage))
+            prediction.hessian += count * visits * groupMessages.broadcast(bytes: sharing.operands(columns: stage.columns))
             addFactors(stage, residency, parts: parts, count: count, to: &prediction)
             addPanels(stage, residency, count: count, to: &prediction)
         }
-        if stage.needsDenseInput { addMismatch(stage, residency, count: count, to: &prediction) }
+        for mismatch in stage.mismatches { add(mismatch, stage, residency, count: count, to: &prediction) }
         addTiles(stage, count: count, to: &prediction)
     }
 

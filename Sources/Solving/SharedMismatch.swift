@@ -1,4 +1,4 @@
-// The mismatch of a stage's inputs with those of the dense model, summed over ranks, and the map to it that each rank makes its rows of.
+// What of a stage differs from the dense model, summed over ranks, and the map to it that each rank makes its rows of.
 
 internal import Calibration
 internal import Compression
@@ -6,17 +6,21 @@ internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
 internal import Reporting
-internal import Sharding
+package import Sharding
 internal import Transformers
 
 /// S of `MismatchRows` as it lies over the ranks.
 package struct StageMismatch: Sendable {
+    let rows: Int
     let columns: Int
     /// The panels of its rows that this rank owns, by their number: [rows of the panel, columns]
     let own: [Int: Matrix<Float>]
 }
 
-/// The sum of (X - X̂)^T X̂ over the batches of all ranks, panel by panel with its owners, and S from it.
+/// The maps of a stage, by what differs and by what decides the factor of the linears that they shift; the same keys on every rank.
+package typealias StageMismatches = [Mismatch: [FactorSettings: StageMismatch]]
+
+/// The sum of D^T X̂ over the batches of all ranks, D being what differs, panel by panel with its owners, and S from it.
 struct SharedMismatch {
     let nodes: NodeGroups
     let assignment: Assignment
@@ -25,11 +29,13 @@ struct SharedMismatch {
     let batches: CalibrationBatches
     let dense: CalibrationBatches
     let stage: Stage
+    let mismatch: Mismatch
     /// Rows of all batches of all ranks.
     let tokens: Int
     /// Panels of rows that are summed at a time; nil: all.
     let panelsAtOnce: Int?
     private var world: Communicator { nodes.world }
+    private var rows: Int { mismatch.columns(of: stage) }
 
     /// - Parameter factors: of the stage's Hessian with what decides them, in the same order on every rank.
     func make(_ factors: [(FactorSettings, StageFactor)]) throws -> [FactorSettings: StageMismatch] {
@@ -40,10 +46,10 @@ struct SharedMismatch {
         }
     }
 
-    /// The sums of this rank's panels over all ranks, rounded to fp32, and by column the sum of (x - x̂)^2.
+    /// The sums of this rank's panels over all ranks, rounded to fp32, and by column of D the sum of d^2.
     private func sum() throws -> (own: [Int: Matrix<Float>], squares: [Double]) {
         let largest = try agreedMaxima()
-        let panels = choleskyPanels(order: stage.columns)
+        let panels = choleskyPanels(order: rows)
         var own: [Int: Matrix<Float>] = [:]
         var squares: [Double] = []
         let atOnce = panelsAtOnce ?? panels.count
@@ -51,8 +57,8 @@ struct SharedMismatch {
             let part = first..<min(first + atOnce, panels.count)
             let sum = clock.measure(.hessian) {
                 MismatchSum(
-                    columns: stage.columns, part: panels[part.lowerBound].lowerBound..<panels[part.upperBound - 1].upperBound, tokens: tokens,
-                    maxMagnitudes: largest, share: batches.share)
+                    rows: rows, columns: stage.columns, part: panels[part.lowerBound].lowerBound..<panels[part.upperBound - 1].upperBound,
+                    tokens: tokens, maxMagnitudes: largest, share: batches.share)
             }
             try add(to: sum)
             try clock.measure(.reduce) { () throws in
@@ -69,13 +75,13 @@ struct SharedMismatch {
         return (own, squares)
     }
 
-    /// The largest |x - x̂| and |x̂| over all batches of all ranks.
+    /// The largest |d| and |x̂| over all batches of all ranks.
     private func agreedMaxima() throws -> (d: Float, x: Float) {
         var largest: [Float] = [0, 0]
         try world.together(exitCode: exitCode) {
             try clock.measure(.hessian) { () throws in
-                try batches.forEachInput(of: stage, beside: dense) { x, other in
-                    largest[0] = max(largest[0], other.difference(x).maxMagnitude)
+                try batches.forEachMismatch(mismatch, of: stage, beside: dense) { x, d in
+                    largest[0] = max(largest[0], d.maxMagnitude)
                     largest[1] = max(largest[1], x.maxMagnitude)
                 }
             }
@@ -87,11 +93,11 @@ struct SharedMismatch {
 
     private func add(to sum: MismatchSum) throws {
         let failure = try clock.measure(.hessian) { () throws in
-            try batches.forEachGroupInput(of: stage, beside: dense) { x, other in
-                switch (other.difference(x), x) {
+            try batches.forEachGroupMismatch(mismatch, of: stage, beside: dense) { x, d in
+                switch (d, x) {
                 case (.f32(let d), .f32(let x)): sum.add(d: d, x: x)
                 case (.bf16(let d), .bf16(let x)): sum.add(d: d, x: x)
-                default: preconditionFailure("inputs of different types")
+                default: preconditionFailure("an input and a difference of different types")
                 }
                 clock.count(.hessian, operations: sum.operations(tokens: x.rows))
             }
@@ -101,25 +107,25 @@ struct SharedMismatch {
 
     /// This rank's rows of S. Collective where R lies over the ranks.
     private func solve(_ own: inout [Int: Matrix<Float>], isLast: Bool, _ squares: [Double], _ factor: StageFactor) throws -> StageMismatch {
-        let columns = stage.columns
         var rows: [Int: MismatchRows] = [:]
         for (index, panel) in own {
             rows[index] = clock.measure(.factor) { MismatchRows(panel, factor: factor.outline) }
             if isLast { own[index] = nil }
         }
-        let ranges = MismatchRows.panels(columns: columns)
+        let ranges = MismatchRows.panels(columns: stage.columns)
         for (range, isForward) in ranges.map({ ($0, false) }) + ranges.reversed().map({ ($0, true) }) {
             let panel = try factor.complete?.panel(range) ?? FactorPanels(nodes: nodes, assignment: assignment, clock: clock).columns(range, of: factor)
             clock.measure(.factor) {
                 for rows in rows.values { if isForward { rows.takeForward(panel) } else { rows.takeBackward(panel) } }
             }
         }
-        let panels = choleskyPanels(order: columns)
+        let panels = choleskyPanels(order: self.rows)
         var finished: [Int: Matrix<Float>] = [:]
         for index in rows.keys {
             guard let solved = rows.removeValue(forKey: index) else { continue }
             finished[index] = clock.measure(.factor) { solved.finish(squares: Array(squares[panels[index]])) }
+            clock.count(.factor, operations: MismatchRows.operations(rows: panels[index].count, columns: stage.columns))
         }
-        return StageMismatch(columns: columns, own: finished)
+        return StageMismatch(rows: self.rows, columns: stage.columns, own: finished)
     }
 }

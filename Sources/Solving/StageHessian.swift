@@ -38,6 +38,15 @@ package struct FactorSettings: Hashable, Sendable {
 extension StagePlan {
     /// Those of each treated linear, and of what a budget may choose for it.
     var factorSettings: [FactorSettings] { treatments.map(FactorSettings.init) }
+
+    /// Those of each linear that a mismatch shifts, once, in the order of the linears, which all ranks share.
+    func settings(of mismatch: Mismatch) -> [FactorSettings] {
+        var known = Set<FactorSettings>()
+        return linears.indices.compactMap { index in
+            guard strength(mismatch, ofLinear: index) != 0, let settings = linears[index].treatment.map(FactorSettings.init) else { return nil }
+            return known.insert(settings).inserted ? settings : nil
+        }
+    }
 }
 
 /// A factor, or why there is none.
@@ -98,13 +107,25 @@ package struct StageHessian {
         return factors
     }
 
-    /// What maps the inputs of a stage to their mismatch with the dense model's, by the factors that belong to them.
+    /// What maps the inputs of a stage to what differs from the dense model, by the factors that belong to it. Collective.
+    ///
+    /// - Parameters:
+    ///   - batches: those of the compressed model, at the stage.
+    ///   - dense: those of the dense model, at the stage.
+    ///   - factors: what `factors` gave; linears without a factor get no map.
     package func mismatches(
-        _ batches: CalibrationBatches, _ dense: CalibrationBatches, _ stage: Stage, tokens: Int, panelsAtOnce: Int?, _ factors: [(FactorSettings, StageFactor)]
-    ) throws -> [FactorSettings: StageMismatch] {
-        try SharedMismatch(
-            nodes: nodes, assignment: assignment, clock: clock, batches: batches, dense: dense, stage: stage, tokens: tokens, panelsAtOnce: panelsAtOnce
-        ).make(factors)
+        _ batches: CalibrationBatches, _ dense: CalibrationBatches, _ stage: StagePlan, tokens: Int, panelsAtOnce: Int?,
+        _ factors: [FactorSettings: FactorOutcome]
+    ) throws -> StageMismatches {
+        try stage.mismatches.reduce(into: [:]) { found, mismatch in
+            let settings = stage.settings(of: mismatch)
+            let needed = settings.compactMap { settings in if case .factor(let factor)? = factors[settings] { (settings, factor) } else { nil } }
+            guard !needed.isEmpty else { return }
+            found[mismatch] = try SharedMismatch(
+                nodes: nodes, assignment: assignment, clock: clock, batches: batches, dense: dense, stage: stage.stage, mismatch: mismatch, tokens: tokens,
+                panelsAtOnce: panelsAtOnce
+            ).make(needed)
+        }
     }
 
     private func factor(_ sum: any HessianParts, settings: FactorSettings, _ residency: StageResidency) throws -> FactorOutcome {

@@ -36,13 +36,13 @@ package struct StageSolver {
     /// - Parameters:
     ///   - factors: by settings, for the treatments that need them.
     ///   - inputMagnitude: the largest |x| over all batches of all ranks; 0 where nothing was summed.
-    ///   - mismatches: by settings, for treatments with `target: dense`.
+    ///   - mismatches: for treatments with `target: dense`.
     ///   - tilesAtOnce: tiles that take a factor's panels together where R lies over the ranks; nil: all of this rank.
     ///   - committed: tiles of earlier attempts.
     ///   - needed: tiles that this rank is to have, whoever solves them.
     package func solve(
         _ stage: StagePlan, block: Int, index: Int, factors: [FactorSettings: FactorOutcome], inputMagnitude: Float = 0,
-        mismatches: [FactorSettings: StageMismatch] = [:], tilesAtOnce: Int?, committed: CommittedTiles, needed: Set<Int>
+        mismatches: StageMismatches = [:], tilesAtOnce: Int?, committed: CommittedTiles, needed: Set<Int>
     ) throws -> SolvedStage {
         let owners = assignment.owners(of: stage.tiles)
         let message = StageTiles(stage, owners: owners, world: world)

@@ -74,8 +74,8 @@ public enum Operand: Sendable {
         }
     }
 
-    /// This less another operand of the same shape and type: subtracted in fp32, rounded to the type.
-    public func difference(_ other: Operand) -> Operand {
+    /// This less another operand of the same shape and type: subtracted in fp32, rounded to the type that is asked for.
+    public func difference(_ other: Operand, compute: Compute) -> Operand {
         let result = Operand(uninitialized: compute, rows, columns)
         parallelFor(rows, inUnitsOf: Self.rowsAtOnce) { range in
             let (minuend, subtrahend) = (rows(range).widened().copy(), other.rows(range).widened())

@@ -29,7 +29,7 @@ import Testing
     }
 
     /// The sum of a Hessian some columns at a time, R panel by panel, one tile at a time: on any number of ranks the bytes of a run that holds everything.
-    @Test(arguments: [[], ["--set", "compress.target=dense"]])
+    @Test(arguments: [[], ["--set", "compress.target=dense", "--set", "compress.stream_strength=1"]])
     func aLimitChangesMemoryAlone(settings: [String]) throws {
         let model = try WideModel(columns: 3200)
         let free = try compress(model, "free", settings, ranks: 1)

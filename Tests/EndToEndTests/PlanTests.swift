@@ -66,6 +66,7 @@ private func json(_ run: CleaveRun) throws -> [String: Any] {
     @Test(
         arguments: [
             (1, 1, []), (3, 1, []), (4, 2, []), (3, 1, ["compress={method: admm, sparsity: 0.5}"]),
+            (3, 1, ["compress.target=dense", "compress.stream_strength=1"]),
             (3, 1, ["compress={method: obq, group: 64}", "rules=[{match: '*.2.*'}, {match: '*.7.*', method: gptq}]"]),
         ] as [(Int, Int, [String])])
     func aRunDoesWhatThePlanSaid(ranks: Int, tensorParallel: Int, more: [String]) throws {

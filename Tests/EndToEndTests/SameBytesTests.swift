@@ -24,7 +24,10 @@ import Testing
     @Test(arguments: [
         [], ["compute=f32"], ["propagation=block", "compress.symmetric=false"], ["compress.act_order=false", "compress.static_groups=false"],
         ["compress.method=rtn", "compress.grid=minmax"], pruned, ["compress={method: sparsegpt, sparsity: 0.6, bits: 4, group: 64}"],
-        ["compress.target=dense", "rules=[{match: '*.down_proj', target: layer}, {match: '*.k_proj', act_order: false}, {match: '*'}]"],
+        [
+            "compress.target=dense", "compress.stream_strength=0.5",
+            "rules=[{match: '*.down_proj', target: layer}, {match: '*.k_proj', act_order: false}, {match: '*'}]",
+        ],
         ["compress={method: admm, sparsity: 2:4}"], eliminated, spqr,
     ])
     func anyNumberOfRanksAndThreads(settings: [String]) throws {

@@ -135,6 +135,28 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(rules.allSatisfy { $0.treatment.maxDamping == 2 })
     }
 
+    /// Strengths are a rule's own or those of `compress`, and go with `target: dense` alone.
+    @Test func strengthsOfDenseTargets() throws {
+        let rules = try recipe(
+            """
+            compress: {target: dense, target_strength: 0.5, stream_strength: 0.25}
+            rules: [{match: a}, {match: b, stream_strength: 1}, {match: c, stream_strength: 0}, {match: d, target: layer}]
+
+            """
+        ).rules
+        #expect(rules.map(\.treatment.streamStrength) == [0.25, 1, nil, nil])
+        #expect(rules.map(\.treatment.targetStrength) == [0.5, 0.5, 0.5, 1])
+        #expect(try recipe("compress: {target: dense}").rules[0].treatment.streamStrength == nil)
+        // Results of versions that had none are read as such.
+        let treatment = rules[1].treatment, data = try JSONEncoder().encode(treatment)
+        var object = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+        #expect(object["streamStrength"] as? Double == 1)
+        object["streamStrength"] = nil
+        var earlier = treatment
+        earlier.streamStrength = nil
+        #expect(try JSONDecoder().decode(Treatment.self, from: JSONSerialization.data(withJSONObject: object)) == earlier)
+    }
+
     /// Symmetric grids alone have signs.
     @Test func signsOfScales() throws {
         func signs(_ compress: String) throws -> [ScaleSigns] { try recipe("compress: \(compress)\n").rules.map(\.treatment.scales) }

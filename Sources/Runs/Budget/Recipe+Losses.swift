@@ -17,11 +17,11 @@ extension Recipe {
 }
 
 extension Rule {
-    /// With dense weights before every stage there is no mismatch of inputs, so that a linear has no other target than its own outputs.
+    /// With dense weights before every stage there is no mismatch, so that a linear has no other target than its own outputs.
     fileprivate var withOwnTargets: Rule {
         func own(_ treatment: Treatment) -> Treatment {
             var treatment = treatment
-            (treatment.target, treatment.targetStrength) = (.layer, 1)
+            (treatment.target, treatment.targetStrength, treatment.streamStrength) = (.layer, 1, nil)
             return treatment
         }
         var rule = self

@@ -25,6 +25,8 @@ struct Addition: StageEffect {
 
     func destination(of linears: [Linear]) -> Destination { norm.map { .normalised($0) } ?? (isPending ? .pending : .residual) }
 
+    var streamScale: Float? { isPending || norm != nil || scale == 0 ? nil : scale ?? 1 }
+
     /// result += W x, a product of its own and then a sum: the same product, whatever lies beside the target.
     func compute(_ weights: [LinearWeights], _ input: Operand, _ context: EffectContext, into target: StageTarget) {
         let output = weights[0].apply(to: input)

@@ -7,6 +7,9 @@
 public protocol StageEffect: PieceEffect {
     func destination(of linears: [Linear]) -> Destination
 
+    /// What the outputs of a linear are multiplied by as they are added to the residual stream at once; nil where they do not reach it so.
+    var streamScale: Float? { get }
+
     /// The fixed shares of the result; together they make every column of it once.
     ///
     /// - Parameter leastRows: rows that the widest part of a piece has at the least, where there are several.
@@ -36,6 +39,7 @@ public protocol StageEffect: PieceEffect {
 }
 
 extension StageEffect {
+    public var streamScale: Float? { nil }
     public var norms: [Norm] { [] }
     public var ownLinears: [Linear] { [] }
     public var parameters: [ExpectedTensor] { [] }

@@ -36,6 +36,12 @@ SETTINGS = {
     "W4 g64, equalized, rotated, target dense": {"equalize": "true", "rotate": "hadamard", "target": "dense"},
     "W3 g64 (dense), equalized, rotated, target dense": {
         "bits": 3, "format": "dense", "equalize": "true", "rotate": "hadamard", "target": "dense"},
+    **{
+        f"W{bits} g64{suffix}, equalized, rotated, target dense, stream {strength}": {
+            "bits": bits, "equalize": "true", "rotate": "hadamard", "target": "dense", "stream_strength": strength, **more}
+        for bits, suffix, more in ((4, "", {}), (3, " (dense)", {"format": "dense"}))
+        for strength in (0.5, 1)
+    },
     "W2 g64 (dense), equalized, rotated, target dense": {
         "bits": 2, "format": "dense", "equalize": "true", "rotate": "hadamard", "target": "dense"},
     "W4 g64, scales positive": {"scales": "positive"},

@@ -41,7 +41,7 @@ extension EquivalentArchitecture {
     func remarks(_ tensors: SourceTensors) -> [String] { rotationRemarks(tensors) + channelRemarks }
 
     private var channelRemarks: [String] {
-        guard channelMakers > 0 else { return [] }
+        guard channels.count + keptChannelMakers > 0 else { return [] }
         let kept = keptChannelMakers == 0 ? "" : "; \(keptChannelMakers) others stay as they are (docs/methods.md, \"Channels of one size\")"
         return ["columns of linears are scaled to one size: those behind \(channels.count) norms, values and gated outputs\(kept)"]
     }

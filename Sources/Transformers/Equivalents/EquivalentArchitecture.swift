@@ -19,8 +19,7 @@ public struct EquivalentArchitecture: Sendable {
     public private(set) var rotatedAttentions = 0
     /// Channels that are scaled, in the order of the model.
     public private(set) var channels: [Channels] = []
-    /// Stages that make channels and norms before linears, and those of them whose channels stay as they are.
-    public private(set) var channelMakers = 0
+    /// Norms before linears, values and gated outputs whose channels stay as they are.
     public private(set) var keptChannelMakers = 0
     private let equalizes: Bool
 
@@ -164,7 +163,6 @@ public struct EquivalentArchitecture: Sendable {
 
     /// Counts a maker of channels: those that are scaled, or nil.
     mutating func note(_ found: Channels?) {
-        channelMakers += 1
         if let found { channels.append(found) } else { keptChannelMakers += 1 }
     }
 }

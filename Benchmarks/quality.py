@@ -58,6 +58,8 @@ SETTINGS = {
     "SpQR W3 g16, no act-order": {"method": "spqr", "group": 16, "format": "spqr", "act_order": "false"},
     "SpQR W3 g16, no outliers": {"method": "spqr", "group": 16, "format": "spqr", "outlier_threshold": 1e6},
     "average 3.25 g64 of 2, 3 and 4 bits": {"bits": {"average": 3.25, "choices": [2, 3, 4]}},
+    "average 3.25 g64 of 2, 3 and 4 bits, equalized, rotated, target dense": {
+        "bits": {"average": 3.25, "choices": [2, 3, 4]}, "equalize": "true", "rotate": "hadamard", "target": "dense"},
     "average 4.25 g64 of 2, 3, 4 and 8 bits": {"bits": {"average": 4.25}},
     "W4 g64, grid minmax, no act-order": {"grid": "minmax", **PLAIN},
     "W4 g64, grid mse, no act-order": {"grid": "mse", **PLAIN},

@@ -1,10 +1,5 @@
 // How much channels are scaled, as the weights that read them say.
 
-internal import Failures
-internal import Glibc
-internal import LinearAlgebra
-internal import MessagePassing
-internal import Safetensors
 internal import Transformers
 
 /// The factors of a model's channels, the same on every rank.
@@ -13,8 +8,8 @@ internal import Transformers
 /// by the geometric mean of all channels of the group, and rounded to an eighth of an octave, so that a byte holds it.
 struct ChannelScales: Sendable {
     /// Of each group by its name, and channel: eighths of an octave.
-    private let steps: [String: [Int8]]
-    private static let stepsOfOctave = 8.0
+    let steps: [String: [Int8]]
+    static let stepsOfOctave = 8.0
     /// 2^(k / 8): numbers, so that no other library's rounding changes them.
     private static let parts = [
         1, 1.0905077326652577, 1.189207115002721, 1.2968395546510096, 1.4142135623730951, 1.5422108254079407, 1.681792830507429, 1.8340080864093424,
@@ -24,66 +19,4 @@ struct ChannelScales: Sendable {
         guard let steps = steps[channels.name] else { preconditionFailure("\(channels.name) has no factors") }
         return steps.map { Self.parts[Int($0) & 7] * Double(sign: .plus, exponent: Int($0) >> 3, significand: 1) }
     }
-
-    /// Every rank reads some groups' weights, once. Collective.
-    ///
-    /// - Parameter channels: the same on every rank.
-    init(_ channels: [Channels], _ tensors: SourceTensors, _ checkpoint: Checkpoint, world: Communicator) throws {
-        let parameters = CheckpointParameters(checkpoint: checkpoint, tensors: tensors)
-        let owned = (0..<world.size).map { rank in channels.indices.filter { $0 % world.size == rank } }
-        let own = try world.together(exitCode: exitCode) { try owned[world.rank].map { try Self.measure(channels[$0], parameters) } }
-        var steps: [String: [Int8]] = [:]
-        for rank in 0..<world.size {
-            let groups = owned[rank].map { channels[$0] }
-            let mine = rank == world.rank ? own.flatMap { $0.map(UInt8.init(bitPattern:)) } : [UInt8](repeating: 0, count: groups.reduce(0) { $0 + $1.count })
-            var bytes = try world.broadcast(mine, from: rank)[...]
-            for group in groups {
-                steps[group.name] = bytes.prefix(group.count).map(Int8.init(bitPattern:))
-                bytes = bytes.dropFirst(group.count)
-            }
-        }
-        self.steps = steps
-    }
-
-    /// The steps of a group. Columns without a number but zero have none.
-    private static func measure(_ channels: Channels, _ parameters: CheckpointParameters) throws -> [Int8] {
-        var means = [Double](repeating: 0, count: channels.count)
-        for linear in channels.readers {
-            let squares = try columnSquares(linear, parameters)
-            let mean = squares.reduce(0, +) / Double(linear.columns)
-            guard mean > 0 else { continue }
-            for column in squares.indices { means[channels.channel(ofColumn: column)] += squares[column] / mean * Double(linear.rows) }
-        }
-        let octaves = means.map { $0 > 0 ? log2($0) / 2 : nil }
-        let known = octaves.compactMap { $0 }
-        let center = known.reduce(0, +) / Double(max(known.count, 1))
-        return octaves.map { octave in
-            octave.map { Int8(max(-127, min(127, (($0 - center) * stepsOfOctave).rounded()))) } ?? 0
-        }
-    }
-
-    /// The sum of w^2 of each column, rows one after the other.
-    private static func columnSquares(_ linear: Linear, _ parameters: CheckpointParameters) throws -> [Double] {
-        let rowsAtOnce = max(1, numbersAtOnce / linear.columns)
-        var sums = [Double](repeating: 0, count: linear.columns)
-        for rows in (0..<linear.rows).cut(every: rowsAtOnce) {
-            let weights = Matrix<Float>(uninitialized: rows.count, linear.columns)
-            try parameters.rows(of: linear, rows, into: weights)
-            let parts = (0..<linear.columns).cut(every: columnsAtOnce)
-            let (before, found) = (sums, parts)
-            sums = parallelMap(found.count) { part in
-                var own = Array(before[found[part]])
-                for row in 0..<weights.rows {
-                    let values = weights.row(row) + found[part].lowerBound
-                    for column in own.indices { own[column] += Double(values[column]) * Double(values[column]) }
-                }
-                return own
-            }.flatMap { $0 }
-        }
-        return sums
-    }
-
-    /// Numbers of a weight that are read at once, and columns that one thread sums.
-    private static let numbersAtOnce = 1 << 20
-    private static let columnsAtOnce = 256
 }

@@ -32,6 +32,9 @@ extension SourceTensors {
             "`\(key)`: \(index.directory) has tensors that Cleave does not read and that may belong to \(what) (\(strangers.count), the first being "
                 + "\(first)); leave `\(key)` out")
     }
+
+    /// Without those of blocks that predict further tokens.
+    func withoutPredictors(_ names: TensorNames) -> SourceTensors { with(tensors.filter { names.predictor($0.key) == nil }) }
 }
 
 extension EquivalentArchitecture {

@@ -178,9 +178,6 @@ package struct SourceTensors: Sendable {
         return result
     }
 
-    /// Without those of blocks that predict further tokens.
-    func withoutPredictors(_ names: TensorNames) -> SourceTensors { with(tensors.filter { names.predictor($0.key) == nil }) }
-
     /// The tensor of this name; nil where the checkpoint has none.
     package subscript(name: String) -> Tensor? { tensors[name] }
 

@@ -1,4 +1,4 @@
-// Channels between linears: which are scaled together, and where each lies along a tensor.
+// Channels between linears: which are scaled together, and which column reads which.
 
 /// Elements that some linears read as columns, each of which may have a factor that is undone where it is made.
 public struct Channels: Sendable, Hashable {
@@ -21,22 +21,4 @@ public struct Channels: Sendable, Hashable {
 
     /// The channel that a column reads.
     public func channel(ofColumn column: Int) -> Int { column / (size * repeats) * size + column % size }
-}
-
-extension TensorTransform {
-    /// Factors along a side: what makes a channel is multiplied, what reads it is divided.
-    struct Factors: Hashable {
-        let channels: Channels
-        let divides: Bool
-        /// Where makers have the channels; nil of readers, and where each element is one.
-        var span: Span?
-
-        /// What an element is multiplied with.
-        func factor(of index: Int, _ scales: [Double]) -> Double {
-            if divides { return 1 / scales[channels.channel(ofColumn: index)] }
-            guard let span else { return scales[index] }
-            let place = index % span.period - span.first
-            return (0..<span.length).contains(place) ? scales[index / span.period * span.length + place] : 1
-        }
-    }
 }

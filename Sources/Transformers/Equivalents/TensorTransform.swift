@@ -16,6 +16,22 @@ public struct TensorTransform: Sendable, Hashable {
         var span: Span?
     }
 
+    /// Factors along a side: what makes a channel is multiplied, what reads it is divided.
+    struct Factors: Hashable {
+        let channels: Channels
+        let divides: Bool
+        /// Where makers have the channels; nil of readers, and where each element is one.
+        var span: Span?
+
+        /// What an element is multiplied with.
+        func factor(of index: Int, _ scales: [Double]) -> Double {
+            if divides { return 1 / scales[channels.channel(ofColumn: index)] }
+            guard let span else { return scales[index] }
+            let place = index % span.period - span.first
+            return (0..<span.length).contains(place) ? scales[index / span.period * span.length + place] : 1
+        }
+    }
+
     /// A run of elements that comes again: in each `period` the `length` from `first` on.
     struct Span: Hashable {
         let first: Int

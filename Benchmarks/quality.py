@@ -60,6 +60,15 @@ SETTINGS = {
     "average 3.25 g64 of 2, 3 and 4 bits": {"bits": {"average": 3.25, "choices": [2, 3, 4]}},
     "average 3.25 g64 of 2, 3 and 4 bits, equalized, rotated, target dense": {
         "bits": {"average": 3.25, "choices": [2, 3, 4]}, "equalize": "true", "rotate": "hadamard", "target": "dense"},
+    **{
+        f"average 3.25 of {name}, equalized, rotated, target dense": {
+            "bits": {"average": 3.25, **choices}, "format": "dense", "equalize": "true", "rotate": "hadamard", "target": "dense"}
+        for name, choices in {
+            "3 and 4 bits, g64 and g128": {"choices": [3, 4], "groups": [64, 128]},
+            "2, 3 and 4 bits, g32, g64 and g128": {"choices": [2, 3, 4], "groups": [32, 64, 128]},
+            "3 bits, g32, g64 and g128": {"choices": [3], "groups": [32, 64, 128]},
+        }.items()
+    },
     "average 4.25 g64 of 2, 3, 4 and 8 bits": {"bits": {"average": 4.25}},
     "W4 g64, grid minmax, no act-order": {"grid": "minmax", **PLAIN},
     "W4 g64, grid mse, no act-order": {"grid": "mse", **PLAIN},
@@ -105,7 +114,8 @@ def recipe(arguments, settings, slice_number):
     """A whole recipe as JSON, which is YAML."""
     compress = {key: value for key, value in settings.items() if key not in TOP_LEVEL | {"keep"}}
     if compress.get("bits") != "ternary" and ("sparsity" not in compress or "bits" in compress):
-        compress = {"group": 64, **compress}
+        bits = compress.get("bits")
+        compress = compress if isinstance(bits, dict) and "groups" in bits else {"group": 64, **compress}
     calibration = dict(source=arguments.calibration, sequences=32, length=512, sampling="consecutive", skip=32 * slice_number)
     top = {key: value for key, value in settings.items() if key in TOP_LEVEL}
     return json.dumps(dict(calibration=calibration, compress=compress, ignore=["lm_head"], **top)).replace('"true"', "true").replace('"false"', "false")

@@ -53,7 +53,7 @@ sub killed {
     my $name = $names{$signal} ? "SIG$names{$signal}" : 'a signal';
     my $why = $signal == 9
         ? '; somebody killed it, or the kernel did because memory ran out (the log of the kernel or of the batch system says which; '
-            . '`cleave plan` says what a rank needs, --memory-per-rank limits it)'
+            . '`cleave plan` says what a host needs, --memory-per-host limits it)'
         : '';
     say_line("rank $rank on $host was ended by signal $signal ($name)$why");
 }

@@ -8,7 +8,7 @@
 # To stop it for good, `flux cancel JOBID`, or `touch OUTPUT/cleave/stop` to let it finish the stage at hand. `flux batch` again resumes either.
 
 # Ranks = slots, and cores-per-slot threads each: together the cores of a node, a few threads a rank.
-# The result does not depend on these numbers. `cleave plan RECIPE --ranks 16,64` says how much memory a rank needs.
+# The result does not depend on these numbers. `cleave plan RECIPE --ranks 16,64` says how much memory a rank and a host need.
 # -------------------------------------------------------------------------------------------------------------------------------------------------
 # flux: --job-name=cleave
 # flux: --nodes=4

@@ -18,8 +18,9 @@ import LinearAlgebra
 /// With bf16 products the errors of earlier outermost ranges, and R with them, are rounded to bf16 when they are gathered: what a column sees of them is
 /// off by some thousandths, while its own code is still the best one for what it sees, and its error is taken in full.
 package struct ColumnLoop {
-    /// Columns over which one product of an outermost range goes; the sums of several are added in order.
+    /// Columns over which one product of an outermost range goes, and for which: the sums of several of the first kind are added in order.
     package static let gatheredColumns = 4096
+    private static let columnsOfProduct = ColumnRanges.blockColumns
 
     /// The columns of R at which the loop is.
     let r: FactorPanel
@@ -74,11 +75,14 @@ package struct ColumnLoop {
         if let narrowedErrors { convert(errors.rows(last), into: narrowedErrors.rows(last)) }
         let parts = (0..<range.lowerBound).cut(every: Self.gatheredColumns)
         let sums = parts.indices.map { $0 == 0 ? errors.rows(range) : Matrix<Float>(uninitialized: range.count, errors.columns) }
-        parallelFor(parts.count) { part in
+        let pieces = range.cut(every: Self.columnsOfProduct)
+        parallelFor(parts.count * pieces.count) { index in
+            let (part, piece) = (index / pieces.count, pieces[index % pieces.count])
+            let sum = sums[part].rows(piece.lowerBound - range.lowerBound..<piece.upperBound - range.lowerBound)
             if let narrowed = r.narrowed, let narrowedErrors {
-                narrowed.gather(narrowedErrors, parts[part], for: range, into: sums[part])
+                narrowed.gather(narrowedErrors, parts[part], for: piece, into: sum)
             } else {
-                multiply(r.block(parts[part], range), errors.rows(parts[part]), transposeA: true, into: sums[part])
+                multiply(r.block(parts[part], piece), errors.rows(parts[part]), transposeA: true, into: sum)
             }
         }
         for part in sums.dropFirst() { cleave_add(errors.row(range.lowerBound), part.base, part.count) }
@@ -87,7 +91,8 @@ package struct ColumnLoop {
     /// How much faster a tile's gathering is when threads share its products.
     package static func gain(columns: Int, threads: Int) -> Double {
         let panel = ColumnRanges.panelColumns
-        let products = stride(from: panel, to: max(columns, panel + 1), by: panel).map { ($0 + gatheredColumns - 1) / gatheredColumns }
+        let pieces = panel / columnsOfProduct
+        let products = stride(from: panel, to: max(columns, panel + 1), by: panel).map { pieces * (($0 + gatheredColumns - 1) / gatheredColumns) }
         return Double(products.reduce(0, +)) / Double(products.reduce(0) { $0 + ($1 + threads - 1) / threads })
     }
 

@@ -1,10 +1,12 @@
-// ExactOBS (Frantar, Singh, Alistarh, NeurIPS 2022): each row prunes its weights one by one, the cheapest first, and the others make up for each.
+// ExactOBS (Frantar, Singh, Alistarh, NeurIPS 2022): each row prunes its weights one by one, or block by block, the cheapest first, and the others make up
+// for each.
 
 public import LinearAlgebra
 
 /// A tile of rows of one layer on its way through ExactOBS.
 ///
-/// The next weight of a row to go is the one of least w_j^2 / (H^-1)_jj, its score. For a share of the layer every row prunes until it is empty, and
+/// The next weight of a row to go is the one of least w_j^2 / (H^-1)_jj, its score; of blocks, whose weights go together, `BlockElimination` has the score,
+/// which each weight of a block has. For a share of the layer every row prunes until it is empty, and
 /// remembers order and scores alone: [rows, columns] of each, where the published trace keeps the weights at every count of zeros. The threshold of all rows
 /// says how many weights each row prunes: as many as have no score above it, and those are the first ones in its order. The row then goes through
 /// that part of its order again. In a pattern rows decide by themselves: weights whose group is full stay. The rank's threads share the rows.
@@ -14,11 +16,13 @@ public final class ExactOBSTile: PruningTile, @unchecked Sendable {
     private let type: ScaleType
     private let factor: Factor
     private let inverse: InverseHessian
-    /// Columns as each row prunes them: [rows, columns]
+    /// Columns of a block that is pruned as one; 1 in a pattern.
+    private let width: Int
+    /// The numbers of blocks as each row prunes them: [rows, columns / width]
     private var order: Matrix<Int32>?
-    /// Of each column when its turn came: [columns, rows]
+    /// Of each column when the turn of its block came: [columns, rows]
     private var lastScores: Matrix<Float>?
-    /// Weights that each row prunes.
+    /// Blocks that each row prunes.
     private var counts: [Int] = []
 
     public var rows: Int { tile.rows }
@@ -38,6 +42,7 @@ public final class ExactOBSTile: PruningTile, @unchecked Sendable {
         try factor.checkOrder(weights)
         self.pruning = pruning
         self.type = type
+        width = pruning.blockColumns
         self.factor = factor
         self.inverse = inverse
         tile = try Tile(weights, permutation: nil)
@@ -45,14 +50,16 @@ public final class ExactOBSTile: PruningTile, @unchecked Sendable {
 
     public func scores(_ columns: Range<Int>) -> Matrix<Float> {
         precondition(columns == 0..<tile.columns, "columns \(columns) of a mask for all \(tile.columns)")
-        let (scores, order) = (Matrix<Float>(uninitialized: tile.columns, rows), Matrix<Int32>(uninitialized: rows, tile.columns))
+        let blocks = tile.columns / width
+        let (scores, order) = (Matrix<Float>(uninitialized: tile.columns, rows), Matrix<Int32>(uninitialized: rows, blocks))
         eachRow { row, elimination in
             let turns = order.row(row)
-            for turn in 0..<tile.columns {
-                guard let (place, score) = elimination.first({ elimination.cost($0) }) else { preconditionFailure("a row that is empty before its end") }
-                let column = elimination.columns[place]
-                (turns[turn], scores[Int(column), row]) = (column, Float(score))
-                elimination.remove(place, error: elimination.weights[place])
+            for turn in 0..<blocks {
+                guard let (place, cost) = elimination.first() else { preconditionFailure("a row that is empty before its end") }
+                let block = elimination.block(at: place)
+                turns[turn] = Int32(block)
+                for column in block * width..<(block + 1) * width { scores[column, row] = Float(cost) }
+                elimination.remove(place)
             }
         }
         (lastScores, self.order) = (scores, order)
@@ -61,7 +68,7 @@ public final class ExactOBSTile: PruningTile, @unchecked Sendable {
 
     public func prune(_ columns: Range<Int>, threshold: Float) {
         guard let lastScores else { preconditionFailure("no scores of columns \(columns)") }
-        counts = (0..<rows).map { row in (0..<tile.columns).count { lastScores[$0, row] <= threshold } }
+        counts = (0..<rows).map { row in stride(from: 0, to: tile.columns, by: width).count { lastScores[$0, row] <= threshold } }
         self.lastScores = nil
     }
 
@@ -69,10 +76,11 @@ public final class ExactOBSTile: PruningTile, @unchecked Sendable {
         let solved = Matrix<Float>(repeating: 0, tile.columns, tile.lanes)
         eachRow { row, elimination in
             switch pruning.sparsity {
-            case .pattern(let pruned, let of): prune(elimination, pruned: pruned, of: of)
+            case .pattern(let pruned, let of): prune(elimination.row, pruned: pruned, of: of)
             case .share: replay(row, elimination)
             }
-            for place in 0..<elimination.remaining { solved[Int(elimination.columns[place]), row] = Float(elimination.weights[place]) }
+            let left = elimination.row
+            for place in 0..<left.remaining { solved[Int(left.columns[place]), row] = Float(left.weights[place]) }
         }
         let values = try tile.values(solved, type)
         for index in 0..<solved.count { solved.base[index] = tile.weights.base[index] - solved.base[index] }
@@ -80,9 +88,9 @@ public final class ExactOBSTile: PruningTile, @unchecked Sendable {
             ValueTile(values: values, loss: factor.squaredNorms(solved, rows: rows), energy: measuringEnergy ? factor.energies(tile) : []))
     }
 
-    private func eachRow(_ body: @Sendable (Int, RowElimination) -> Void) {
+    private func eachRow(_ body: @Sendable (Int, BlockElimination) -> Void) {
         parallelFor(rows, inUnitsOf: RowElimination.rowsOfUnit) { rows in
-            let elimination = RowElimination(inverse)
+            let elimination = BlockElimination(inverse, width: width)
             for row in rows {
                 elimination.begin(tile.weights.base + row, stride: tile.lanes)
                 body(row, elimination)
@@ -99,14 +107,14 @@ public final class ExactOBSTile: PruningTile, @unchecked Sendable {
         }
     }
 
-    /// Prunes the first weights of a row's order.
-    private func replay(_ row: Int, _ elimination: RowElimination) {
+    /// Prunes the first blocks of a row's order.
+    private func replay(_ row: Int, _ elimination: BlockElimination) {
         guard let order else { preconditionFailure("no order of row \(row)") }
-        var places = (0..<tile.columns).map { Int32($0) }  // column -> place
+        var places = (0..<tile.columns / width).map { Int32($0) }  // block -> place
         for turn in 0..<counts[row] {
-            let column = order[row, turn], place = Int(places[Int(column)])
-            places[Int(elimination.columns[elimination.remaining - 1])] = Int32(place)
-            elimination.remove(place, error: elimination.weights[place])
+            let place = Int(places[Int(order[row, turn])])
+            places[elimination.block(at: elimination.remaining - 1)] = Int32(place)
+            elimination.remove(place)
         }
     }
 }
@@ -125,6 +133,7 @@ public enum ExactOBS {
         }
     }
 
-    /// Bytes of a row in hand: what is eliminated, and where its columns are.
-    package static func byteCount(columns: Int) -> Int { RowElimination.byteCount(columns: columns) + (8 + 4) * columns }
+    /// Bytes of a row in hand: what is eliminated, and where its blocks are.
+    /// - Parameter width: columns of a block.
+    package static func byteCount(columns: Int, width: Int) -> Int { BlockElimination.byteCount(columns: columns, width: width) + (8 + 4) * columns }
 }

@@ -18,11 +18,14 @@ public struct PruningOptions: Sendable, Equatable {
     public var scope: Scope
     /// Masks that a method chooses one after the other for the same columns; 1 for methods that choose once.
     public var choices: Int
+    /// Neighbouring columns of a row that a share prunes together.
+    public var blockColumns: Int
 
-    public init(sparsity: Sparsity, scope: Scope, choices: Int = 1) {
+    public init(sparsity: Sparsity, scope: Scope, choices: Int = 1, blockColumns: Int = 1) {
         self.sparsity = sparsity
         self.scope = scope
         self.choices = choices
+        self.blockColumns = blockColumns
     }
 
     /// The columns of each comparison that goes through all rows of a layer, in order: each needs a threshold. Empty when rows decide by themselves.
@@ -42,11 +45,11 @@ public struct PruningOptions: Sendable, Equatable {
         return min(Int(Double(count) * share), count - 1)
     }
 
-    /// Weights of a layer that a share makes zero, where no two scores are equal.
+    /// Weights of a layer that a share makes zero, where no two scores are equal but those of a block.
     public func prunedCount(rows: Int, columns: Int) -> Int {
         switch (sparsity, scope) {
         case (.pattern(let pruned, let of), _): rows * columns / of * pruned
-        case (.share, .layer): thresholdRank(among: rows * columns) + 1
+        case (.share, .layer): (thresholdRank(among: rows * columns) / blockColumns + 1) * blockColumns
         case (.share, .blocks): comparisons(columns: columns).reduce(0) { $0 + thresholdRank(among: rows * $1.count) + 1 }
         case (.share(let share), .rows): rows * Self.prunedOfRow(columns: columns, share: share)
         }
@@ -56,7 +59,7 @@ public struct PruningOptions: Sendable, Equatable {
     static func prunedOfRow(columns: Int, share: Double) -> Int { Int(Double(columns) * share) }
 
     /// - Parameter columns: of the layer.
-    /// - Throws: for blocks that do not fit the column loop, for patterns that do not fill the columns, and for act-order.
+    /// - Throws: for blocks that do not fit the column loop, for patterns and blocks of zeros that do not fill the columns, and for act-order.
     func validate(columns: Int, _ content: TileContent) throws(CompressionError) {
         if case .pattern(let pruned, let of) = sparsity {
             guard 0 < pruned, pruned < of, columns % of == 0 else {
@@ -66,6 +69,9 @@ public struct PruningOptions: Sendable, Equatable {
             guard width >= ColumnRanges.leafColumns, ColumnRanges.panelColumns % width == 0 else {
                 throw .options("a mask is chosen for 32, 64, 128, 256 or 512 columns at a time, not for \(width)")
             }
+        }
+        guard blockColumns > 0, columns % blockColumns == 0 else {
+            throw .options("blocks of \(blockColumns) columns do not fit \(columns) columns")
         }
         guard case .codes(let options) = content else { return }
         try options.validate()

@@ -22,7 +22,7 @@ final class RowElimination {
     /// G_jj by place; of dead columns what they are compared by.
     let diagonal: UnsafeMutablePointer<Double>
     /// The least that G_jj can be, by place.
-    private let least: UnsafeMutablePointer<Double>
+    let least: UnsafeMutablePointer<Double>
     /// Place -> column.
     let columns: UnsafeMutablePointer<Int32>
     /// The u of each step one after the other, each as long as columns remained before it.
@@ -91,6 +91,19 @@ final class RowElimination {
         remaining = last
         return change * change
     }
+
+    /// u of the column that was taken out last, by the places of the columns that remain.
+    var lastStep: UnsafePointer<Double> { UnsafePointer(step(order - remaining - 1)) }
+
+    /// Two columns change places.
+    func exchange(_ a: Int, _ b: Int) {
+        guard a != b else { return }
+        for row in 0..<3 { swapElements(state.row(row), a, b) }
+        (columns[a], columns[b]) = (columns[b], columns[a])
+        for index in 0..<order - remaining { swapElements(step(index), a, b) }
+    }
+
+    private func swapElements(_ values: UnsafeMutablePointer<Double>, _ a: Int, _ b: Int) { (values[a], values[b]) = (values[b], values[a]) }
 
     private func step(_ index: Int) -> UnsafeMutablePointer<Double> { steps.base + (index * order - index * (index - 1) / 2) }
 

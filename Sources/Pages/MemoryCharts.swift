@@ -39,6 +39,8 @@ struct MemoryCharts {
             Phase(phaseName: $0.key, bound: formatBytes($0.value))
         }
         caption = "\(name)bound of a rank's memory by phase"
-        limitText = report.memory?.limitBytes.map { "Limit of the recipe: \(formatBytes($0)) a rank." }
+        let limits = [report.memory?.limitBytes.map { "\(formatBytes($0)) a rank" }, report.memory?.hostLimitBytes.map { "\(formatBytes($0)) a host" }]
+        let given = limits.compactMap { $0 }
+        limitText = given.isEmpty ? nil : "Limit of the recipe: \(given.joined(separator: ", "))."
     }
 }

@@ -28,7 +28,7 @@ extension Recipe {
             root, file: file, path: "",
             keys: [
                 "model", "output", "calibration", "evaluation", "propagation", "compute", "compress", "rules", "ignore", "format", "max_shard_size",
-                "memory_per_rank", "weights", "experts", "rotate", "equalize", "gguf", "kv_cache",
+                "memory_per_rank", "memory_per_host", "weights", "experts", "rotate", "equalize", "gguf", "kv_cache",
             ] + DeviationLimits.keys)
         let compress = try top.mapping("compress", keys: TreatmentSettings.keys)
         // A mapping in place of a setting is a budget.
@@ -70,6 +70,7 @@ extension Recipe {
         }
         maxShardSize = try top.byteCount("max_shard_size") ?? Self.defaultShardSize
         memoryPerRank = try top.byteCount("memory_per_rank")
+        memoryPerHost = try top.byteCount("memory_per_host")
         weights = try top.choice("weights") ?? .mapped
         limits = try DeviationLimits(top)
         experts = try top.mapping("experts", keys: ExpertSettings.keys).map(ExpertSettings.init) ?? ExpertSettings()
@@ -125,7 +126,8 @@ extension Recipe {
 extension TreatmentSettings {
     static let keys = [
         "method", "type", "strategy", "activations", "activation_type", "bits", "group", "symmetric", "scales", "act_order", "static_groups", "grid",
-        "damping", "max_damping", "target", "target_strength", "stream_strength", "sparsity", "mask_block", "outlier_threshold",
+        "damping", "max_damping", "target", "target_strength", "stream_strength", "sparsity", "mask_block", "sparsity_block",
+        "outlier_threshold",
     ]
 
     /// The settings of `compress`.
@@ -173,8 +175,10 @@ extension TreatmentSettings {
         sparsity = ownSparsity ?? (inheritsPruning ? base.sparsity : nil)
         if choices?.areWidths == false, ownSparsity != nil || !inheritsPruning { choices = nil }
         // A rule with a method of its own does not take over what is of another's alone.
-        let inheritsThreshold = try mapping.choice("method", Method.self).map { $0 == .spqr } ?? true
-        outlierThreshold = try mapping.number("outlier_threshold", in: 0...1e6) ?? (inheritsThreshold ? base.outlierThreshold : nil)
+        let ownMethod = try mapping.choice("method", Method.self)
+        func inherits(_ method: Method) -> Bool { ownMethod.map { $0 == method } ?? true }
+        outlierThreshold = try mapping.number("outlier_threshold", in: 0...1e6) ?? (inherits(.spqr) ? base.outlierThreshold : nil)
+        sparsityBlock = try mapping.integer("sparsity_block", of: Treatment.sparsityBlocks) ?? (inherits(.exactobs) ? base.sparsityBlock : nil)
         maskBlock = try mapping.integer("mask_block", of: [32, 64, 128, 256, 512]) ?? (inheritsPruning ? base.maskBlock : nil)
     }
 }

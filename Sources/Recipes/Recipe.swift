@@ -35,6 +35,8 @@ public struct Recipe: Sendable, Equatable {
 
     /// Bytes that a rank may hold; nil: no limit. Never changes the result.
     public var memoryPerRank: Int?
+    /// The same of all ranks of a host together.
+    public var memoryPerHost: Int?
     /// How weights are read. Never changes the result.
     public var weights: WeightReading
     public var limits: DeviationLimits

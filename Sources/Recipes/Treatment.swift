@@ -61,11 +61,15 @@ public struct Treatment: Sendable, Hashable, Codable {
     public var sparsity: Sparsity?
     /// Columns for which SparseGPT chooses a mask at a time, over all rows; nil for patterns and other methods.
     public var maskBlock: Int?
+    /// Neighbouring columns of a row that ExactOBS prunes together; nil: each by itself.
+    public var sparsityBlock: Int?
     /// Of SpQR: the squared error from which a weight is an outlier, as a share of the layer's mean variance; see `SpQR.threshold`.
     public var outlierThreshold: Double?
 
     /// Bits of a code, and columns of a group, that methods and formats know.
     static let widths = [2, 3, 4, 8], groups = [-1, 16, 32, 64, 128]
+    /// Columns of a block of zeros.
+    static let sparsityBlocks = [2, 4, 8, 16]
 
     package init(
         method: Method, bits: Int?, group: Int, symmetric: Bool, scales: ScaleSigns = .positive, actOrder: ActOrder, staticGroups: Bool, grid: Grid,
@@ -87,7 +91,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         self.streamStrength = streamStrength
         self.sparsity = sparsity
         self.maskBlock = maskBlock
-        (type, strategy, activations, activationType, outlierThreshold) = (nil, nil, nil, nil, nil)
+        (type, strategy, activations, activationType, outlierThreshold, sparsityBlock) = (nil, nil, nil, nil, nil, nil)
     }
 
     /// What the solver is to make of a weight.
@@ -105,7 +109,7 @@ public struct Treatment: Sendable, Hashable, Codable {
         sparsity.map { sparsity in
             PruningOptions(
                 sparsity: sparsity, scope: method == .wanda ? .rows : maskBlock.map(PruningOptions.Scope.blocks) ?? .layer,
-                choices: method == .admm ? ADMM.steps : 1)
+                choices: method == .admm ? ADMM.steps : 1, blockColumns: sparsityBlock ?? 1)
         }
     }
 
@@ -141,7 +145,7 @@ extension Treatment {
 
     /// The method in a few words: `sparsegpt 0.5, 4 bits by 64`.
     public var summary: String {
-        let pruned = sparsity.map { " \($0)" } ?? ""
+        let pruned = sparsity.map { " \($0)" + (sparsityBlock.map { " in blocks of \($0)" } ?? "") } ?? ""
         if type == .spqr { return "\(method.rawValue) \(bits ?? 0) bits by \(group)" }
         if let type { return "\(method.rawValue) \(type.rawValue)" + (strategy.map { $0 == .group ? "" : " by \($0.rawValue)" } ?? "") }
         let quantized = bits.map { "\(sparsity == nil ? "" : ",") \($0) bits by \(group == -1 ? "row" : "\(group)")" } ?? ""

@@ -25,6 +25,7 @@ struct TreatmentSettings {
     var streamStrength: Double?
     var sparsity: Sparsity?
     var maskBlock: Int?
+    var sparsityBlock: Int?
     var outlierThreshold: Double?
 
     /// Columns of a group.
@@ -127,12 +128,13 @@ struct TreatmentSettings {
         }
         if let contradiction = contradictionOfTarget(method) { return .failure(Contradiction(contradiction)) }
         if damping > maxDamping { return .failure(Contradiction("`damping` \(damping) is above `max_damping` \(maxDamping)")) }
-        return .success(
-            Treatment(
-                method: method, bits: bits, group: group, symmetric: symmetric, scales: symmetric ? scales ?? .signed : .positive, actOrder: actOrder,
-                staticGroups: weighsErrors && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
-                target: target ?? .layer, targetStrength: targetStrength ?? 1, streamStrength: streamStrength == 0 ? nil : streamStrength, sparsity: sparsity,
-                maskBlock: blockOfMask(method)))
+        var treatment = Treatment(
+            method: method, bits: bits, group: group, symmetric: symmetric, scales: symmetric ? scales ?? .signed : .positive, actOrder: actOrder,
+            staticGroups: weighsErrors && staticGroups, grid: grid, damping: damping, maxDamping: maxDamping,
+            target: target ?? .layer, targetStrength: targetStrength ?? 1, streamStrength: streamStrength == 0 ? nil : streamStrength, sparsity: sparsity,
+            maskBlock: blockOfMask(method))
+        treatment.sparsityBlock = sparsityBlock
+        return .success(treatment)
     }
 
     /// The published block size is 128 (`sparsegpt.py`).
@@ -144,6 +146,12 @@ struct TreatmentSettings {
     /// What does not go with the method's way of pruning; nil when all does.
     private func contradictionOfSparsity(_ method: Method) -> String? {
         let name = "`method: \(method.rawValue)`"
+        if let sparsityBlock {
+            guard method == .exactobs else { return "`sparsity_block` goes with `method: exactobs`, not with \(name)" }
+            if case .pattern(let pruned, let of)? = sparsity {
+                return "`sparsity_block: \(sparsityBlock)` goes with a share, not with the pattern \(pruned):\(of)"
+            }
+        }
         guard method.prunes else {
             if sparsity != nil { return "`sparsity` goes with `method: sparsegpt`, admm, exactobs, magnitude or wanda, not with \(name)" }
             return maskBlock == nil ? nil : "`mask_block` goes with `method: sparsegpt`, not with \(name)"

@@ -55,8 +55,9 @@ public struct RunReport: Codable, Sendable {
 
 /// The bound of a rank's memory, phase by phase.
 public struct MemoryReport: Codable, Sendable, Equatable {
-    /// What the recipe allows; nil: no limit.
+    /// What the recipe allows a rank, and the ranks of a host together; nil: no limit.
     public var limitBytes: Int?
+    public var hostLimitBytes: Int?
     public var boundBytes: Int
     /// The bound of the host with the most ranks, of which what they share counts once; nil where each host has one.
     public var hostBoundBytes: Int?
@@ -65,8 +66,9 @@ public struct MemoryReport: Codable, Sendable, Equatable {
     /// Ranks that run each stage forward together; nil: none do.
     public var tensorParallel: Int?
 
-    public init(limitBytes: Int?, boundBytes: Int, hostBoundBytes: Int? = nil, phases: [String: Int], tensorParallel: Int? = nil) {
+    public init(limitBytes: Int?, hostLimitBytes: Int? = nil, boundBytes: Int, hostBoundBytes: Int? = nil, phases: [String: Int], tensorParallel: Int? = nil) {
         self.limitBytes = limitBytes
+        self.hostLimitBytes = hostLimitBytes
         self.boundBytes = boundBytes
         self.hostBoundBytes = hostBoundBytes
         self.phases = phases

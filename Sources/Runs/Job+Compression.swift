@@ -18,7 +18,7 @@ extension Job {
         stop: StopConditions, memory: MemoryPlan? = nil, scratch: String?, part: RunEvent.Part = .compress, _ started: (String?) -> Void
     ) throws -> CompressionOutcome {
         clock.begin(part)
-        let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: nil, keepsActivations: scratch == nil, tensorParallel: 1)
+        let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: .none, keepsActivations: scratch == nil, tensorParallel: 1)
         let run = try CompressionRun(self, runIdentity(), stop: stop, memory: memory, scratch: memory.keepsActivations ? nil : scratch ?? work.path)
         started(run.resumption)
         return try run.run()

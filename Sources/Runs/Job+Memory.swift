@@ -12,14 +12,13 @@ extension Job {
     /// Picks what is kept in memory on the ranks of this world, under a limit if there is one; collective.
     ///
     /// - Parameters:
-    ///   - limit: bytes of a rank.
     ///   - activations: their place, when the user has chosen it.
     ///   - tensorParallel: ranks that share a stage's forward pass, when the user has chosen their number.
     ///   - windows: of the recipe's evaluation.
     ///   - held: bytes that this rank held before its first work; nil: those that it holds now.
     /// - Throws: an `AgreedFailure` that says what would fit, or that a limit of the system (71) leaves no room for the plan.
     public func memoryPlan(
-        threads: Int, limit: Int?, activations: ActivationPlace?, tensorParallel: Int?, windows: Int?, held: Int? = nil
+        threads: Int, limit: MemoryLimit, activations: ActivationPlace?, tensorParallel: Int?, windows: Int?, held: Int? = nil
     ) throws -> MemoryPlan {
         // What every process holds already, and what its libraries will take as they are used.
         var held = [held ?? residentBytes()]

@@ -52,7 +52,7 @@ extension Plan {
             costs.partialFiles += owners.count
         }
         // Without a limit every plan fits.
-        costs.memory = (memory ?? (try? memoryPlan(ranks: ranks, threads: 1, limit: nil)))?.bound ?? 0
+        costs.memory = (memory ?? (try? memoryPlan(ranks: ranks, threads: 1, limit: .none)))?.bound ?? 0
         costs.bytesSent = ranks == 1 ? 0 : costs.bytesSent + (sent.max() ?? 0)
         if shape.hosts == 1 { costs.bytesBetweenHosts = 0 }
         return costs

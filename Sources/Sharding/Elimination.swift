@@ -59,7 +59,9 @@ extension MemoryModel {
 
     /// The rows that the threads solve.
     func rowsInHand(_ stage: StagePlan) -> Int {
-        stage.inverseCount == 0 ? 0 : threads * max(OBQ.byteCount(columns: stage.columns), ExactOBS.byteCount(columns: stage.columns))
+        guard stage.inverseCount > 0 else { return 0 }
+        let width = stage.treatments.compactMap { $0.pruning?.blockColumns }.max() ?? 1
+        return threads * max(OBQ.byteCount(columns: stage.columns), ExactOBS.byteCount(columns: stage.columns, width: width))
     }
 
     /// The tiles of a rank that go through ExactOBS, and the rows that its threads solve.

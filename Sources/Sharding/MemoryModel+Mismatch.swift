@@ -41,15 +41,15 @@ extension MemoryModel {
     }
 
     /// The least panels of a mismatch that fit, or all.
-    func mismatchPanels(_ stage: StagePlan, _ residency: StageResidency, _ limit: Int) -> Int? {
-        guard mismatch(stage, residency) > limit else { return nil }
+    func mismatchPanels(_ stage: StagePlan, _ residency: StageResidency, _ limit: MemoryLimit) -> Int? {
+        guard !mismatchFits(stage, residency, limit) else { return nil }
         let panels = stage.mismatches.map { choleskyPanels(order: $0.columns(of: stage.stage)).count }.max() ?? 1
         // The fewest parts that fit: each costs a visit of the batches.
         let counts = Set((2...max(panels, 2)).map { (panels + $0 - 1) / $0 }).sorted(by: >)
         return counts.first { count in
             var residency = residency
             residency.mismatchPanels = count
-            return mismatch(stage, residency) <= limit
+            return mismatchFits(stage, residency, limit)
         } ?? 1
     }
 

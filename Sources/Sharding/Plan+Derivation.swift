@@ -54,6 +54,9 @@ extension Plan {
                     if case .pattern(_, let of)? = treatment?.sparsity, let sparsity = treatment?.sparsity, linear.columns % of != 0 {
                         throw PlanError.pattern("\(sparsity)", columns: linear.columns, linear: linear.name)
                     }
+                    if let width = treatment?.sparsityBlock, linear.columns % width != 0 {
+                        throw PlanError.sparsityBlock(width, columns: linear.columns, linear: linear.name)
+                    }
                     func content(_ treatment: Treatment) throws -> TileContent {
                         treatment.content(type: try scaleType(linear.weight), scaleType: recipe.format.scaleType, leastZero: recipe.format.leastZero)
                     }

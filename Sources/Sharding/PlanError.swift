@@ -9,6 +9,7 @@ public enum PlanError: Error, CustomStringConvertible {
     case unmatchable(key: String, line: Int?, PatternError)
     case nothingToDo
     case pattern(String, columns: Int, linear: String)
+    case sparsityBlock(Int, columns: Int, linear: String)
     case unfitColumns(String, columns: Int, linear: String)
     case unfitGroups(Int, columns: Int, linear: String)
     case tooLarge(String)
@@ -39,6 +40,8 @@ public enum PlanError: Error, CustomStringConvertible {
         case .pattern(let pattern, let columns, let linear):
             "`sparsity: \(pattern)` needs a number of columns that \(pattern.split(separator: ":").last ?? "") divides, but \(linear) has \(columns); "
                 + "give it a rule of its own, or another pattern"
+        case .sparsityBlock(let width, let columns, let linear):
+            "`sparsity_block: \(width)` needs a number of columns that \(width) divides, but \(linear) has \(columns); give it a rule of its own, or smaller blocks"
         case .unfitColumns(let type, let columns, let linear):
             "`type: \(type)` needs a number of columns that 32 divides, but \(linear) has \(columns): name it under `ignore`"
         case .unfitGroups(let group, let columns, let linear):

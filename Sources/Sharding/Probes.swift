@@ -65,11 +65,11 @@ extension Plan {
     }
 
     /// Units whose probes run side by side: as many as keep no more tokens on a rank than its calibration does, and fewer to keep a limit.
-    func probesAtOnce(_ model: MemoryModel, _ limit: Int?) -> (units: Int, bytes: Int) {
+    func probesAtOnce(_ model: MemoryModel, _ limit: MemoryLimit) -> (units: Int, bytes: Int) {
         func states(_ units: Int) -> Int { probes(units: units, ranks: model.assignment.ranks).mostStates }
         let all = units.count, pass = architecture.hasExperts ? Probes.unitsOfPass : 1
         var passes = (all + pass - 1) / pass
-        while passes > 1, states(passes * pass) * probeWindows.length > model.rankTokens || model.probe(states: states(passes * pass)) > limit ?? .max {
+        while passes > 1, states(passes * pass) * probeWindows.length > model.rankTokens || !model.keeps(limit, model.probe(states: states(passes * pass))) {
             passes = (passes + 1) / 2
         }
         let count = min(passes * pass, all)

@@ -54,7 +54,7 @@ struct CompressVerb: Verb {
 
     func validate() throws {
         if let maxHours, !(maxHours > 0) { throw ValidationError("--max-hours must be above 0, found \(maxHours)") }
-        if scratch != nil, activations == .memory || (activations == nil && memory.memoryPerRank == nil) {
+        if scratch != nil, activations == .memory || (activations == nil && !memory.hasLimit) {
             throw ValidationError("--scratch has no meaning without --activations scratch")
         }
     }

@@ -50,7 +50,7 @@ struct InitVerb: Verb {
         let directory = shape.path.hasSuffix("/config.json") ? String(shape.path.dropLast("/config.json".count)) : shape.path
         let name = directory.split(separator: "/").last.map(String.init) ?? "model"
         let found = try RecommendedRecipe(shape, model: directory, output: output ?? "\(name)-w4a16", calibration: calibration)
-        let memory = Self.rankCounts.compactMap { ranks in (try? found.plan.memoryPlan(ranks: ranks, threads: 1, limit: nil)).map { (ranks, $0.bound) } }
+        let memory = Self.rankCounts.compactMap { ranks in (try? found.plan.memoryPlan(ranks: ranks, threads: 1, limit: .none)).map { (ranks, $0.bound) } }
         if common.json {
             let bounds = Dictionary(uniqueKeysWithValues: memory.map { ("\($0.0)", $0.1) })
             return try jsonLine(Output(recipe: found.yaml, remarks: found.remarks, files: found.files, memory: bounds))

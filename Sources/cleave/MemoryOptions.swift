@@ -16,6 +16,12 @@ struct MemoryOptions: ParsableArguments {
     var memoryPerRank: ByteCount?
 
     @Option(
+        name: .customLong("memory-per-host"),
+        help: ArgumentHelp(
+            "The most that the ranks of a host may hold together, such as 200GiB; replaces the recipe's `memory_per_host`.", valueName: "size"))
+    var memoryPerHost: ByteCount?
+
+    @Option(
         help: ArgumentHelp(
             "Ranks of a node that run each stage forward together, each with a part of its weights (default: 1, or the fewest that keep the limit of memory).",
             valueName: "ranks"))
@@ -28,7 +34,7 @@ struct MemoryOptions: ParsableArguments {
     /// What is kept in memory by a job on these ranks, in a form that can be printed.
     struct Resolved {
         var plan: MemoryPlan
-        var limit: Int?
+        var limit: MemoryLimit
 
         /// One line for what was picked, and one with the bound of each phase.
         var text: String {
@@ -44,21 +50,26 @@ struct MemoryOptions: ParsableArguments {
             let host = plan.host.ranks > 1 ? ", \(formatBytes(plan.host.bytes)) a host of \(plan.host.ranks)" : ""
             let bounds = plan.phases.map { "\($0.name) \(formatBytes($0.bytes))\($0.stage.map { " (\($0))" } ?? "")" }
             return """
-                memory       \(formatBytes(plan.bound)) a rank at most\(host)\(limit.map { ", limit \(formatBytes($0))" } ?? ""): \(picks.filter { !$0.isEmpty }.joined(separator: ", "))
+                memory       \(formatBytes(plan.bound)) a rank at most\(host)\(limit.text.map { ", limit \($0)" } ?? ""): \(picks.filter { !$0.isEmpty }.joined(separator: ", "))
                              \(bounds.joined(separator: ", "))
                 """
         }
 
         var report: MemoryReport {
             MemoryReport(
-                limitBytes: limit, boundBytes: plan.bound, hostBoundBytes: plan.host.ranks > 1 ? plan.host.bytes : nil,
+                limitBytes: limit.rank, hostLimitBytes: limit.host, boundBytes: plan.bound, hostBoundBytes: plan.host.ranks > 1 ? plan.host.bytes : nil,
                 phases: Dictionary(uniqueKeysWithValues: plan.phases.map { ($0.name, $0.bytes) }),
                 tensorParallel: plan.tensorParallel == 1 ? nil : plan.tensorParallel)
         }
     }
 
     /// The limit of a recipe, or the one that replaces it.
-    func limit(_ recipe: Recipe) -> Int? { memoryPerRank?.bytes ?? recipe.memoryPerRank }
+    func limit(_ recipe: Recipe) -> MemoryLimit {
+        MemoryLimit(rank: memoryPerRank?.bytes ?? recipe.memoryPerRank, host: memoryPerHost?.bytes ?? recipe.memoryPerHost)
+    }
+
+    /// Whether the command line gives one.
+    var hasLimit: Bool { memoryPerRank != nil || memoryPerHost != nil }
 
     /// Collective: what the processes hold already is measured.
     ///
@@ -68,6 +79,14 @@ struct MemoryOptions: ParsableArguments {
         let plan = try job.memoryPlan(
             threads: threads, limit: limit, activations: activations, tensorParallel: tensorParallel, windows: windows, held: held)
         return Resolved(plan: plan, limit: limit)
+    }
+}
+
+extension MemoryLimit {
+    /// In words; nil where there is none.
+    var text: String? {
+        let parts = [rank.map(formatBytes), host.map { "\(formatBytes($0)) a host" }].compactMap { $0 }
+        return parts.isEmpty ? nil : parts.joined(separator: " and ")
     }
 }
 

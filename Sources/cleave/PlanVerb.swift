@@ -132,7 +132,7 @@ struct PlanVerb: Verb {
     }
 
     /// The bound of each phase for each number of ranks, and what was picked to keep a limit.
-    private func memoryTable(_ outcomes: [Outcome], _ limit: Int?) -> String {
+    private func memoryTable(_ outcomes: [Outcome], _ limit: MemoryLimit) -> String {
         let names = outcomes.lazy.compactMap { try? $0.memory.get() }.first?.phases.map(\.name) ?? []
         var table = Table(header: ["ranks"] + names + ["a host", "tensor parallel", "activations", "Hessian columns", "factor", "tiles at once"])
         var shortages = ""
@@ -149,7 +149,7 @@ struct PlanVerb: Verb {
             case .failure(let shortage): shortages += "\(outcome.ranks) ranks: \(shortage)\n"
             }
         }
-        return "memory of the busiest rank, and of a host with so many ranks\(limit.map { ", kept below \(formatBytes($0))" } ?? ""):\n" + table.text()
+        return "memory of the busiest rank, and of a host with so many ranks\(limit.text.map { ", kept below \($0)" } ?? ""):\n" + table.text()
             + shortages
     }
 
@@ -164,7 +164,8 @@ struct PlanVerb: Verb {
                 }
                 let rule = try plan.recipe.rules.first { rule in try linear.linear.names.contains { try rule.match.matches($0) } }
                 let quantization = treatment.bits.map { [treatment.type?.rawValue ?? "\($0)", treatment.groupText, treatment.grid.rawValue] } ?? ["", "", ""]
-                let sparsity = treatment.sparsity.map { sparsity in "\(sparsity)" + (treatment.maskBlock.map { " by \($0)" } ?? "") } ?? ""
+                let together = treatment.maskBlock ?? treatment.sparsityBlock
+                let sparsity = treatment.sparsity.map { sparsity in "\(sparsity)" + (together.map { " by \($0)" } ?? "") } ?? ""
                 table.add(
                     [linear.linear.name, shape, treatment.method.rawValue, sparsity] + quantization + [
                         treatment.actOrder.rawValue, rule.map { $0.line.map { "line \($0)" } ?? $0.match.text } ?? "",

@@ -86,11 +86,13 @@ import Compression
         }
     }
 
-    /// Threads gain where there are as many products, or sets of 64 rows; a few tiles that gain more than their number have all threads in turn.
+    /// Threads gain where there are as many products, or sets of 64 rows; tiles that are left over have all threads in turn where that is faster.
     @Test func fewTilesHaveAllThreads() {
-        #expect(ColumnLoop.gain(columns: 4096, threads: 8) == 1 && ColumnLoop.gain(columns: 64, threads: 8) == 1)
-        // 512 to 4096 columns are gathered by one product each, 4608 to 8192 by two.
-        #expect(ColumnLoop.gain(columns: 8704, threads: 8) == 24.0 / 16)
+        // 128 columns at a time are gathered over 512 to 4096 columns by one product each, over 4608 to 8192 by two.
+        #expect(ColumnLoop.gain(columns: 4096, threads: 8) == 4 && ColumnLoop.gain(columns: 64, threads: 8) == 4)
+        #expect(ColumnLoop.gain(columns: 8704, threads: 8) == 96.0 / 16)
+        // Four products take two rounds of three threads, eight take three.
+        #expect(ColumnLoop.gain(columns: 8704, threads: 3) == 96.0 / 40)
         #expect(ColumnLoop.gain(columns: 8704, threads: 1) == 1)
         #expect([64, 96, 256, 320].map { ColumnLoop.searchGain(rows: $0, threads: 4) } == [1, 2, 4, 2.5])
         #expect(ColumnLoop.searchGain(rows: 256, threads: 1) == 1)
@@ -98,11 +100,12 @@ import Compression
         func alone(rows: Int, columns: Int, threads: Int = 8) -> [Int] {
             counts.map { ColumnLoop.alone(tiles: $0, rows: rows, columns: columns, threads: threads) }
         }
-        #expect(alone(rows: 64, columns: 53248) == [0, 1, 2, 0, 0, 1, 2, 0])
-        #expect(alone(rows: 256, columns: 16384) == [0, 1, 2, 0, 0, 1, 2, 0])
-        // Their search alone is shared.
-        #expect(alone(rows: 256, columns: 4096) == [0, 1, 0, 0, 0, 1, 0, 0])
-        #expect(alone(rows: 64, columns: 4096).allSatisfy { $0 == 0 } && alone(rows: 256, columns: 53248, threads: 1).allSatisfy { $0 == 0 })
+        #expect(alone(rows: 64, columns: 53248) == [0, 1, 2, 3, 0, 1, 2, 3])
+        #expect(alone(rows: 256, columns: 16384) == [0, 1, 2, 3, 0, 1, 2, 3])
+        #expect(alone(rows: 256, columns: 4096) == [0, 1, 2, 3, 0, 1, 2, 3])
+        // Their search is not shared, and takes longer than gathering.
+        #expect(alone(rows: 64, columns: 4096) == [0, 1, 0, 0, 0, 1, 0, 0] && alone(rows: 64, columns: 576).allSatisfy { $0 == 0 })
+        #expect(alone(rows: 256, columns: 53248, threads: 1).allSatisfy { $0 == 0 })
         #expect(ColumnLoop.partialBytes(columns: 4096, lanes: 64) == 0)
         #expect(ColumnLoop.partialBytes(columns: 8193, lanes: 64) == 2 * 512 * 64 * 4)
     }

@@ -35,7 +35,7 @@ struct OBSReference {
     mutating func step(
         isFree: (Int) -> Bool = { _ in true }, first: (Int, Double) -> Double? = { _, _ in nil }, value: (Int, Double) -> Double = { _, _ in 0 }
     ) -> (column: Int, score: Double)? {
-        let (now, diagonal) = state()
+        let (now, diagonal, _) = state()
         var scores: [(score: Double, column: Int)] = []
         var before: [(score: Double, column: Int)] = []
         for column in weights.indices where values[column] == nil && isFree(column) {
@@ -50,8 +50,26 @@ struct OBSReference {
         return (best.column, best.score)
     }
 
-    /// The weights, and the diagonal of the inverse of what remains of the Hessian.
-    private func state() -> (weights: [Double], diagonal: [Double]) {
+    /// Sets the remaining block of neighbouring columns with the least w_B^T (G_BB)^-1 w_B to zero, G the inverse of what remains of the Hessian.
+    /// - Returns: that score; nil when no block remains.
+    mutating func stepOfBlock(width: Int) -> Double? {
+        let (now, _, inverse) = state()
+        let remaining = weights.indices.filter { values[$0] == nil }
+        let scores = stride(from: 0, to: remaining.count, by: width).map { first -> (score: Double, first: Int) in
+            let places = first..<first + width
+            let inner = Self.inverse(places.map { Array(inverse[$0][places]) })
+            let block = places.map { now[remaining[$0]] }
+            return (zip(block, inner).reduce(0) { $0 + $1.0 * zip(block, $1.1).reduce(0) { $0 + $1.0 * $1.1 } }, first)
+        }
+        let order = scores.sorted { ($0.score, $0.first) < ($1.score, $1.first) }
+        guard let best = order.first else { return nil }
+        if order.count > 1 { closest = min(closest, (order[1].score - best.score) / order[1].score.magnitude) }
+        for place in best.first..<best.first + width { values[remaining[place]] = 0 }
+        return best.score
+    }
+
+    /// The weights, the inverse of what remains of the Hessian, and its diagonal by column.
+    private func state() -> (weights: [Double], diagonal: [Double], inverse: [[Double]]) {
         let remaining = weights.indices.filter { values[$0] == nil }
         let inverse = Self.inverse(remaining.map { i in remaining.map { hessian[i][$0] } })
         // H_FF (x_F - w_F) = H_FP (w_P - q_P)
@@ -62,7 +80,7 @@ struct OBSReference {
             result[column] += zip(inverse[index], pulls).reduce(0) { $0 + $1.0 * $1.1 }
             diagonal[column] = inverse[index][index]
         }
-        return (result, diagonal)
+        return (result, diagonal, inverse)
     }
 
     /// Gauss and Jordan.

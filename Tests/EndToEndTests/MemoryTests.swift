@@ -84,9 +84,20 @@ import Testing
         try SmallRun.expectEqual(output, SmallRun.files(model.output("alone")), "4 ranks")
     }
 
+    /// The least limit of a host is kept by its ranks together, and changes no byte.
+    @Test func aLimitOfAHost() throws {
+        let model = try WideModel(columns: 3200), output = model.output("held")
+        let free = try compress(model, "free", ranks: 3)
+        let least = try leastLimit(model, of: "host", ranks: 3), limit = least + (4 << 20)
+        let (report, peak) = try compressWatched(model, to: output, ["--memory-per-host", "\(limit)"], ranks: 3)
+        try SmallRun.expectEqual(output, SmallRun.files(model.output("free")), "3 ranks in \(limit) bytes")
+        let (bound, freeBound) = (try #require(report.memory.hostBoundBytes), try #require(free.memory.hostBoundBytes))
+        #expect(bound <= limit && bound < freeBound / 4 * 3 && peak <= bound, "\(peak) of \(bound), limit \(limit), free \(freeBound)")
+    }
+
     /// A run's report, and the most that all of its ranks were seen to hold together.
-    private func compressWatched(_ model: WideModel, to output: String, ranks: Int) throws -> (Report, peak: Int) {
-        let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: ranks)
+    private func compressWatched(_ model: WideModel, to output: String, _ flags: [String] = [], ranks: Int) throws -> (Report, peak: Int) {
+        let run = try CleaveProcess(["compress", model.recipe, "--output", output] + flags, ranks: ranks)
         var peak = 0
         while run.isRunning {
             peak = max(peak, run.ranks.reduce(0) { $0 + proportionalBytes(of: $1) })
@@ -103,12 +114,13 @@ import Testing
         return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) << 10
     }
 
-    /// The least limit that a refusal names.
-    private func leastLimit(_ model: WideModel, _ flags: [String] = [], ranks: Int, threads: Int = 1) throws -> Int {
+    /// The least limit that a refusal names, of a rank or of a host.
+    private func leastLimit(_ model: WideModel, _ flags: [String] = [], of holder: String = "rank", ranks: Int, threads: Int = 1) throws -> Int {
         let refused = try CleaveProcess.run(
-            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"] + flags, ranks: ranks, threads: threads)
+            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-\(holder)", "1MiB"] + flags, ranks: ranks,
+            threads: threads)
         #expect(refused.exitCode == 65)
-        let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
+        let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_\(holder): ").dropFirst().first)
         return try #require(Int(words.prefix { $0.isNumber })) << 20
     }
 

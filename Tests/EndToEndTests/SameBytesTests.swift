@@ -14,7 +14,7 @@ import Testing
     /// In one block rows in orders of their own, with a threshold over all rows and without, beside a linear that needs no inverse.
     private static let eliminated = [
         "compress={method: exactobs, sparsity: 0.5}",
-        "rules=[{match: '*.3.*.k_proj', method: obq, bits: 3, group: 64}, {match: '*.3.*.v_proj', method: gptq, bits: 4, group: 64, act_order: false}, {match: '*.3.*.o_proj', method: obq, bits: 4, group: -1}, {match: '*.3.*.up_proj', sparsity: 2:4}, {match: '*.3.*.q_proj'}, {match: '*.3.*.gate_proj'}, {match: '*', method: rtn, bits: 4, group: 64}]",
+        "rules=[{match: '*.3.*.k_proj', method: obq, bits: 3, group: 64}, {match: '*.3.*.v_proj', method: gptq, bits: 4, group: 64, act_order: false}, {match: '*.3.*.o_proj', method: obq, bits: 4, group: -1}, {match: '*.3.*.up_proj', sparsity: 2:4}, {match: '*.3.*.q_proj'}, {match: '*.3.*.gate_proj', sparsity_block: 4}, {match: '*', method: rtn, bits: 4, group: 64}]",
         "format=dense",
     ]
 

@@ -33,7 +33,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
                 == Calibration(sources: [CalibrationSource(path: "a.txt")], sequences: 128, length: 2048, skip: 0, sampling: nil, seed: 0, batch: nil))
         #expect(recipe.evaluation == nil && recipe.propagation == .stage && recipe.compute == .bf16 && recipe.ignore.isEmpty)
         #expect(recipe.format == .compressedTensors && recipe.maxShardSize == 5_000_000_000 && recipe.limits == DeviationLimits())
-        #expect(recipe.memoryPerRank == nil && recipe.weights == .mapped)
+        #expect(recipe.memoryPerRank == nil && recipe.memoryPerHost == nil && recipe.weights == .mapped)
         #expect(recipe.experts == ExpertSettings(calibrate: .routed, starved: .blend, minimumTokens: nil))
         #expect(recipe.rules.count == 1 && recipe.rules[0].match.text == "*")
         #expect(
@@ -90,6 +90,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
                 format: dense
                 max_shard_size: 512MiB
                 memory_per_rank: 1.5 GiB
+                memory_per_host: 8GiB
                 weights: broadcast
                 max_fallbacks: 3
                 max_dead_columns: 0.25
@@ -106,7 +107,7 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         #expect(recipe.propagation == .block && recipe.compute == .f32 && recipe.format == .dense)
         #expect(recipe.limits == DeviationLimits(fallbacks: 3, deadColumns: 0.25, raisedDampings: 1, clampedScales: 0))
         #expect(recipe.experts == ExpertSettings(calibrate: .all, starved: .rtn, minimumTokens: 12))
-        #expect(recipe.memoryPerRank == 3 << 29 && recipe.weights == .broadcast)
+        #expect(recipe.memoryPerRank == 3 << 29 && recipe.memoryPerHost == 8 << 30 && recipe.weights == .broadcast)
         #expect(recipe.maxShardSize == 512 << 20 && recipe.ignore.map(\.text) == ["lm_head", "re:.*gate.*"])
         #expect(
             recipe.rules[0].treatment
@@ -194,6 +195,10 @@ let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingL
         let exactobs = try treatment("{method: exactobs, sparsity: 0.5}")
         #expect((exactobs.bits, exactobs.maskBlock, exactobs.actOrder, exactobs.damping) == (nil, nil, .off, 0.01) && exactobs.method.eliminates)
         #expect(exactobs.pruning == PruningOptions(sparsity: .share(0.5), scope: .layer) && exactobs.method.needsHessian)
+        let blocks = try treatment("{method: exactobs, sparsity: 0.5, sparsity_block: 4}")
+        #expect(blocks.pruning == PruningOptions(sparsity: .share(0.5), scope: .layer, blockColumns: 4) && blocks.summary == "exactobs 0.5 in blocks of 4")
+        let others = try recipe("compress: {method: exactobs, sparsity: 0.5, sparsity_block: 4}\nrules:\n  - {match: a, method: wanda}\n  - {match: b}\n").rules
+        #expect(others.map(\.treatment.sparsityBlock) == [nil, 4] && others.map(\.treatment.sparsity) == [.share(0.5), .share(0.5)])
         // Other methods keep theirs.
         #expect(try treatment("{}").pruning == nil)
         let mixed = try recipe("compress: {method: sparsegpt, sparsity: 0.5, mask_block: 64}\nrules:\n  - {match: a, method: gptq}\n  - {match: b}\n").rules

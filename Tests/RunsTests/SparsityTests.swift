@@ -56,6 +56,21 @@ extension RunsTests {
             #expect(try verify(model.output, world: TestWorld.world).problems.isEmpty)
         }
 
+        /// In each linear as many blocks as the share asks for, and no zeros beside them.
+        @Test func zerosLieInBlocks() throws {
+            let model = try TinyModel()
+            let settings = ["compress={method: exactobs, sparsity: 0.4, sparsity_block: 4}"]
+            let linears = try model.compress(settings).linears
+            try model.merge(settings)
+            for linear in linears {
+                let weights = try weights(model, linear.name), blocks = stride(from: 0, to: weights.count, by: 4).map { weights[$0..<$0 + 4] }
+                let empty = blocks.count { $0.allSatisfy { $0 & 0x7fff == 0 } }
+                #expect(empty == Int(Double(weights.count) * 0.4) / 4 + 1, "\(linear.name)")
+                #expect(weights.count { $0 & 0x7fff == 0 } == 4 * empty && linear.sparsity == Double(4 * empty) / Double(weights.count), "\(linear.name)")
+            }
+            #expect(try verify(model.output, world: TestWorld.world).problems.isEmpty)
+        }
+
         /// Tiles of the first stage are kept, those of later ones are still to be solved.
         @Test func aRunThatWasStoppedGoesOn() throws {
             for settings in ["sparsegpt", "admm", "exactobs", "magnitude"].map({ ["compress={method: \($0), sparsity: 0.4}"] }) {

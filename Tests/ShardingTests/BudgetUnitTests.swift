@@ -71,8 +71,8 @@ private func mixture() throws -> Architecture {
     }
 
     @Test func aBudgetIsCountedInMemory() throws {
-        let few = try plan("compress: {bits: 2, group: 64}\n").memoryPlan(ranks: 2, threads: 1, limit: nil)
-        let undecided = try plan(budget).memoryPlan(ranks: 2, threads: 1, limit: nil)
+        let few = try plan("compress: {bits: 2, group: 64}\n").memoryPlan(ranks: 2, threads: 1, limit: .none)
+        let undecided = try plan(budget).memoryPlan(ranks: 2, threads: 1, limit: .none)
         #expect(undecided.phases.contains { $0.name == "probe" && $0.bytes > 0 })
         #expect(try #require(undecided.phases.first { $0.name == "solve" }).bytes > (try #require(few.phases.first { $0.name == "solve" })).bytes)
         #expect(undecided.probesAtOnce == 8)

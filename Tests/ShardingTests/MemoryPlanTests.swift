@@ -12,62 +12,89 @@ import Transformers
     }
 
     @Test func withoutALimitEverythingIsKept() throws {
-        let memory = try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: nil)
+        let memory = try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: .none)
         #expect(memory.keepsActivations && memory.stages.allSatisfy { $0.allSatisfy { $0 == .whole } })
         #expect(memory.phases.map(\.name) == ["embed", "Hessian", "factor", "solve", "forward", "merge"])
         // The upper halves of the Hessian's sum and of R, each of a whole stage.
         #expect(memory.bound > 6 * 16384 * 16384)
-        #expect(try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: memory.bound).stages == memory.stages)
+        #expect(try wide().memoryPlan(ranks: 4, threads: 1, base: base, limit: .rank(memory.bound)).stages == memory.stages)
     }
 
     /// Smaller limits are kept as long as possible, and each is refused with remedies that do fit.
-    @Test func everyLimitIsKeptOrRefused() throws {
+    @Test(arguments: [false, true]) func everyLimitIsKeptOrRefused(ofHost: Bool) throws {
         let plan = try wide()
-        let whole = try plan.memoryPlan(ranks: 4, threads: 1, base: base, limit: nil).bound
+        func kept(_ bytes: Int, ranks: Int = 4) throws(MemoryShortage) -> MemoryPlan {
+            try plan.memoryPlan(ranks: ranks, threads: 1, base: base, limit: ofHost ? .host(bytes) : .rank(bytes))
+        }
+        func bytes(_ memory: MemoryPlan) -> Int { ofHost ? memory.host.bytes : memory.bound }
+        let whole = bytes(try plan.memoryPlan(ranks: 4, threads: 1, base: base, limit: .none))
         var limit = whole - 1
         var picks = 0
         var refusal: MemoryShortage?
         while refusal == nil {
             do {
-                let memory = try plan.memoryPlan(ranks: 4, threads: 1, base: base, limit: limit)
-                #expect(memory.bound <= limit)
+                let memory = try kept(limit)
+                #expect(bytes(memory) <= limit)
                 #expect(memory.stages != Array(repeating: [.whole, .whole, .whole, .whole], count: 2))
                 picks += 1
-                limit = limit / 8 * 7
+                limit = limit / 16 * 15
             } catch {
                 refusal = error
             }
         }
         let shortage = try #require(refusal)
-        #expect(shortage.remedies.first?.hasPrefix("memory_per_rank: ") == true)
+        #expect(shortage.remedies.first?.hasPrefix(ofHost ? "memory_per_host: " : "memory_per_rank: ") == true)
+        #expect(shortage.description.contains(ofHost ? " of a host of 4 ranks, at the least" : " of a rank, at the least"), "\(shortage)")
         // The least limit that the refusal names is enough, and less is not.
         let least = try #require(shortage.remedies.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) }) << 20
-        #expect(try plan.memoryPlan(ranks: 4, threads: 1, base: base, limit: least).bound <= least)
-        #expect(picks > 5 && least < 670 << 20, "\(least >> 20) MiB")
+        #expect(try bytes(kept(least)) <= least)
+        #expect(picks > 5 && least < (ofHost ? 4 * 670 : 670) << 20, "\(least >> 20) MiB")
         if let ranks = shortage.remedies.first(where: { $0.hasSuffix(" ranks") }).flatMap({ Int($0.split(separator: " ")[0]) }) {
-            #expect(try plan.memoryPlan(ranks: ranks, threads: 1, base: base, limit: limit).bound <= limit)
+            #expect(try bytes(kept(limit, ranks: ranks)) <= limit)
         }
+    }
+
+    /// What ranks share counts once against the limit of a host, where each rank counts it in full against its own.
+    @Test func aHostMayHoldLessThanItsRanksCount() throws {
+        let plan = try wide()
+        func memory(_ limit: MemoryLimit, ranksOfHost: Int = 4) throws -> MemoryPlan {
+            try plan.memoryPlan(ranks: 4, threads: 1, base: base, limit: limit, ranksOfHost: ranksOfHost)
+        }
+        let free = try memory(.none)
+        #expect(free.host.ranks == 4 && free.host.bytes < 4 * free.bound / 3 * 2 && free.host.phase.stage == "down")
+        #expect(try memory(.host(free.host.bytes)).stages == free.stages)
+        #expect(try memory(.rank(free.host.bytes / 4)).stages != free.stages)
+        // Both limits at once: each decides where it is the smaller.
+        let both = try memory(MemoryLimit(rank: free.bound, host: free.host.bytes / 4 * 3))
+        #expect(both.host.bytes <= free.host.bytes / 4 * 3 && both.stages != free.stages)
+        let tight = #expect(throws: MemoryShortage.self) { try memory(MemoryLimit(rank: 1 << 20, host: free.host.bytes)) }
+        #expect(tight?.key == "memory_per_rank" && tight?.limit == 1 << 20)
+        // Fewer ranks on each host are a remedy where the ranks of one are too many.
+        let least = try #require(#expect(throws: MemoryShortage.self) { try memory(.host(1 << 20)) }).phase.bytes
+        let crowded = #expect(throws: MemoryShortage.self) { try memory(.host(least - (1 << 20))) }
+        #expect(crowded?.remedies.contains("4 ranks with 2 on a host") == true, "\(crowded?.remedies ?? [])")
+        #expect(try memory(.host(least - (1 << 20)), ranksOfHost: 2).host.bytes < least)
     }
 
     @Test func depthDoesNotMatter() throws {
         let limit = 700 << 20
-        let bounds = try [2, 20].map { try wide(blocks: $0).memoryPlan(ranks: 4, threads: 1, base: base, limit: limit) }
+        let bounds = try [2, 20].map { try wide(blocks: $0).memoryPlan(ranks: 4, threads: 1, base: base, limit: .rank(limit)) }
         #expect(bounds[0].phases == bounds[1].phases && bounds[0].stages[0] == bounds[1].stages[19])
     }
 
     @Test func activationsGiveWayLast() throws {
         let plan = try plan("", llama(hidden: 1024, intermediate: 2048))
-        let kept = try plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: nil)
-        let scratch = try plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: nil, keepsActivations: false)
+        let kept = try plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: .none)
+        let scratch = try plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: .none, keepsActivations: false)
         #expect(!scratch.keepsActivations && scratch.bound < kept.bound)
-        #expect(try !plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: scratch.bound).keepsActivations)
-        #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: scratch.bound, keepsActivations: true) }
+        #expect(try !plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: .rank(scratch.bound)).keepsActivations)
+        #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 1, threads: 1, base: base, limit: .rank(scratch.bound), keepsActivations: true) }
     }
 
     /// Llama-3.1-405B's shapes at 64 ranks: a rank holds a part of a Hessian of 53248 columns.
     @Test func hessiansLargerThanARank() throws {
         let plan = try plan("", llama(hidden: 16384, intermediate: 53248))
-        let memory = try plan.memoryPlan(ranks: 64, threads: 1, limit: 6 << 30)
+        let memory = try plan.memoryPlan(ranks: 64, threads: 1, limit: .rank(6 << 30))
         let down = try #require(memory.stages[0].last)
         #expect(down.hessianBlocks.map { $0 < 53248 / 512 } == true && !down.completeFactor)
         #expect(memory.bound <= 6 << 30 && memory.bound < 6 * 53248 * 53248)

@@ -92,14 +92,14 @@ import Transformers
     @Test func aLimitSumsPanelsInTurn() throws {
         let settings = Self.both + "rules: [{match: '*.down_proj'}]\n", base = 50 << 20
         let wide = try plan(settings, llama(hidden: 2048, intermediate: 2048, blocks: 1))
-        let whole = try wide.memoryPlan(ranks: 1, threads: 1, base: base, limit: nil)
+        let whole = try wide.memoryPlan(ranks: 1, threads: 1, base: base, limit: .none)
         func bytes(_ memory: MemoryPlan) throws -> Int { try #require(memory.phases.first { $0.name == "mismatch" }).bytes }
         let input = try plan(
             "compress: {target: dense}\nrules: [{match: '*.down_proj'}]\n", llama(hidden: 2048, intermediate: 2048, blocks: 1)
-        ).memoryPlan(ranks: 1, threads: 1, base: base, limit: nil)
+        ).memoryPlan(ranks: 1, threads: 1, base: base, limit: .none)
         // The map of inputs, 2048 columns by 2048 in fp32, stays while the stream's is summed.
         #expect(try bytes(whole) - bytes(input) == 4 * 2048 * 2048)
-        let held = try wide.memoryPlan(ranks: 1, threads: 1, base: base, limit: bytes(whole) - (20 << 20))
+        let held = try wide.memoryPlan(ranks: 1, threads: 1, base: base, limit: .rank(bytes(whole) - (20 << 20)))
         let panels = try #require(held.stages[0][3].mismatchPanels)
         #expect(try panels < 8 && bytes(held) <= bytes(whole) - (20 << 20))
         // As long as it takes: one more visit of the batches for each part.

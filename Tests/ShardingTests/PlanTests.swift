@@ -101,6 +101,14 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         #expect(error?.description.contains(part) == true, "\(error.map(\.description) ?? "")")
     }
 
+    @Test(arguments: [("sparsegpt, sparsity: 5:16", "`sparsity: 5:16` needs"), ("exactobs, sparsity: 0.5, sparsity_block: 16", "`sparsity_block: 16` needs")])
+    func patternsAndBlocksOfZerosFillTheColumns(compress: String, part: String) throws {
+        let error = #expect(throws: PlanError.self) { try plan("compress: {method: \(compress)}", llama(intermediate: 696)) }
+        let text = error.map(\.description) ?? ""
+        #expect(text.contains(part + " a number of columns that 16 divides, but model.layers.0.mlp.down_proj has 696; give it a rule of its own"), "\(text)")
+        #expect(try plan("compress: {method: \(compress)}").compressedLinears.count == 14)
+    }
+
     @Test func linearsThatArePrunedHoldValuesOrCodes() throws {
         let linears = try plan("compress: {method: sparsegpt, sparsity: 0.5}\nrules: [{match: '*.down_proj', bits: 4}, {match: '*'}]").compressedLinears
         for linear in linears {
@@ -121,7 +129,7 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         #expect(admm.costs.solveOperations == Double(ADMM.triangularActions) * sparsegpt.costs.solveOperations)
         #expect(try costs("wanda").costs.solveOperations == 0)
         let bytes = try [admm, sparsegpt].map { run in
-            try run.plan.memoryPlan(ranks: 3, threads: 1, limit: nil).phases.first { $0.name == "solve" }?.bytes ?? 0
+            try run.plan.memoryPlan(ranks: 3, threads: 1, limit: .none).phases.first { $0.name == "solve" }?.bytes ?? 0
         }
         // The triangle of the widest stage once more.
         #expect(bytes[0] - bytes[1] >= 704 * 705 / 2 * 4)
@@ -148,10 +156,10 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         let others = all.forwardOperations + all.hessianOperations + all.factorOperations
         #expect(abs(elimination.others - others) < 1e-6 * others)
         #expect(elimination.share > 0.5 && elimination.share < 1)
-        func solve(_ plan: Plan) throws -> Int { try plan.memoryPlan(ranks: 3, threads: 2, limit: nil).phases.first { $0.name == "solve" }?.bytes ?? 0 }
+        func solve(_ plan: Plan) throws -> Int { try plan.memoryPlan(ranks: 3, threads: 2, limit: .none).phases.first { $0.name == "solve" }?.bytes ?? 0 }
         #expect(try solve(plan) - solve(plain) >= 704 * 704 * 8)
-        let least = try plan.memoryPlan(ranks: 3, threads: 1, limit: nil).bound
-        let limited = (1...20).lazy.compactMap { try? plan.memoryPlan(ranks: 3, threads: 1, limit: least * (21 - $0) / 21) }
+        let least = try plan.memoryPlan(ranks: 3, threads: 1, limit: .none).bound
+        let limited = (1...20).lazy.compactMap { try? plan.memoryPlan(ranks: 3, threads: 1, limit: .rank(least * (21 - $0) / 21)) }
         #expect(limited.allSatisfy { $0.stages.allSatisfy { $0.allSatisfy(\.completeFactor) } })
     }
 

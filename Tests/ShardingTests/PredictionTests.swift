@@ -208,10 +208,10 @@ import Transformers
         let hundred = try #require(plan.prediction(ranks: 100, files: files, on: connected()))
         let thousand = try #require(plan.prediction(ranks: 1000, files: files, on: connected()))
         #expect(thousand.solve >= 0.999 * hundred.solve && thousand.forward == hundred.forward && thousand.hessian == hundred.hessian)
-        // One tile for a rank: its other threads have nothing to solve.
+        // The same rate of a rank, and one tile for it, whose products its threads share four at a time: more than a thread's time, less than that of eight.
         let idle = try #require(
             plan.prediction(ranks: 1000, files: FileVolumes(sourceBytes: 0, outputBytes: 0, outputFiles: 1, bitsPerWeight: 0), on: connected(threads: 8)))
-        #expect(idle.solve > 7 * thousand.solve, "\(idle.solve) \(thousand.solve)")
+        #expect(idle.solve > 1.9 * thousand.solve && idle.solve < 4 * thousand.solve, "\(idle.solve) \(thousand.solve)")
     }
 
     /// A tile of long rows is solved by several threads.

@@ -36,7 +36,7 @@ import Transformers
     @Test func eachMemberHoldsItsShareOfTheWeights() throws {
         let plan = try wide()
         func forward(_ size: Int) throws -> Int {
-            let memory = try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: nil, tensorParallel: size)
+            let memory = try plan.memoryPlan(ranks: 8, threads: 1, base: base, limit: .none, tensorParallel: size)
             #expect(memory.tensorParallel == size)
             return try #require(memory.phases.first { $0.name == "forward" }).bytes
         }
@@ -50,21 +50,25 @@ import Transformers
     @Test func aPlanChoosesTheSmallestGroupThatFits() throws {
         let plan = try wide()
         func least(_ size: Int) throws -> Int {
-            let shortage = #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: 1 << 20, tensorParallel: size) }
+            let shortage = #expect(throws: MemoryShortage.self) {
+                try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: .rank(1 << 20), tensorParallel: size)
+            }
             return try #require(shortage?.remedies.first?.split(separator: " ").dropFirst().first.flatMap { Int($0) }) << 20
         }
         let leasts = try [1, 2, 4].map(least)
         #expect(leasts == leasts.sorted(by: >) && Set(leasts).count == 3, "\(leasts)")
         for (size, limit) in zip([1, 2, 4], leasts) {
-            let memory = try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: limit)
+            let memory = try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: .rank(limit))
             #expect(memory.tensorParallel == size && memory.bound <= limit)
         }
-        #expect(try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: nil).tensorParallel == 1)
+        #expect(try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: .none).tensorParallel == 1)
         // Nodes of two ranks: groups of two at the most, and a remedy where the user's own choice is too small.
         let nodes = (0..<16).map { $0 / 2 * 2 }
-        #expect(try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: leasts[1], nodes: nodes).tensorParallel == 2)
-        #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: leasts[2], nodes: nodes) }
-        let shortage = #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: leasts[1], tensorParallel: 1) }
+        #expect(try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: .rank(leasts[1]), nodes: nodes).tensorParallel == 2)
+        #expect(throws: MemoryShortage.self) { try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: .rank(leasts[2]), nodes: nodes) }
+        let shortage = #expect(throws: MemoryShortage.self) {
+            try plan.memoryPlan(ranks: 16, threads: 1, base: base, limit: .rank(leasts[1]), tensorParallel: 1)
+        }
         #expect(shortage?.remedies.contains("--tensor-parallel 2") == true)
     }
 
@@ -72,7 +76,7 @@ import Transformers
     @Test func ranksWithoutBatchesHelp() throws {
         let plan = try plan("", llama(hidden: 8192, intermediate: 28672))
         func costs(_ size: Int) throws -> Costs {
-            plan.costs(ranks: 32, memory: try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: nil, tensorParallel: size))
+            plan.costs(ranks: 32, memory: try plan.memoryPlan(ranks: 32, threads: 1, base: base, limit: .none, tensorParallel: size))
         }
         // 10 batches on 32 ranks: 2 in the busiest group of 4.
         let (alone, together) = (try costs(1), try costs(4))
@@ -85,8 +89,8 @@ import Transformers
     @Test(arguments: [(8, 1), (19, 1), (20, 2), (30, 3), (32, 2), (64, 4), (80, 8), (1024, 8)])
     func ranksBeyondTheBatchesShareThem(ranks: Int, size: Int) throws {
         let plan = try plan("")
-        #expect(try plan.memoryPlan(ranks: ranks, threads: 1, limit: nil).tensorParallel == size)
-        #expect(try plan.memoryPlan(ranks: ranks, threads: 1, limit: nil, nodes: Array(0..<ranks)).tensorParallel == 1)
-        #expect(try plan.memoryPlan(ranks: ranks, threads: 1, limit: nil, tensorParallel: 1).tensorParallel == 1)
+        #expect(try plan.memoryPlan(ranks: ranks, threads: 1, limit: .none).tensorParallel == size)
+        #expect(try plan.memoryPlan(ranks: ranks, threads: 1, limit: .none, nodes: Array(0..<ranks)).tensorParallel == 1)
+        #expect(try plan.memoryPlan(ranks: ranks, threads: 1, limit: .none, tensorParallel: 1).tensorParallel == 1)
     }
 }

@@ -86,13 +86,14 @@ import Testing
 
     /// The least limit of a host is kept by its ranks together, and changes no byte.
     @Test func aLimitOfAHost() throws {
-        let model = try WideModel(columns: 3200), output = model.output("held")
+        let model = try WideModel(columns: 6400), output = model.output("held")
         let free = try compress(model, "free", ranks: 3)
         let least = try leastLimit(model, of: "host", ranks: 3), limit = least + (4 << 20)
         let (report, peak) = try compressWatched(model, to: output, ["--memory-per-host", "\(limit)"], ranks: 3)
         try SmallRun.expectEqual(output, SmallRun.files(model.output("free")), "3 ranks in \(limit) bytes")
         let (bound, freeBound) = (try #require(report.memory.hostBoundBytes), try #require(free.memory.hostBoundBytes))
-        #expect(bound <= limit && bound < freeBound / 4 * 3 && peak <= bound, "\(peak) of \(bound), limit \(limit), free \(freeBound)")
+        #expect(bound <= limit && peak <= bound, "\(peak) of \(bound), limit \(limit)")
+        #expect(bound < freeBound / 5 * 4, "\(bound) of \(freeBound)")
     }
 
     /// A run's report, and the most that all of its ranks were seen to hold together.

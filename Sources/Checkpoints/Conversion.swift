@@ -50,6 +50,7 @@ public struct Conversion {
                     + equivalence.keys)
         }
         let model = try Model(path: directory, reading: reading, equivalence: equivalence, world: world)
+        try model.measureChannels(world: world)
         self.model = model
         self.format = format
         self.world = world

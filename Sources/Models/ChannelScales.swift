@@ -1,5 +1,6 @@
 // How much channels are scaled, as the weights that read them say.
 
+internal import Synchronization
 internal import Transformers
 
 /// The factors of a model's channels, the same on every rank.
@@ -18,5 +19,15 @@ struct ChannelScales: Sendable {
     subscript(channels: Channels) -> [Double] {
         guard let steps = steps[channels.name] else { preconditionFailure("\(channels.name) has no factors") }
         return steps.map { Self.parts[Int($0) & 7] * Double(sign: .plus, exponent: Int($0) >> 3, significand: 1) }
+    }
+}
+
+/// The factors of a model, nil until they are measured. All copies of its tensors have the same ones.
+final class MeasuredChannels: Sendable {
+    private let found = Mutex<ChannelScales?>(nil)
+
+    var scales: ChannelScales? {
+        get { found.withLock { $0 } }
+        set { found.withLock { $0 = newValue } }
     }
 }

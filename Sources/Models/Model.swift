@@ -21,6 +21,8 @@ public final class Model: Sendable {
     package let reading: WeightReading
     /// The checkpoint's tensors as the dense model has them.
     package let tensors: SourceTensors
+    /// The same before they became those of another model of the same function.
+    private let stored: SourceTensors
     /// Whether the head is not the embedding, though config.json ties them: the checkpoint has one of its own, or they are rotated.
     package let isUntied: Bool
     /// How the weights were changed, where they were.
@@ -74,15 +76,20 @@ public final class Model: Sendable {
         checkpoint = Checkpoint(index: metadata.index, access: reading == .pread ? .pread : .mapped)
         let architecture = try Architecture(
             configuration: Data(configuration), source: path + "/config.json", tensors: Set(metadata.index.tensors.keys))
-        let own = metadata.isUntied ? architecture.untied() : architecture, stored = try Self.tensors(metadata.index, own, configuration)
+        let own = metadata.isUntied ? architecture.untied() : architecture
+        stored = try Self.tensors(metadata.index, own, configuration)
         equivalent = try equivalence.map { try EquivalentArchitecture(own, $0) }
         self.architecture = equivalent?.architecture ?? own
         var tensors = try equivalent.map(stored.equivalent) ?? stored
-        if let equivalent, !equivalent.channels.isEmpty {
-            tensors.channelScales = try ChannelScales(equivalent.channels, stored, checkpoint, world: world)
-        }
+        if let equivalent, !equivalent.channels.isEmpty { tensors.channels = MeasuredChannels() }
         self.tensors = tensors
         isUntied = metadata.isUntied || equivalent?.embeddingOfHead != nil
+    }
+
+    /// Measures by how much channels are scaled, where they are: reads the weights that read them, once. Collective, and needed before any number is read.
+    package func measureChannels(world: Communicator) throws {
+        guard let equivalent, let channels = tensors.channels, channels.scales == nil else { return }
+        channels.scales = try ChannelScales(equivalent.channels, stored, checkpoint, world: world)
     }
 
     private static func tensors(_ index: CheckpointIndex, _ architecture: Architecture, _ configuration: [UInt8]) throws -> SourceTensors {

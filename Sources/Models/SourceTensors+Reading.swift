@@ -36,7 +36,7 @@ extension SourceTensors {
                 return norm.gain(stored.elements())
             },
             scales: { channels in
-                guard let channelScales else { preconditionFailure("\(name) is read before its channels' factors are known") }
+                guard let channelScales = self.channels?.scales else { preconditionFailure("\(name) is read before its channels' factors are known") }
                 return channelScales[channels]
             })
     }

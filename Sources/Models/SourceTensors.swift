@@ -69,8 +69,8 @@ package struct SourceTensors: Sendable {
     /// In which numbers they keep keys and values, in words; nil: in the model's.
     let cacheScheme: String?
     private(set) var tensors: [String: Tensor]
-    /// Where channels are scaled, and the numbers are to be read.
-    var channelScales: ChannelScales?
+    /// Where channels are scaled.
+    var channels: MeasuredChannels?
 
     /// Of a checkpoint without quantized weights.
     package init(plain index: CheckpointIndex) {

@@ -2,6 +2,7 @@
 
 internal import Checkpoints
 internal import MessagePassing
+internal import Models
 public import Reporting
 public import Sharding
 
@@ -18,9 +19,13 @@ extension Job {
         stop: StopConditions, memory: MemoryPlan? = nil, scratch: String?, part: RunEvent.Part = .compress, _ started: (String?) -> Void
     ) throws -> CompressionOutcome {
         clock.begin(part)
+        try measureChannels()
         let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: .none, keepsActivations: scratch == nil, tensorParallel: 1)
         let run = try CompressionRun(self, runIdentity(), stop: stop, memory: memory, scratch: memory.keepsActivations ? nil : scratch ?? work.path)
         started(run.resumption)
         return try run.run()
     }
+
+    /// Measures by how much the channels of `equalize` are scaled, where that was not done yet. Collective, and needed before a number of the model is read.
+    public func measureChannels() throws { try clock.measure(.read) { () throws in try model.measureChannels(world: world) } }
 }

@@ -4,6 +4,7 @@ internal import Checkpoints
 internal import Failures
 internal import LinearAlgebra
 internal import MessagePassing
+internal import Models
 public import Reporting
 internal import Sharding
 internal import Texts
@@ -31,6 +32,7 @@ extension Job {
                 description:
                     "\(work.cache), which holds the largest keys and values, has none of \(missing.module); run `cleave compress` again to measure them")
         }
+        try measureChannels()
         return try clock.measure(.merge) { () throws in
             // Files take pages, matrices do not; those that are given back now come first, and a virtual machine has not yet lost them to its host.
             MemoryPool.giveBackMatrices()

@@ -51,6 +51,7 @@ extension Plan {
             if block.block.mixture != nil { owners.formUnion(addExperts(of: index, shape, to: &costs)) }
             costs.partialFiles += owners.count
         }
+        costs.bytesRead += bytesOfMeasuring / Double(ranks)
         // Without a limit every plan fits.
         costs.memory = (memory ?? (try? memoryPlan(ranks: ranks, threads: 1, limit: .none)))?.bound ?? 0
         costs.bytesSent = ranks == 1 ? 0 : costs.bytesSent + (sent.max() ?? 0)

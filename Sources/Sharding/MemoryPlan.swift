@@ -84,7 +84,7 @@ extension Plan {
         let choices = keepsActivations.map { [$0] } ?? (limit.isNone ? [true] : [true, false])
         let threads = max(threads, 1)
         let kinds = blocks.map { block in block.stages.prefix(block.block.denseStages.count).map(StageKind.init) }
-        let groups = stageGroups, channelBytes = recipe.equivalence?.equalizes == true ? architecture.channelCount : 0
+        let groups = stageGroups, channelBytes = channelMeasurement?.channels ?? 0
         /// The first plan that fits, or the one that needs the least where none does.
         func found(ranks: Int, ranksOfHost: Int? = nil, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil) -> MemoryPlan {
             let possible = TensorParallel.sizes(ranks: ranks, nodes: nodes)

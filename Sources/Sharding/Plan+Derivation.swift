@@ -83,6 +83,7 @@ extension Plan {
         self.architecture = architecture
         self.blocks = blocks
         needsDenseInputs = blocks.contains { $0.stages.contains(where: \.needsDenseInput) }
+        channelMeasurement = ChannelMeasurement(architecture, recipe.equivalence)
         batches = Self.batches(recipe.calibration)
         guard tileCount > 0 else { throw PlanError.nothingToDo }
         try checkUnits()

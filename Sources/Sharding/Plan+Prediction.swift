@@ -17,7 +17,7 @@ extension Plan {
             work.add(group, memory?.stages[group.place.block][group.place.stage] ?? .whole, to: &prediction)
         }
         let disk = DiskModel(profile)
-        prediction.read += Double(files.sourceBytes) / disk.read(ranks: ranks)
+        prediction.read += (Double(files.sourceBytes) + bytesOfMeasuring) / disk.read(ranks: ranks)
         // A file of the result is written, and read again, by one rank.
         let writers = min(ranks, files.outputFiles)
         let output = Double(files.outputBytes)

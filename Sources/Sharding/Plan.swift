@@ -28,6 +28,9 @@ public struct Plan: Sendable {
     /// Whether the batches go through the dense model as well.
     public let needsDenseInputs: Bool
 
+    /// What is measured of the weights before the run; nil: nothing is.
+    public let channelMeasurement: ChannelMeasurement?
+
     /// Times that the batches pass a stage: twice where a block is run again as it was compressed, or the dense model runs beside.
     var forwardPasses: Double { recipe.propagation == .block || needsDenseInputs ? 2 : 1 }
 

@@ -105,6 +105,10 @@ struct CompressVerb: Verb {
         _ job: Job, memory: MemoryOptions.Resolved, measuring: MemoryReport?, _ windows: TokenSequences?, _ stop: StopConditions,
         _ start: ContinuousClock.Instant, _ world: Communicator
     ) throws {
+        if let channels = job.plan.channelMeasurement?.channels {
+            say(world, "channels     \(channels) to be measured, for which \(formatBytes(Int(job.plan.bytesOfMeasuring))) are read\n")
+            try job.measureChannels()
+        }
         let before = try evaluation(of: job.model, windows, job, stop, world)
         let outcome = try job.compress(stop: stop, memory: memory.plan, scratch: scratch) { resumption in
             if let resumption { say(world, resumption + "\n") }

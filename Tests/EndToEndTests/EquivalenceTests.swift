@@ -43,6 +43,19 @@ import Testing
         try SmallRun.expectEqual(parts, try SmallRun.files(whole), "merged by itself")
     }
 
+    /// Channels are measured by whatever reads weights: a run, one that goes on, a merge by itself; a run that is done measures nothing, and neither does a plan.
+    @Test func channelsAreMeasuredWhereWeightsAreRead() throws {
+        let directory = try TemporaryDirectory()
+        let whole = directory.path + "/whole", parts = directory.path + "/parts", measured = "channels     "
+        let run = try SmallRun.compress(whole, Self.scaled, ranks: 2)
+        try #require(run.exitCode == 0 && run.errors.contains(measured), "\(run.errors)")
+        let again = try SmallRun.compress(whole, Self.scaled, ranks: 2)
+        #expect(again.exitCode == 0 && !again.errors.contains(measured) && again.output.contains("is finished already"), "\(again.errors)")
+        try #require(try SmallRun.compress(parts, Self.scaled, flags: ["--no-merge"], ranks: 1).exitCode == 0)
+        try #require(try CleaveProcess.run(["merge", parts], ranks: 3).exitCode == 0)
+        try SmallRun.expectEqual(parts, try SmallRun.files(whole), "merged by itself")
+    }
+
     /// What keeps its weights in a result has those of the changed model that `convert` writes, and whose perplexity is the source's.
     @Test(arguments: [
         (["--rotate", "64"], ["rotate={block: 64}"], "rotated Demo/wikillama in blocks of 64"),

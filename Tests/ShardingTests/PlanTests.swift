@@ -135,6 +135,15 @@ func plan(_ more: String = "", _ architecture: Architecture? = nil) throws -> Pl
         #expect(bytes[0] - bytes[1] >= 704 * 705 / 2 * 4)
     }
 
+    /// The weights by which channels are measured, once by all ranks together: of all linears, or, rotated, of those behind values and gated products.
+    @Test(arguments: ["equalize: true\n", "equalize: true\nrotate: hadamard\n"]) func measuringChannelsIsCounted(settings: String) throws {
+        let (plan, plain) = (try plan(settings), try plan(settings.replacingOccurrences(of: "equalize: true\n", with: "")))
+        let behindNorms = settings.contains("rotate") ? 0 : (256 + 128 + 128 + 704 + 704) * 256, others = 256 * 256 + 256 * 704
+        #expect(plan.channelMeasurement?.weights == 2 * (behindNorms + others) && plain.channelMeasurement == nil)
+        let bytes = Double(2 * 2 * (behindNorms + others))
+        #expect(plan.costs(ranks: 4).bytesRead - plain.costs(ranks: 4).bytesRead == bytes / 4)
+    }
+
     /// The arithmetic of rows in orders of their own, the inverse of the Hessian on every rank, and the whole factor under any limit.
     @Test(arguments: ["{method: obq}", "{method: exactobs, sparsity: 0.5}", "{method: exactobs, sparsity: 2:4}"])
     func eliminationsAreCounted(compress: String) throws {

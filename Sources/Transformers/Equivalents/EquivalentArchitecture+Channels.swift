@@ -42,11 +42,3 @@ extension EquivalentArchitecture {
 
     private func isChanged(_ linear: Linear) -> Bool { transforms[linear.weight] != nil }
 }
-
-extension Architecture {
-    /// The most channels that can be scaled, each of which takes a byte on every rank.
-    public var channelCount: Int {
-        guard let all = Equivalence(equalizes: true), let found = try? EquivalentArchitecture(self, all) else { return 0 }
-        return found.channels.reduce(0) { $0 + $1.count }
-    }
-}

@@ -43,7 +43,7 @@ import Testing
         try SmallRun.expectEqual(parts, try SmallRun.files(whole), "merged by itself")
     }
 
-    /// Channels are measured by whatever reads weights: a run, one that goes on, a merge by itself; a run that is done measures nothing, and neither does a plan.
+    /// Channels are measured by whatever reads weights: a run, or a merge by itself; a run that is done measures nothing.
     @Test func channelsAreMeasuredWhereWeightsAreRead() throws {
         let directory = try TemporaryDirectory()
         let whole = directory.path + "/whole", parts = directory.path + "/parts", measured = "channels     "

@@ -195,7 +195,7 @@ extension Plan {
             let model = model.ofExpert(mixture, stages, tokens: tokens)
             return stages.flatMap { stage in
                 [
-                    ("Hessian", model.hessian(stage, .whole), stage), ("factor", model.factor(stage, .whole), stage),
+                    ("Hessian", model.expertHessian(stage), stage), ("factor", model.expertFactor(stage), stage), ("mismatch", model.expertMaps(stage), stage),
                     ("solve", model.solve(stage, .whole), stage), ("forward", model.expertForward(stages), stage),
                 ]
             }

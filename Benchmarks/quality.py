@@ -107,6 +107,14 @@ MIXTURE_SETTINGS = {
     # As in Configs/qmoe.yaml; the two numbers are those of a row.
     "1 of the experts, ternary": {"keep": 1, "rules": [{"match": "*.experts.*"}], "bits": "ternary", "damping": 0.1, "format": "qmoe"}
 }
+# All linears, of experts and others, with the dense model's outputs as target of none, of those outside experts, and of all.
+MIXTURE_SETTINGS |= {
+    f"W{bits} g32{suffix}": {"bits": bits, "group": 32, "format": "dense", **more}
+    for bits in (4, 3, 2)
+    for suffix, more in {
+        "": {}, ", target dense outside experts": {"target": "dense", "rules": [{"match": "*.experts.*", "target": "layer"}, {"match": "*"}]},
+        ", target dense": {"target": "dense"}}.items()
+}
 TOP_LEVEL = {"format", "propagation", "rotate", "equalize", "rules"}
 
 

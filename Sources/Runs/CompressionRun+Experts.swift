@@ -34,13 +34,16 @@ extension CompressionRun {
         guard isWork(after: block, mixture.firstStage - 1) else { return try readExperts(mixture, block: block) }
         clock.enter(block: block, stage: "experts")
         progress?.begin(block: block, stage: "experts")
+        let isWorkAfter = !runsTwice && isWork(after: block, plan.stages.count - 1)
+        let needsDense = isWorkAfter || plan.stages[places].contains(where: \.needsDenseInput)
         let run = MixtureRun(
             plan: self.plan, block: block, pass: try batches.pass(mixture, plan.block, world: world),
+            dense: needsDense ? try dense?.pass(mixture, plan.block, world: world) : nil,
             tools: ExpertTools(
                 solver: alone.solver, hessian: alone.hessian, weights: alone.weights, committed: committed, clock: clock,
                 runsCompressed: self.plan.recipe.propagation == .stage),
-            mostKept: memory.expertTokens, isWorkAfter: !runsTwice && isWork(after: block, plan.stages.count - 1))
-        progress?.did(.routing, work: self.plan.routingWork(of: plan))
+            mostKept: memory.expertTokens, isWorkAfter: isWorkAfter)
+        progress?.did(.routing, work: routingWork(block))
         var kept: [Int: SolvedStage] = [:], waiting: [Int: SolvedStage] = [:], measures: [Int: [TileMeasure]] = [:]
         var (part, roundsOfPart) = (0, 0)
         let costs = run.costs()
@@ -72,7 +75,12 @@ extension CompressionRun {
                 throw stopped(reason, "block \(block + 1)/\(self.plan.blocks.count), some of its experts")
             }
         }
-        if run.isWorkAfter { try world.together(exitCode: exitCode) { try batches.finishBlock() } }
+        if run.isWorkAfter {
+            try world.together(exitCode: exitCode) {
+                try batches.finishBlock()
+                try dense?.finishBlock()
+            }
+        }
         return SolvedExperts(
             mixture: mixture, owned: owned, own: kept, stages: places.map { SolvedStage(measures: measures[$0] ?? []) })
     }
@@ -84,7 +92,7 @@ extension CompressionRun {
             tools: ExpertTools(
                 solver: alone.solver, hessian: alone.hessian, weights: alone.weights, committed: committed, clock: clock, runsCompressed: true),
             mostKept: memory.expertTokens, isWorkAfter: true)
-        progress?.did(.routing, work: plan.routingWork(of: plan.blocks[block]))
+        progress?.did(.routing, work: routingWork(block))
         try run.runSolved(experts.owned, experts.own)
         try world.together(exitCode: exitCode) { try batches.finishBlock() }
         progress?.did(.passingExperts, work: passingExpertsWork(block))

@@ -18,7 +18,7 @@ extension CompressionRun {
             }
             guard let mixture = block.block.mixture, isWork(after: index, mixture.firstStage - 1) else { continue }
             let passes = isWork(after: index, block.stages.count - 1)
-            work[.routing, default: 0] += plan.routingWork(of: block) * (passes && runsTwice(index) ? 2 : 1)
+            work[.routing, default: 0] += routingWork(index) * (passes && runsTwice(index) ? 2 : 1)
             work[.solvingExperts, default: 0] += solvingExpertsWork(index)
             if passes { work[.passingExperts, default: 0] += passingExpertsWork(index) }
         }
@@ -31,14 +31,20 @@ extension CompressionRun {
         return plan.solvingWork(of: stage, tiles: stage.tiles.indices.filter { !committed.contains(TileKey(block: block, stage: place, tile: $0)) })
     }
 
+    /// Models through which the batches go.
+    private var models: Double { dense == nil ? 1 : 2 }
+
     /// The work of `advance`.
-    func passingWork(_ stage: StagePlan) -> Double { plan.passingWork(of: stage) * (dense == nil ? 1 : 2) }
+    func passingWork(_ stage: StagePlan) -> Double { plan.passingWork(of: stage) * models }
+
+    /// The work of finding the experts of all tokens of a block.
+    func routingWork(_ block: Int) -> Double { plan.routingWork(of: plan.blocks[block]) * models }
 
     /// The work of solving all experts of a block.
     func solvingExpertsWork(_ block: Int) -> Double { expertPlaces(block).reduce(0) { $0 + solvingWork(block, $1) } }
 
     /// The work of the way of all tokens through the experts of a block.
-    func passingExpertsWork(_ block: Int) -> Double { expertPlaces(block).reduce(0) { $0 + plan.passingWork(of: plan.blocks[block].stages[$1]) } }
+    func passingExpertsWork(_ block: Int) -> Double { expertPlaces(block).reduce(0) { $0 + passingWork(plan.blocks[block].stages[$1]) } }
 
     private func expertPlaces(_ block: Int) -> Range<Int> { plan.blocks[block].block.denseStages.count..<plan.blocks[block].stages.count }
 }

@@ -17,8 +17,3 @@ public struct ChannelMeasurement: Sendable {
         weights = found.channels.reduce(0) { sum, channels in sum + channels.readers.reduce(0) { $0 + $1.rows * $1.columns } }
     }
 }
-
-extension Plan {
-    /// Bytes that are read to measure channels.
-    public var bytesOfMeasuring: Double { Double(channelMeasurement?.weights ?? 0) * sourceBytesPerWeight }
-}

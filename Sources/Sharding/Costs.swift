@@ -114,8 +114,9 @@ extension Plan {
             let stage = block.stages[place], columns = Double(block.stages[place].columns), most = Double(shares.most)
             let tokens = Double(calibrationTokens) * stage.stage.tokenShare * shares.imbalance
             let rows = Double(stage.tiles.reduce(0) { $0 + $1.rows.count })
-            costs.forwardOperations += most * passes * 2 * stage.weightCount * tokens
-            let exchanged = passes * exchangedBytes(stage, experts: mixture.experts)
+            let inputs = block.denseInputs(ofExpertStage: place)
+            costs.forwardOperations += most * (passes + inputs.passes) * 2 * stage.weightCount * tokens
+            let exchanged = (passes + inputs.visits) * exchangedBytes(stage, experts: mixture.experts)
             costs.bytesSent += exchanged / Double(ranks)
             // Experts lie on all hosts alike.
             costs.bytesBetweenHosts += exchanged * (1 - 1 / Double(shape.hosts))
@@ -123,8 +124,9 @@ extension Plan {
                 costs.hessianOperations += most * tokens * columns * columns
                 costs.factorOperations += most * Double(stage.factorCount) * columns * columns * columns / 3 + most * stage.inverseOperations
             }
+            for mismatch in stage.mismatches { costs.add(mismatch, ofExpert: stage, tokens: tokens, count: most) }
             costs.solveOperations += most * stage.tiles.reduce(0) { $0 + stage.solveOperations(of: $1) }
-            let isDense = recipe.propagation != .stage && calibrationTokens > 0
+            let isDense = (recipe.propagation != .stage || needsDenseInputs) && calibrationTokens > 0
             costs.bytesRead += most * (rows * columns * stage.timesRead + (isDense ? stage.weightCount : 0)) * sourceBytesPerWeight
         }
         return 0..<min(ranks, mixture.experts)

@@ -33,9 +33,17 @@ extension MemoryModel {
         let columns = stages.map(\.columns)
         // Tokens of this rank's batches that a step of all ranks may ask for.
         let asked = min(assignment.ranks * step, rankTokens * mixture.router.chosen)
-        let kept = tokens * columns.reduce(0, +) * operand
-        let moving = max((asked + step) * hidden * operand, (asked + step) * hidden * 4 + step * (columns.last ?? 0) * operand)
-        model.besideExperts = kept + moving + expertWeights(stages) + routing(mixture, tokens: rankTokens)
+        let (all, last) = (columns.reduce(0, +), columns.last ?? 0)
+        var kept = tokens * all * operand
+        var coming = (asked + step) * hidden * operand, returning = (asked + step) * hidden * 4 + step * last * operand
+        if stages.contains(where: \.needsDenseInput) {
+            // The same of the dense model, and what a step differs by.
+            kept *= 2
+            coming += step * (2 * hidden + 3 * last) * operand
+        }
+        // A step's input in the dense model stays until its outputs are back.
+        if models > 1 { returning += step * hidden * operand }
+        model.besideExperts = kept + max(coming, returning) + models * (expertWeights(stages) + routing(mixture, tokens: rankTokens))
         return model
     }
 

@@ -40,6 +40,26 @@ extension MemoryModel {
         return stage.factorCount * ownRows(mismatch, stage) + pieces
     }
 
+    /// Summing an expert's mismatch beside its Hessian: the whole in fp64, and what the squares of differences are taken of. What its panels in fp32 take as the sum ends
+    /// is no more than the Hessian's on their way to the factor.
+    func expertHessian(_ stage: StagePlan) -> Int {
+        hessian(stage, .whole) + sumsOfExpert(stage, width: 8) + (stage.needsDenseInput ? batchTokens * stage.columns * 4 : 0)
+    }
+
+    /// Factoring an expert's Hessian beside the sums in fp32.
+    func expertFactor(_ stage: StagePlan) -> Int { factor(stage, .whole) + sumsOfExpert(stage, width: 4) }
+
+    /// Solving an expert's maps beside R.
+    func expertMaps(_ stage: StagePlan) -> Int {
+        guard stage.needsDenseInput else { return 0 }
+        let maps = stage.mismatches.map { solving($0, stage, .whole) }.max() ?? 0
+        return resting(stage) + stage.factorCount * completeFactor(stage.columns) + maps
+    }
+
+    private func sumsOfExpert(_ stage: StagePlan, width: Int) -> Int {
+        stage.mismatches.reduce(0) { $0 + $1.columns(of: stage.stage) * stage.columns * width }
+    }
+
     /// The least panels of a mismatch that fit, or all.
     func mismatchPanels(_ stage: StagePlan, _ residency: StageResidency, _ limit: MemoryLimit) -> Int? {
         guard !mismatchFits(stage, residency, limit) else { return nil }

@@ -29,7 +29,7 @@ struct MemoryModel {
     var besideExperts = 0
 
     /// Models through which the batches go: the compressed one, and the dense one where linears are to give its outputs.
-    private var models: Int { plan.needsDenseInputs ? 2 : 1 }
+    var models: Int { plan.needsDenseInputs ? 2 : 1 }
     var hidden: Int { plan.architecture.hiddenSize }
     /// What operands of products are, and the bytes of an element.
     var compute: Compute { plan.operands(plan.recipe.compute) }

@@ -6,20 +6,43 @@ internal import Transformers
 
 extension Mismatch {
     /// Multiplications and additions of solving the factors' maps, on the rank that has the most rows of them.
-    fileprivate func mapOperations(_ stage: StagePlan, ranks: Int) -> Double {
+    func mapOperations(_ stage: StagePlan, ranks: Int) -> Double {
         let rows = columns(of: stage.stage), panels = choleskyPanels(order: rows).count
         let own = min((panels + ranks - 1) / ranks * choleskyTileSize, rows)
         return Double(stage.factorCount) * MismatchRows.operations(rows: own, columns: stage.columns)
     }
 
     /// Multiplications and additions of shifting the weights of the rank that has the most.
-    fileprivate func shiftOperations(_ stage: StagePlan, ranks: Int) -> Double {
+    func shiftOperations(_ stage: StagePlan, ranks: Int) -> Double {
         let rows = stage.ownTiles(ranks: ranks).map { $0.reduce(0) { $0 + $1.rows.count } }.max() ?? 0
         return shiftOperations(rows: rows, columns: stage.columns)
     }
 }
 
+extension BlockPlan {
+    /// What tokens of an expert's sums take more than their way through the expert in either model, where its stages make up for what their inputs lack: their inputs
+    /// in the dense model come to the owner, whose dense first stage makes the second's of them.
+    ///
+    /// - Parameter place: of a stage of an expert.
+    /// - Returns: visits with inputs and passes, both of the first stage; none of the second.
+    func denseInputs(ofExpertStage place: Int) -> (visits: Double, passes: Double) {
+        guard let expert = block.expert(ofStage: place), let both = block.mixture?.stages(of: expert), place == both.lowerBound else { return (0, 0) }
+        return (stages[both].contains(where: \.needsDenseInput) ? 1 : 0, stages[both.upperBound - 1].needsDenseInput ? 1 : 0)
+    }
+}
+
 extension Costs {
+    /// Of an expert's stage, all by its owner.
+    ///
+    /// - Parameters:
+    ///   - tokens: of the expert's sums.
+    ///   - count: of experts.
+    mutating func add(_ mismatch: Mismatch, ofExpert stage: StagePlan, tokens: Double, count: Double) {
+        hessianOperations += count * 2 * tokens * Double(mismatch.columns(of: stage.stage)) * Double(stage.columns)
+        factorOperations += count * mismatch.mapOperations(stage, ranks: 1)
+        solveOperations += count * mismatch.shiftOperations(stage, ranks: 1)
+    }
+
     /// - Returns: bytes that each rank sends.
     mutating func add(_ mismatch: Mismatch, _ stage: StagePlan, _ sharing: GroupShares, _ shape: HostShape) -> [Double] {
         let rows = mismatch.columns(of: stage.stage), elements = Double(rows) * Double(stage.columns)
@@ -45,6 +68,18 @@ extension Costs {
 }
 
 extension Workload {
+    /// Of an expert's stage, all by its owner.
+    ///
+    /// - Parameters:
+    ///   - tokens: of the expert's sums.
+    ///   - count: of experts, one after the other.
+    func add(_ mismatch: Mismatch, ofExpert stage: StagePlan, tokens: Double, count: Double, to prediction: inout Prediction) {
+        let rows = Double(mismatch.columns(of: stage.stage)), columns = Double(stage.columns)
+        prediction.hessian += count * times.gram(2 * tokens * rows * columns, columns: columns)
+        prediction.factor += count * mismatch.mapOperations(stage, ranks: 1) / rates.productFloat
+        prediction.solve += count * mismatch.shiftOperations(stage, ranks: 1) / rates.productFloat
+    }
+
     func add(_ mismatch: Mismatch, _ stage: StagePlan, _ residency: StageResidency, count: Double, to prediction: inout Prediction) {
         let rows = mismatch.columns(of: stage.stage), columns = Double(stage.columns), factors = Double(stage.factorCount)
         let panels = choleskyPanels(order: rows)

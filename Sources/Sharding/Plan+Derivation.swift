@@ -98,9 +98,6 @@ extension Plan {
         guard recipe.propagation == .stage else {
             throw PlanError.denseTarget("needs `propagation: stage`: only then do linears see the inputs for whose errors they make up")
         }
-        guard !architecture.hasExperts else {
-            throw PlanError.denseTarget("is not there for mixtures of experts, whose tokens take other ways in the dense model; leave it out")
-        }
         let asked = stages.flatMap { $0.linears.lazy.filter { $0.treatment?.streamStrength != nil } }
         if let first = asked.first, !stages.contains(where: { $0.mismatches.contains(.stream) }) { throw PlanError.unusedStream(first.linear.name) }
     }

@@ -31,6 +31,9 @@ public struct Plan: Sendable {
     /// What is measured of the weights before the run; nil: nothing is.
     public let channelMeasurement: ChannelMeasurement?
 
+    /// Bytes that are read for it.
+    public var bytesOfMeasuring: Double { Double(channelMeasurement?.weights ?? 0) * sourceBytesPerWeight }
+
     /// Times that the batches pass a stage: twice where a block is run again as it was compressed, or the dense model runs beside.
     var forwardPasses: Double { recipe.propagation == .block || needsDenseInputs ? 2 : 1 }
 

@@ -31,17 +31,18 @@ extension Workload {
         let count = blocks * Double(shares.most)
         if plan.calibrationTokens > 0 {
             let tokens = Double(plan.calibrationTokens) * stage.stage.tokenShare * shares.imbalance
-            let passes = plan.forwardPasses
+            let inputs = plan.blocks[group.place.block].denseInputs(ofExpertStage: group.place.stage)
+            let (passes, visits) = (plan.forwardPasses + inputs.passes, plan.forwardPasses + inputs.visits)
             let operations = 2 * stage.weightCount * tokens, rows = stage.weightCount / columns
             prediction.forward += count * passes * times.product(operations, rows: rows, columns: columns)
             prediction.forward += count * passes * tokens * (columns + rows) / rates.elements
-            prediction.read += count * passes * stage.weightCount / rates.dequantize
+            prediction.read += count * plan.forwardPasses * stage.weightCount / rates.dequantize
             // A step that an expert's last tokens fill in part has messages of one direction where others are of both.
             let steps = tokens / shares.imbalance / Double(Plan.expertStepTokens)
             let bytes = exchangedBytes(stage, experts: experts) * (steps > 1 ? (steps + 1) / steps : 1)
-            prediction.exchange += blocks * passes * messages.exchange(bytes: bytes, steps: shares.most * max(Int(steps.rounded(.up)), 1))
+            prediction.exchange += blocks * visits * messages.exchange(bytes: bytes, steps: shares.most * max(Int(steps.rounded(.up)), 1))
             // Inputs are also copied to those of their expert.
-            if stage.stage.input.isDerived { prediction.exchange += count * passes * tokens * columns / rates.elements }
+            if stage.stage.input.isDerived { prediction.exchange += count * visits * tokens * columns / rates.elements }
             if stage.needsHessian {
                 prediction.hessian += count * times.gram(tokens * columns * columns, columns: columns)
                 let factor = FactorSchedule(columns: stage.columns, ranks: 1, threads: threads)
@@ -50,6 +51,7 @@ extension Workload {
                 prediction.reduce += count * Double(stage.factorCount) * 2 * 4 * columns * columns / rates.permute
                 prediction.factor += count * stage.inverseOperations / rates.factorFloat
             }
+            for mismatch in stage.mismatches { add(mismatch, ofExpert: stage, tokens: tokens, count: count, to: &prediction) }
         }
         guard !stage.tiles.isEmpty else { return }
         if stage.needsHessian { prediction.solve += count * solveSeconds(stage, stage.tiles) }

@@ -117,15 +117,33 @@ package struct StageHessian {
         _ batches: CalibrationBatches, _ dense: CalibrationBatches, _ stage: StagePlan, tokens: Int, panelsAtOnce: Int?,
         _ factors: [FactorSettings: FactorOutcome]
     ) throws -> StageMismatches {
+        try mismatches(stage, tokens: tokens, factors) { shared in
+            try BatchMismatch(shared: shared, batches: batches, dense: dense, panelsAtOnce: panelsAtOnce).sums()
+        }
+    }
+
+    /// The same of sums that are made elsewhere.
+    ///
+    /// - Parameters:
+    ///   - tokens: rows of all that is summed.
+    ///   - sums: of a mismatch, over all ranks.
+    func mismatches(
+        _ stage: StagePlan, tokens: Int, _ factors: [FactorSettings: FactorOutcome], sums: (SharedMismatch) throws -> MismatchSums
+    ) throws -> StageMismatches {
         try stage.mismatches.reduce(into: [:]) { found, mismatch in
             let settings = stage.settings(of: mismatch)
             let needed = settings.compactMap { settings in if case .factor(let factor)? = factors[settings] { (settings, factor) } else { nil } }
             guard !needed.isEmpty else { return }
-            found[mismatch] = try SharedMismatch(
-                nodes: nodes, assignment: assignment, clock: clock, batches: batches, dense: dense, stage: stage.stage, mismatch: mismatch, tokens: tokens,
-                panelsAtOnce: panelsAtOnce
-            ).make(needed)
+            let shared = shared(mismatch, stage, tokens: tokens)
+            found[mismatch] = try shared.maps(try sums(shared), needed)
         }
+    }
+
+    /// A mismatch of a stage over the ranks of this Hessian.
+    ///
+    /// - Parameter tokens: rows of all that is summed.
+    func shared(_ mismatch: Mismatch, _ stage: StagePlan, tokens: Int) -> SharedMismatch {
+        SharedMismatch(nodes: nodes, assignment: assignment, clock: clock, stage: stage.stage, mismatch: mismatch, tokens: tokens)
     }
 
     private func factor(_ sum: any HessianParts, settings: FactorSettings, _ residency: StageResidency) throws -> FactorOutcome {

@@ -30,6 +30,7 @@ import Testing
     }
 
     private static let experts = 6
+    private static let denseTarget = ["--set", "compress.target=dense"]
 
     private func model(columns: Int = 192, blocks: Int = 2) throws -> WideModel {
         try WideModel(columns: columns, blocks: blocks, family: "qwen2_moe", experts: Self.experts)
@@ -45,21 +46,22 @@ import Testing
     /// Kills a rank of each of some runs, and lets other ranks finish what it began: the bytes are those of an undisturbed run.
     ///
     /// - Parameters:
+    ///   - flags: of all of them.
     ///   - kills: runs of which a rank is killed. Of the tiles, equal shares more are committed from run to run, and all but two shares in the last.
     ///   - resuming: the number of ranks that finish a run.
-    private func interrupt(_ model: WideModel, _ name: String, kills: Int, ranks: Int, resuming: (Int) -> Int) throws {
+    private func interrupt(_ model: WideModel, _ name: String, _ flags: [String] = [], kills: Int, ranks: Int, resuming: (Int) -> Int) throws {
         let (reference, tiles) = (try SmallRun.files(model.output(name)), try SmallRun.tiles(model.output(name)).solved)
         var interrupted = 0
         for attempt in 0..<kills {
             let output = model.output("\(attempt)")
-            let run = try CleaveProcess(["compress", model.recipe, "--output", output], ranks: ranks)
+            let run = try CleaveProcess(["compress", model.recipe, "--output", output] + flags, ranks: ranks)
             try SmallRun.wait(for: run, toCommit: max(1, tiles * attempt / (kills + 1)), in: output)
             // Between two commits.
             Thread.sleep(forTimeInterval: 0.01 * Double(attempt % 4))
             let victims = run.ranks
             if !victims.isEmpty { kill(victims[attempt % victims.count], SIGKILL) }
             if try run.wait().exitCode != 0 { interrupted += 1 }
-            let resumed = try CleaveProcess.run(["compress", model.recipe, "--output", output], ranks: resuming(attempt))
+            let resumed = try CleaveProcess.run(["compress", model.recipe, "--output", output] + flags, ranks: resuming(attempt))
             #expect(resumed.exitCode == 0, "attempt \(attempt): \(resumed.errors)")
             try SmallRun.expectEqual(output, reference, "attempt \(attempt)")
         }
@@ -97,6 +99,12 @@ import Testing
         ["compress={method: admm, sparsity: 0.5}", "format=dense"],
         ["compress={method: exactobs, sparsity: 0.5}", "rules=[{match: '*.down_proj', method: obq, bits: 4, group: -1}, {match: '*'}]", "format=dense"],
         ["propagation=none", "ignore=['*.self_attn.*', '*.shared_expert.*']"], ["compress={method: spqr}", "format=dense"],
+        ["compress.target=dense", "compress.stream_strength=0.5"],
+        ["compress.target=dense", "experts={starved: rtn, minimum_tokens: 300}", "max_fallbacks=100"],
+        // Of either stage alone, and of none.
+        ["rules=[{match: '*.experts.*.down_proj', target: dense}, {match: '*'}]", "compute=f32", "experts={calibrate: all}"],
+        ["rules=[{match: '*.experts.*.gate_proj', target: dense, target_strength: 0.5}, {match: '*'}]"],
+        ["compress.target=dense", "rules=[{match: '*.experts.*', target: layer}, {match: '*'}]"],
     ])
     func anyNumberOfRanks(settings: [String]) throws {
         let model = try model()
@@ -116,25 +124,29 @@ import Testing
     }
 
     /// Latent attention, whose stages read parts of values, and a router that takes experts from some groups: on any ranks, and after kills.
-    @Test func latentAttentionGivesTheSameBytes() throws {
+    @Test(arguments: [[], denseTarget])
+    func latentAttentionGivesTheSameBytes(target: [String]) throws {
         let model = try WideModel(columns: 64, blocks: 3, family: "deepseek_v3", experts: 8)
-        _ = try compress(model, "reference", ranks: 1)
+        _ = try compress(model, "reference", target, ranks: 1)
         let reference = try SmallRun.files(model.output("reference"))
         for (ranks, flags) in [(2, []), (3, []), (4, []), (4, ["--tensor-parallel", "2"]), (2, ["--activations", "scratch"])] {
-            _ = try compress(model, "other", flags, ranks: ranks)
-            try SmallRun.expectEqual(model.output("other"), reference, "\(flags) on \(ranks) ranks")
+            _ = try compress(model, "other", target + flags, ranks: ranks)
+            try SmallRun.expectEqual(model.output("other"), reference, "\(target), \(flags) on \(ranks) ranks")
             try FileManager.default.removeItem(atPath: model.output("other"))
         }
-        try interrupt(model, "reference", kills: 4, ranks: 2) { _ in 3 }
+        try interrupt(model, "reference", target, kills: 4, ranks: 2) { _ in 3 }
     }
 
     /// Where an expert's tokens are not kept, they come again for each use, down to a step at a time.
-    @Test func aLimitChangesMemoryAlone() throws {
+    @Test(arguments: [[], denseTarget])
+    func aLimitChangesMemoryAlone(target: [String]) throws {
         let model = try model(columns: 1024, blocks: 1)
         // Enough tokens for more than one step of an expert.
-        let many = ["--set", "calibration={source: \(model.output("ids.npy")), sequences: 30, length: 256, batch: 2}", "--set", "experts={calibrate: all}"]
+        let calibration = "calibration={source: \(model.output("ids.npy")), sequences: 30, length: 256, batch: 2}"
+        let many = target + ["--set", calibration, "--set", "experts={calibrate: all}"]
         try model.writeIDs(30 * 256)
         let free = try compress(model, "free", many, ranks: 1)
+        #expect(free.peak <= free.memory.boundBytes)
         let reference = try SmallRun.files(model.output("free"))
         for ranks in [1, 2, 3] {
             let refused = try CleaveProcess.run(
@@ -150,24 +162,25 @@ import Testing
     }
 
     /// A kill while tokens travel, sums grow, tiles are solved or parts committed: the rest is solved on another number of ranks.
-    @Test func aRankIsKilledAtAnyMoment() throws {
+    @Test(arguments: [[], denseTarget])
+    func aRankIsKilledAtAnyMoment(target: [String]) throws {
         let model = try model(blocks: 3)
-        _ = try compress(model, "whole", ranks: 3)
-        try interrupt(model, "whole", kills: 8, ranks: 3) { 1 + $0 % 4 }
+        _ = try compress(model, "whole", target, ranks: 3)
+        try interrupt(model, "whole", target, kills: 8, ranks: 3) { 1 + $0 % 4 }
     }
 
     /// Experts whose tiles are lost are solved again, the others read; whether tokens must pass those or not.
-    @Test(arguments: [0, 1])
-    func lostTilesAreSolvedAlone(block: Int) throws {
+    @Test(arguments: [0, 1], [[], denseTarget])
+    func lostTilesAreSolvedAlone(block: Int, target: [String]) throws {
         let model = try model()
-        _ = try compress(model, "whole", ranks: 2)
-        let run = try CleaveProcess.run(["compress", model.recipe, "--output", model.output("parts"), "--no-merge"], ranks: 2)
+        _ = try compress(model, "whole", target, ranks: 2)
+        let run = try CleaveProcess.run(["compress", model.recipe, "--output", model.output("parts"), "--no-merge"] + target, ranks: 2)
         try #require(run.exitCode == 0, "\(run.errors)")
         let partial = model.output("parts") + "/cleave/partial"
         let names = try FileManager.default.contentsOfDirectory(atPath: partial).filter { $0.hasPrefix("block-\(block).part-1.") }
         try #require(names.count == 2)
         try FileManager.default.removeItem(atPath: partial + "/" + names[0])
-        _ = try compress(model, "parts", ranks: 3)
+        _ = try compress(model, "parts", target, ranks: 3)
         try SmallRun.expectEqual(model.output("parts"), try SmallRun.files(model.output("whole")), "resumed")
         let tiles = try SmallRun.tiles(model.output("parts"))
         #expect(tiles.solved > 0 && tiles.reused > tiles.solved)
@@ -256,12 +269,12 @@ import Testing
     }
 
     /// A rank whose disk fails while tokens travel: one message, and no rank waits for it.
-    @Test(arguments: [4, 9, 20])
-    func aRankThatFailsEndsTheRun(write: Int) throws {
+    @Test(arguments: [4, 9, 20], [[], denseTarget])
+    func aRankThatFailsEndsTheRun(write: Int, target: [String]) throws {
         let (model, directory) = (try model(), try TemporaryDirectory())
         let fault = Fault(call: .write, path: "cleave-scratch", number: write, action: .error(EIO), rank: 1)
         let run = try CleaveProcess.run(
-            ["compress", model.recipe, "--output", model.output("out"), "--activations", "scratch"], ranks: 3,
+            ["compress", model.recipe, "--output", model.output("out"), "--activations", "scratch"] + target, ranks: 3,
             environment: fault.environment(try Fault.buildLibrary(in: directory)))
         #expect(run.exitCode == 73, "\(run.exitCode) \(run.errors)")
         #expect(run.errors.components(separatedBy: "write a scratch file").count == 2 && run.errors.contains("rank 1 on "), "\(run.errors)")

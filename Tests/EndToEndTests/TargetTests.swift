@@ -24,12 +24,6 @@ import Testing
         #expect(run.exitCode == 65 && run.errors.contains(message), "\(run.errors)")
     }
 
-    @Test func mixturesAreRefused() throws {
-        let model = try WideModel(columns: 64, family: "qwen2_moe")
-        let run = try CleaveProcess.run(["compress", model.recipe, "--output", model.output("out"), "--set", "compress.target=dense"], ranks: 2)
-        #expect(run.exitCode == 65 && run.errors.contains("`target: dense` is not there for mixtures of experts"), "\(run.errors)")
-    }
-
     /// A run that was stopped goes on, on another number of ranks, with the dense model's activations made again.
     @Test func goesOn() throws {
         let directory = try TemporaryDirectory()

@@ -88,6 +88,27 @@ import Transformers
         expect(sent[1] - sent[0], blocks * ((8 + 4) * hidden * (hidden + inner) + 2 * 2 * 8 * hidden))
     }
 
+    /// An expert's owner sums and solves alone: no sum is sent, but inputs of the dense model are. The stream is reached at the block's end.
+    @Test func expertsAreTheirOwnersAlone() throws {
+        let mixture = try architecture("mixtral", ", \"num_key_value_heads\": 2, \"num_local_experts\": 4, \"num_experts_per_tok\": 2")
+        let all = try plan(Self.both, mixture), others = try plan(Self.both + "rules: [{match: '*.experts.*', target: layer}, {match: '*'}]\n", mixture)
+        #expect(mismatches(all)["expert 0 gate+up"] == [.input] && mismatches(all)["expert 3 down"] == [.input])
+        #expect(mismatches(others)["expert 0 gate+up"] == [] && mismatches(others)["attention output"] == [.input, .stream])
+        func expect(_ found: Double, _ expected: Double) { #expect(abs(found - expected) <= 1e-9 * expected, "\(found) for \(expected)") }
+        let (more, less) = (all.costs(ranks: 1), others.costs(ranks: 1))
+        // Of two blocks with four experts, each with half of the tokens; one rank of four experts is taken to have a quarter more.
+        let (experts, tokens, hidden, inner) = (8.0, 37.0 * 512 / 2, 64.0, 96.0)
+        expect(more.hessianOperations - less.hessianOperations, experts * 1.25 * tokens * 2 * (hidden * hidden + inner * inner))
+        expect(more.factorOperations - less.factorOperations, experts * 2 * (hidden * hidden * hidden + inner * inner * inner))
+        expect(more.solveOperations - less.solveOperations, experts * 2 * (2 * inner * hidden * hidden + hidden * inner * inner))
+        // The dense gate and up, on the tokens whose products down is to see.
+        expect(more.forwardOperations - less.forwardOperations, experts * 1.25 * tokens * 2 * 2 * inner * hidden)
+        let sent = [all, others].map { $0.costs(ranks: 2, ranksOfHost: 1).bytesBetweenHosts }
+        expect(sent[0] - sent[1], experts * tokens * hidden * 2 / 2)
+        let bounds = try [all, others].map { try $0.memoryPlan(ranks: 2, threads: 1, base: 0, limit: .none).bound }
+        #expect(bounds[0] > bounds[1])
+    }
+
     /// Where a limit leaves no room for a whole sum, panels of both mismatches are summed some at a time.
     @Test func aLimitSumsPanelsInTurn() throws {
         let settings = Self.both + "rules: [{match: '*.down_proj'}]\n", base = 50 << 20

@@ -142,7 +142,8 @@ struct ExpertExchange {
         }
     }
 
-    private func input(_ number: Int) throws -> Operand {
+    /// The mixture's input of a batch of this rank: [tokens, hidden].
+    func input(_ number: Int) throws -> Operand {
         try clock.measure(.forward) { () throws in try forward.input(of: mixture, storage.load(number)) }
     }
 

@@ -98,7 +98,7 @@ package struct MixturePass {
             let expert = failure.of { try round[world.rank].map(weights) } ?? nil
             try forEachStep(round, routed) { steps in
                 let input = try gather(steps, routed, &failure)
-                try giveBack(steps, failure.isSet ? nil : input.flatMap { input in expert.map { outputs($0, $0.activated(input)) } }, &failure)
+                try giveBack(steps, failure.isSet ? nil : input.flatMap { input in expert.map { outputs($0, input) } }, &failure)
             }
             try world.together(exitCode: exitCode) { try failure.rethrow() }
         }
@@ -118,5 +118,23 @@ package struct MixturePass {
         try failure.ofOwn { try exchange.giveBack(steps, routed, sent) }
     }
 
-    func outputs(_ expert: ExpertWeights, _ activated: Operand) -> Matrix<Float> { exchange.clock.measure(.forward) { expert.outputs(activated) } }
+    /// The largest |d| over all tokens, d being what inputs of the mixture in another model, less those in this one, come to on their way to experts. Collective.
+    package func largestDifference(_ other: MixturePass) throws -> Float {
+        var largest: [Float] = [0]
+        try world.together(exitCode: exitCode) {
+            for number in 0..<own.count {
+                let (own, others) = (try exchange.input(number), try other.exchange.input(number))
+                let difference = exchange.clock.measure(.hessian) { others.difference(own, compute: exchange.forward.compute).maxMagnitude }
+                largest[0] = max(largest[0], difference)
+            }
+        }
+        try world.allReduceMax(&largest)
+        guard largest[0].isFinite else { throw AgreedFailure.notFinite(input: "the experts of \(block.name) in the dense model") }
+        // Where inputs are multiplied, by less than 1, both are rounded once more: each by less than two numbers of its size differ.
+        return mixture.router.weighsInputs ? 4 * largest[0] : largest[0]
+    }
+
+    private func outputs(_ expert: ExpertWeights, _ input: Operand) -> Matrix<Float> {
+        exchange.clock.measure(.forward) { expert.outputs(expert.activated(input)) }
+    }
 }

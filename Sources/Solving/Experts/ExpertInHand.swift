@@ -32,6 +32,8 @@ final class ExpertInHand {
     private let fallback: String?
     /// Whether its tokens are kept.
     let keepsTokens: Bool
+    /// The same expert in the dense model, where the batches pass that, too.
+    let dense: DenseExpert?
 
     /// The inputs of its tokens, and what the first stage makes of them, where they are kept: [tokens, columns].
     private var inputs: Operand?
@@ -47,11 +49,12 @@ final class ExpertInHand {
     ///   - tokens: those of its sums.
     ///   - sums: whether each stage's Hessian is needed.
     ///   - keepsTokens: whether there is room for all of them.
-    ///   - maxMagnitude: the largest |x| over the layer's tokens.
+    ///   - maxMagnitudes: over the layer's tokens the largest |x|, and of what inputs of the dense model differ by the largest |d|.
+    ///   - shifts: whether each stage makes up for that; nil where the batches do not pass the dense model.
     ///   - isRun: whether its outputs are needed.
     init(
-        _ expert: Int, block: Int, plan: BlockPlan, places: Range<Int>, tokens: Int, sums: [Bool], fallback: String?, keepsTokens: Bool, maxMagnitude: Float,
-        isRun: Bool, tools: ExpertTools
+        _ expert: Int, block: Int, plan: BlockPlan, places: Range<Int>, tokens: Int, sums: [Bool], fallback: String?, keepsTokens: Bool,
+        maxMagnitudes: (d: Float, x: Float), shifts: [Bool]?, isRun: Bool, tools: ExpertTools
     ) {
         self.expert = expert
         self.isRun = isRun
@@ -63,17 +66,22 @@ final class ExpertInHand {
         self.fallback = fallback
         self.keepsTokens = keepsTokens
         self.tools = tools
-        magnitudes = [maxMagnitude, 0]
+        magnitudes = [maxMagnitudes.x, 0]
+        dense = shifts.map { [plans] in DenseExpert(plans, tokens: tokens, shifts: $0, keepsTokens: keepsTokens, tools: tools) }
         if sums[0], fallback == nil {
-            gram = tools.clock.measure(.hessian) { GramSum(columns: plans[0].columns, tokens: tokens, maxMagnitude: maxMagnitude) }
+            gram = tools.clock.measure(.hessian) { GramSum(columns: plans[0].columns, tokens: tokens, maxMagnitude: maxMagnitudes.x) }
+            dense?.beginFirst(maxMagnitudes: maxMagnitudes)
         }
     }
 
     // MARK: - Tokens
 
     /// Takes in the inputs of some places of its list.
-    func takeInputs(_ step: Operand, _ places: Range<Int>) {
+    ///
+    /// - Parameter input: those in the dense model; nil where they are not needed.
+    func takeInputs(_ step: Operand, beside input: Operand?, _ places: Range<Int>) {
         if let gram { add(step, to: gram) }
+        if let input { dense?.takeInputs(input, beside: step, places) }
         guard keepsTokens else { return }
         let whole = inputs ?? Operand(uninitialized: tools.weights.forward.compute, tokens, plans[0].columns)
         whole.rows(places).assign(step)
@@ -102,11 +110,16 @@ final class ExpertInHand {
         guard isRun || sums[1] else { return }
         weights = try ExpertWeights(plans.map(\.stage), weights: [load(0)], forward: tools.weights.forward)
         defer { inputs = nil }
-        guard keepsActivated else { return }
+        guard keepsActivated else {
+            try dense?.beginSecond(beside: nil)
+            return
+        }
         let whole = Operand(uninitialized: tools.weights.forward.compute, tokens, plans[1].columns)
         forEachKept(inputs) { step, places in whole.rows(places).assign(activate(step)) }
         activated = whole
         magnitudes[1] = whole.rows == 0 ? 0 : whole.maxMagnitude
+        inputs = nil
+        try dense?.beginSecond(beside: whole)
     }
 
     private func activate(_ step: Operand) -> Operand {
@@ -116,14 +129,19 @@ final class ExpertInHand {
     }
 
     private func count(_ stage: Int, tokens: Int) {
-        let weights = plans[stage].linears.reduce(0.0) { $0 + Double($1.linear.rows) * Double($1.linear.columns) }
-        tools.clock.count(.forward, operations: 2 * weights * Double(tokens))
+        tools.clock.count(.forward, operations: plans[stage].passOperations(tokens: tokens))
     }
 
     // MARK: - Second stage
 
     /// Takes in the inputs of some places again, for the largest magnitude of what the first stage makes of them.
-    func measure(_ step: Operand) { magnitudes[1] = max(magnitudes[1], activate(step).maxMagnitude) }
+    ///
+    /// - Parameter input: those in the dense model; nil where they are not needed.
+    func measure(_ step: Operand, beside input: Operand?) {
+        let activated = activate(step)
+        magnitudes[1] = max(magnitudes[1], activated.maxMagnitude)
+        if let input { dense?.measure(input, beside: activated) }
+    }
 
     /// Begins the second stage's sum.
     func beginSecond() throws {
@@ -135,11 +153,17 @@ final class ExpertInHand {
         let gram = tools.clock.measure(.hessian) { GramSum(columns: plans[1].columns, tokens: tokens, maxMagnitude: magnitudes[1]) }
         self.gram = gram
         forEachKept(activated) { step, _ in add(step, to: gram) }
+        try dense?.sumSecond(maxMagnitude: magnitudes[1], beside: activated)
     }
 
     /// Takes in the inputs of some places again, for the second stage's sum.
-    func takeActivated(_ step: Operand) {
-        if let gram { add(activate(step), to: gram) }
+    ///
+    /// - Parameter input: those in the dense model; nil where they are not needed.
+    func takeActivated(_ step: Operand, beside input: Operand?) {
+        guard let gram else { return }
+        let activated = activate(step)
+        add(activated, to: gram)
+        if let input { dense?.takeActivated(input, beside: activated) }
     }
 
     /// Solves the second stage, and makes its weights ready where outputs are needed.
@@ -167,6 +191,7 @@ final class ExpertInHand {
     private func solve(_ index: Int) throws {
         let (plan, place) = (plans[index], places[index])
         var factors: [FactorSettings: FactorOutcome] = [:]
+        try dense?.endSum(index)
         if sums[index] {
             if let fallback {
                 for settings in plan.factorSettings { factors[settings] = .singular(fallback) }
@@ -175,10 +200,11 @@ final class ExpertInHand {
             }
         }
         gram = nil
+        let mismatches = try dense?.maps(index, factors) ?? [:]
         var found = sums[index] ? plan.facts(factors, tokens: fallback == nil ? tokens : 0) : nil
         let result = try tools.solver.solve(
-            plan, block: block, index: place, factors: factors, inputMagnitude: magnitudes[index], tilesAtOnce: nil, committed: tools.committed,
-            needed: Set(plan.tiles.indices))
+            plan, block: block, index: place, factors: factors, inputMagnitude: magnitudes[index], mismatches: mismatches, tilesAtOnce: nil,
+            committed: tools.committed, needed: Set(plan.tiles.indices))
         if found != nil {
             found?.losses = try tools.solver.losses(
                 plan, block: block, index: place, factors: factors, tilesAtOnce: nil, solved: result, nothing: tools.committed.none)
@@ -189,5 +215,12 @@ final class ExpertInHand {
 
     private func load(_ index: Int) throws -> [[LinearWeights]] {
         try tools.weights.load(plans[index], tiles: tools.runsCompressed ? solved[index].tiles : nil, pieces: plans[index].stage.pieces)
+    }
+}
+
+extension StagePlan {
+    /// Multiplications and additions of its linears for some tokens.
+    func passOperations(tokens: Int) -> Double {
+        2 * Double(tokens) * linears.reduce(0) { $0 + Double($1.linear.rows) * Double($1.linear.columns) }
     }
 }

@@ -16,14 +16,16 @@ package struct MixtureRun {
     let plan: Plan
     let block: Int
     let pass: MixturePass
+    /// The same mixture in the dense model, where linears are to give its outputs.
+    let dense: MixturePass?
     let tools: ExpertTools
     /// Tokens of an expert that its owner keeps; others come again for each use.
     let mostKept: Int
     /// Whether outputs are needed: some stage after this block is still to be solved.
     package let isWorkAfter: Bool
 
-    package init(plan: Plan, block: Int, pass: MixturePass, tools: ExpertTools, mostKept: Int, isWorkAfter: Bool) {
-        (self.plan, self.block, self.pass, self.tools) = (plan, block, pass, tools)
+    package init(plan: Plan, block: Int, pass: MixturePass, dense: MixturePass? = nil, tools: ExpertTools, mostKept: Int, isWorkAfter: Bool) {
+        (self.plan, self.block, self.pass, self.dense, self.tools) = (plan, block, pass, dense, tools)
         (self.mostKept, self.isWorkAfter) = (mostKept, isWorkAfter)
     }
 
@@ -46,12 +48,13 @@ package struct MixtureRun {
 
     /// What each expert will cost, by the tokens that it has.
     package func costs() -> [ExpertCosts] {
-        pass.routed.counts.totals.enumerated().map { expert, tokens in
+        let others = dense?.routed.counts.totals
+        return pass.routed.counts.totals.enumerated().map { expert, tokens in
             mixture.stages(of: expert).reduce(into: ExpertCosts()) { costs, place in
                 let stage = blockPlan.stages[place]
                 let missing = stage.tiles.indices.filter { !tools.committed.contains(TileKey(block: block, stage: place, tile: $0)) }
                 costs.solving += plan.solvingWork(of: stage, tiles: missing, tokens: Double(tokens))
-                if isWorkAfter { costs.passing += plan.passingWork(ofExpert: stage, tokens: Double(tokens)) }
+                if isWorkAfter { costs.passing += plan.passingWork(ofExpert: stage, tokens: Double(tokens + (others?[expert] ?? 0))) }
             }
         }
     }
@@ -73,10 +76,13 @@ package struct MixtureRun {
     ///   - finished: is given what a round left.
     package func run(_ owned: [[Int]], solved: (_ round: [Int?]) -> Void, finished: (_ round: [Int?], Result) throws -> Void) throws {
         let lists = try ExpertLists(pass, plan.recipe.experts, minimum: plan.minimumTokens(ofExpertsIn: blockPlan))
-        for round in MixturePass.rounds(owned) { try finished(round, try run(round, lists, solved)) }
+        let shifting = (0..<mixture.experts).contains { shifts($0, lists).contains(true) }
+        let largest = (d: shifting ? try dense.map(pass.largestDifference) ?? 0 : 0, x: pass.maxMagnitude)
+        for round in MixturePass.rounds(owned) { try finished(round, try run(round, lists, largest, solved)) }
     }
 
-    private func run(_ round: [Int?], _ lists: ExpertLists, _ solved: (_ round: [Int?]) -> Void) throws -> Result {
+    /// - Parameter largest: over the layer's tokens the largest |x|, and the largest |d| where it is needed.
+    private func run(_ round: [Int?], _ lists: ExpertLists, _ largest: (d: Float, x: Float), _ solved: ([Int?]) -> Void) throws -> Result {
         var failure = FirstFailure()
         /// The experts of the round for which something holds, as every rank knows.
         func those(_ holds: (Int) -> Bool) -> [Int?] { round.map { expert in expert.flatMap { holds($0) ? $0 : nil } } }
@@ -84,18 +90,20 @@ package struct MixtureRun {
         let expert = round[world.rank].map { expert in
             ExpertInHand(
                 expert, block: block, plan: blockPlan, places: mixture.stages(of: expert), tokens: lists.sums.counts.total(expert), sums: sums(expert),
-                fallback: lists.fallbacks[expert], keepsTokens: isKept(expert), maxMagnitude: pass.maxMagnitude, isRun: isWorkAfter,
-                tools: tools)
+                fallback: lists.fallbacks[expert], keepsTokens: isKept(expert), maxMagnitudes: largest, shifts: dense.map { _ in shifts(expert, lists) },
+                isRun: isWorkAfter, tools: tools)
         }
         func sumsUp(_ expert: Int, _ stage: Int) -> Bool { sums(expert)[stage] && lists.fallbacks[expert] == nil }
+        func isShifted(_ expert: Int, _ stage: Int) -> Bool { shifts(expert, lists)[stage] }
 
         let summed = those { sumsUp($0, 0) || sumsUp($0, 1) && isKept($0) }
-        try visit(summed, lists.sums, &failure) { step, places in expert?.takeInputs(step, places) }
+        let besides = those { isShifted($0, 0) || isShifted($0, 1) && isKept($0) }
+        try visit(summed, beside: besides, lists.sums, &failure) { step, input, places in expert?.takeInputs(step, beside: input, places) }
         _ = failure.of { try expert?.solveFirst() }
-        let again = those { sumsUp($0, 1) && !isKept($0) }
-        try visit(again, lists.sums, &failure) { step, _ in expert?.measure(step) }
+        let again = those { sumsUp($0, 1) && !isKept($0) }, besidesAgain = those { isShifted($0, 1) && !isKept($0) }
+        try visit(again, beside: besidesAgain, lists.sums, &failure) { step, input, _ in expert?.measure(step, beside: input) }
         _ = failure.of { try expert?.beginSecond() }
-        try visit(again, lists.sums, &failure) { step, _ in expert?.takeActivated(step) }
+        try visit(again, beside: besidesAgain, lists.sums, &failure) { step, input, _ in expert?.takeActivated(step, beside: input) }
         _ = failure.of { try expert?.solveSecond() }
         // Others would wait for outputs that never come.
         try world.together(exitCode: exitCode) { try failure.rethrow() }
@@ -110,6 +118,7 @@ package struct MixtureRun {
                 try pass.giveBack(steps, outputs, &failure)
             }
             try world.together(exitCode: exitCode) { try failure.rethrow() }
+            try passDense(round, expert?.dense)
         }
         guard let expert else { return Result() }
         let places = mixture.stages(of: expert.expert)
@@ -129,11 +138,39 @@ package struct MixtureRun {
         }
     }
 
+    /// Whether each of an expert's stages makes up for what its inputs differ by from the dense model. The same on every rank.
+    private func shifts(_ expert: Int, _ lists: ExpertLists) -> [Bool] {
+        zip(mixture.stages(of: expert), sums(expert)).map { place, isSummed in
+            dense != nil && isSummed && lists.fallbacks[expert] == nil && blockPlan.stages[place].needsDenseInput
+        }
+    }
+
     /// Brings the tokens of some experts to their owners, step by step.
-    private func visit(_ experts: [Int?], _ lists: TokenLists, _ failure: inout FirstFailure, _ body: (Operand, Range<Int>) -> Void) throws {
+    ///
+    /// - Parameters:
+    ///   - besides: those of the experts whose tokens come as they are in the dense model, too.
+    ///   - body: is given the inputs of some places in both models.
+    private func visit(
+        _ experts: [Int?], beside besides: [Int?], _ lists: TokenLists, _ failure: inout FirstFailure, _ body: (Operand, Operand?, Range<Int>) -> Void
+    ) throws {
         try pass.forEachStep(experts, lists) { steps in
-            guard let input = try pass.gather(steps, lists, &failure), let step = steps[world.rank], !failure.isSet else { return }
-            body(input, step.places)
+            let input = try pass.gather(steps, lists, &failure)
+            let others = zip(steps, besides).map { step, beside in beside == nil ? nil : step }
+            let other = others.contains { $0 != nil } ? try dense?.gather(others, lists, &failure) : nil
+            guard let input, let step = steps[world.rank], !failure.isSet else { return }
+            body(input, other, step.places)
+        }
+    }
+
+    /// Takes the tokens of the dense model through the experts of a round, with the weights of the checkpoint. Collective.
+    private func passDense(_ round: [Int?], _ expert: DenseExpert?) throws {
+        guard let dense else { return }
+        try dense.run(round.map { $0.map { [$0] } ?? [] }) { number in
+            guard let expert else { preconditionFailure("an expert of the dense model that is not here") }
+            for place in mixture.stages(of: number) {
+                tools.clock.count(.forward, operations: blockPlan.stages[place].passOperations(tokens: dense.routed.counts.total(number)))
+            }
+            return try expert.whole()
         }
     }
 

@@ -5,6 +5,8 @@ internal import COneDNN
 /// oneDNN on this CPU.
 enum OneDNN {
     nonisolated(unsafe) static let engine: OpaquePointer = {
+        // What it has generated is kept here, by those that know what they need again; else it would keep a thousand of them besides.
+        check(dnnl_set_primitive_cache_capacity(0), "capacity")
         var engine: dnnl_engine_t?
         check(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine")
         return engine!

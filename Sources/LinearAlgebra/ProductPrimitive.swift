@@ -14,15 +14,32 @@ struct ProductShape: Hashable {
     var resultType: UInt32
 }
 
-/// The products already generated, by shape: generating the code of one takes about a millisecond.
+/// The products generated last, by shape: generating the code of one takes about a millisecond.
+///
+/// Code takes some 50 KB. Each expert has its own number of tokens, and so shapes of its own: all of them would outgrow what the plan counts for libraries.
 enum ProductCache {
-    private static let primitives = Mutex<[ProductShape: ProductPrimitive]>([:])
+    /// More than there are shapes in a block that every token passes.
+    private static let most = 192
+
+    private struct State {
+        var primitives: [ProductShape: (primitive: ProductPrimitive, lastUse: Int)] = [:]
+        var uses = 0
+    }
+
+    private static let state = Mutex(State())
 
     static func primitive(_ shape: ProductShape) -> ProductPrimitive {
-        primitives.withLock { cache in
-            if let found = cache[shape] { return found }
+        state.withLock { state in
+            state.uses += 1
+            if let found = state.primitives[shape]?.primitive {
+                state.primitives[shape]?.lastUse = state.uses
+                return found
+            }
+            if state.primitives.count >= most, let oldest = state.primitives.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+                state.primitives[oldest.key] = nil
+            }
             let made = ProductPrimitive(shape)
-            cache[shape] = made
+            state.primitives[shape] = (made, state.uses)
             return made
         }
     }

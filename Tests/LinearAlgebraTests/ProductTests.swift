@@ -1,5 +1,6 @@
 // Products against their definition in fp64, at odd shapes, transposed, and on windows.
 
+import Foundation
 import LinearAlgebra
 import Testing
 
@@ -30,6 +31,24 @@ private func naive(_ a: Matrix<Float>, _ b: Matrix<Float>, _ transposeA: Bool, _
 private func largestError(_ found: [Double], _ expected: [Double]) -> Double { zip(found, expected).map { abs($0 - $1) }.max() ?? 0 }
 
 @Suite struct ProductTests {
+    /// Each expert has its own number of tokens, and so products of shapes of its own. Code for a shape takes tens of KB.
+    @Test func generatedCodeDoesNotPileUp() throws {
+        func residentBytes() throws -> Int {
+            let text = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+            return try #require(text.split(separator: " ").dropFirst().first.flatMap { Int($0) }) * sysconf(Int32(_SC_PAGESIZE))
+        }
+        func multiplyRows(_ rows: Range<Int>) {
+            let (a, b) = (Matrix<BFloat16>(repeating: BFloat16(0), rows.upperBound, 64), Matrix<BFloat16>(repeating: BFloat16(0), 64, 64))
+            let c = Matrix<Float>(repeating: 0, rows.upperBound, 64)
+            for rows in rows { multiply(a.rows(0..<rows), b, into: c.rows(0..<rows)) }
+        }
+        multiplyRows(1..<200)
+        let few = try residentBytes()
+        multiplyRows(200..<1400)
+        let growth = try residentBytes() - few
+        #expect(growth < 12 << 20, "\(growth) bytes for 1200 shapes")
+    }
+
     @Test(arguments: ProductShape.all, [(false, false), (false, true), (true, false), (true, true)])
     func fp32(shape: ProductShape, transposed: (a: Bool, b: Bool)) {
         let (a, b) = (shape.a(transposed: transposed.a), shape.b(transposed: transposed.b))

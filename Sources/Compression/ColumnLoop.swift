@@ -88,6 +88,11 @@ package struct ColumnLoop {
         for part in sums.dropFirst() { cleave_add(errors.row(range.lowerBound), part.base, part.count) }
     }
 
+    /// Shapes of products of a tile: of each outermost range, over 4096 columns and over those that are left; and of each block, for what is reported.
+    package static func productShapes(columns: Int) -> Int {
+        (columns + ColumnRanges.panelColumns - 1) / ColumnRanges.panelColumns * 2 + (columns + ColumnRanges.blockColumns - 1) / ColumnRanges.blockColumns
+    }
+
     /// How much faster a tile's gathering is when threads share its products.
     package static func gain(columns: Int, threads: Int) -> Double {
         let panel = ColumnRanges.panelColumns

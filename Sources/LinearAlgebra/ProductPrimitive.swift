@@ -16,12 +16,19 @@ struct ProductShape: Hashable {
 
 /// The products generated last, by shape: generating the code of one takes about a millisecond.
 ///
-/// Code takes some 50 KB. Each expert has its own number of tokens, and so shapes of its own: all of them would outgrow what the plan counts for libraries.
-enum ProductCache {
-    /// More than there are shapes in a block that every token passes.
-    private static let most = 192
+/// Each expert has its own number of tokens, and so shapes of its own: the code of all of them would outgrow what the plan counts for libraries.
+public enum ProductCache {
+    /// More than there are shapes in a block that every token passes, without those of the column loop.
+    public static let usual = 192
+
+    /// Bytes of the code of so many products, about.
+    public static func byteCount(of shapes: Int) -> Int { shapes << 16 }
+
+    /// Keeps the code of so many products from now on: of fewer than come again and again, all would be generated each time.
+    public static func keep(_ most: Int) { state.withLock { $0.most = max(most, usual) } }
 
     private struct State {
+        var most = usual
         var primitives: [ProductShape: (primitive: ProductPrimitive, lastUse: Int)] = [:]
         var uses = 0
     }
@@ -35,7 +42,7 @@ enum ProductCache {
                 state.primitives[shape]?.lastUse = state.uses
                 return found
             }
-            if state.primitives.count >= most, let oldest = state.primitives.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+            if state.primitives.count >= state.most, let oldest = state.primitives.min(by: { $0.value.lastUse < $1.value.lastUse }) {
                 state.primitives[oldest.key] = nil
             }
             let made = ProductPrimitive(shape)

@@ -1,6 +1,7 @@
 // Compressing every linear of a job.
 
 internal import Checkpoints
+internal import LinearAlgebra
 internal import MessagePassing
 internal import Models
 public import Reporting
@@ -19,6 +20,7 @@ extension Job {
         stop: StopConditions, memory: MemoryPlan? = nil, scratch: String?, part: RunEvent.Part = .compress, _ started: (String?) -> Void
     ) throws -> CompressionOutcome {
         clock.begin(part)
+        ProductCache.keep(ProductCache.usual + plan.columnLoopShapes)
         try measureChannels()
         let memory = try memory ?? plan.memoryPlan(ranks: world.size, threads: 1, limit: .none, keepsActivations: scratch == nil, tensorParallel: 1)
         let run = try CompressionRun(self, runIdentity(), stop: stop, memory: memory, scratch: memory.keepsActivations ? nil : scratch ?? work.path)

@@ -1,5 +1,6 @@
 // What a run keeps in memory so as to fit a limit: the fastest way that does.
 
+internal import Compression
 internal import LinearAlgebra
 internal import Recipes
 internal import Transformers
@@ -17,6 +18,11 @@ extension Plan {
     ///
     /// - Parameter nodes: of each rank.
     private static func mostRanks(ofNodes nodes: [Int]) -> Int { Dictionary(grouping: nodes) { $0 }.values.map(\.count).max() ?? 1 }
+
+    /// Shapes of the column loop's products in the longest rows, whose code is kept besides the usual.
+    public var columnLoopShapes: Int {
+        ColumnLoop.productShapes(columns: blocks.lazy.flatMap { $0.stages.lazy.filter(\.needsHessian).map(\.columns) }.max() ?? 0)
+    }
 
     static func usualBase(threads: Int, ranks: Int) -> Int { usualStart + libraryBytes(threads: threads, ranks: ranks) }
 
@@ -39,6 +45,7 @@ extension Plan {
         let threads = max(threads, 1)
         let kinds = blocks.map { block in block.stages.prefix(block.block.denseStages.count).map(StageKind.init) }
         let groups = stageGroups, channelBytes = channelMeasurement?.channels ?? 0
+        let code = ProductCache.byteCount(of: columnLoopShapes)
         /// The first plan that fits, or the one that needs the least where none does.
         func found(ranks: Int, ranksOfHost: Int? = nil, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil) -> MemoryPlan {
             let possible = TensorParallel.sizes(ranks: ranks, nodes: nodes)
@@ -47,7 +54,7 @@ extension Plan {
             let sizes = tensorParallel.map { [$0] } ?? (limit.isNone ? [fewest] : possible.filter { $0 >= fewest })
             let ofHost = min(ranksOfHost ?? nodes.map(Self.mostRanks(ofNodes:)) ?? usual, ranks)
             let changing = recipe.equivalence == nil ? 0 : threads * TensorTransform.workspaceBytes
-            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + changing + channelBytes + dictionaryBytes
+            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + changing + channelBytes + dictionaryBytes + code
             var least: MemoryPlan?
             for size in sizes {
                 for keeps in choices {

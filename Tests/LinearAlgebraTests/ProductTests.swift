@@ -42,9 +42,9 @@ private func largestError(_ found: [Double], _ expected: [Double]) -> Double { z
             let c = Matrix<Float>(repeating: 0, rows.upperBound, 64)
             for rows in rows { multiply(a.rows(0..<rows), b, into: c.rows(0..<rows)) }
         }
-        multiplyRows(1..<200)
+        multiplyRows(1..<1 + ProductCache.usual)
         let few = try residentBytes()
-        multiplyRows(200..<1400)
+        multiplyRows(1 + ProductCache.usual..<1400)
         let growth = try residentBytes() - few
         #expect(growth < 12 << 20, "\(growth) bytes for 1200 shapes")
     }

@@ -9,6 +9,7 @@ are kept in --results (JSON lines), so that a run that was stopped goes on where
 experts, pruned, quantized and both; bits are then those of a weight of the source's experts.
 """
 import argparse
+import itertools
 import json
 import math
 import pathlib
@@ -18,38 +19,28 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLAIN = {"act_order": "false", "static_groups": "false"}
 PUBLISHED = {"act_order": "true", "static_groups": "true"}
+WIDTHS = {"W4 g64": {}, "W3 g64 (dense)": {"bits": 3, "format": "dense"}, "W2 g64 (dense)": {"bits": 2, "format": "dense"}}
+LEVERS = {"equalized": {"equalize": "true"}, "rotated": {"rotate": "hadamard"}, "target dense": {"target": "dense"}}
 SETTINGS = {
     "W8 g64": {"bits": 8},
-    "W4 g64": {},
-    "W4 g64, target dense": {"target": "dense"},
-    "W3 g64 (dense), target dense": {"bits": 3, "format": "dense", "target": "dense"},
-    "W4 g64, rotated": {"rotate": "hadamard"},
-    "W3 g64 (dense), rotated": {"bits": 3, "format": "dense", "rotate": "hadamard"},
-    "W4 g64, rotated, target dense": {"rotate": "hadamard", "target": "dense"},
-    "W3 g64 (dense), rotated, target dense": {"bits": 3, "format": "dense", "rotate": "hadamard", "target": "dense"},
     "W3 g64 (dense), rotated, target dense, damping 0.1": {"bits": 3, "format": "dense", "rotate": "hadamard", "target": "dense", "damping": 0.1},
-    "W4 g64, equalized": {"equalize": "true"},
-    "W3 g64 (dense), equalized": {"bits": 3, "format": "dense", "equalize": "true"},
-    "W2 g64 (dense), equalized": {"bits": 2, "format": "dense", "equalize": "true"},
-    "W4 g64, equalized, target dense": {"equalize": "true", "target": "dense"},
-    "W3 g64 (dense), equalized, target dense": {"bits": 3, "format": "dense", "equalize": "true", "target": "dense"},
-    "W4 g64, equalized, rotated, target dense": {"equalize": "true", "rotate": "hadamard", "target": "dense"},
-    "W3 g64 (dense), equalized, rotated, target dense": {
-        "bits": 3, "format": "dense", "equalize": "true", "rotate": "hadamard", "target": "dense"},
+    # Each width by itself, with each of the levers, and with any of them together.
+    **{
+        ", ".join([width, *levers]): {key: value for part in (WIDTHS[width], *map(LEVERS.get, levers)) for key, value in part.items()}
+        for width in WIDTHS
+        for count in range(len(LEVERS) + 1)
+        for levers in itertools.combinations(LEVERS, count)
+    },
     **{
         f"W{bits} g64{suffix}, equalized, rotated, target dense, stream {strength}": {
             "bits": bits, "equalize": "true", "rotate": "hadamard", "target": "dense", "stream_strength": strength, **more}
         for bits, suffix, more in ((4, "", {}), (3, " (dense)", {"format": "dense"}))
         for strength in (0.5, 1)
     },
-    "W2 g64 (dense), equalized, rotated, target dense": {
-        "bits": 2, "format": "dense", "equalize": "true", "rotate": "hadamard", "target": "dense"},
     "W4 g64, scales positive": {"scales": "positive"},
     "W3 g64 (dense), scales positive": {"bits": 3, "format": "dense", "scales": "positive"},
     "W4 g64 asymmetric": {"symmetric": "false"},
     "W4 g128 (dense)": {"group": 128, "format": "dense"},
-    "W3 g64 (dense)": {"bits": 3, "format": "dense"},
-    "W2 g64 (dense)": {"bits": 2, "format": "dense"},
     "W3 g16 (dense)": {"bits": 3, "group": 16, "format": "dense"},
     "SpQR W3 g16": {"method": "spqr", "group": 16, "format": "spqr"},
     "SpQR W3 g16, damping 0.01": {"method": "spqr", "group": 16, "format": "spqr", "damping": 0.01},
@@ -177,7 +168,7 @@ def main():
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--slices", type=int, default=3)
     parser.add_argument("--binary", default=str(ROOT / ".build/release/cleave"))
-    parser.add_argument("--divergence", action="store_true", help="measure the KL divergence from the source's predictions, too; it is kept in --results")
+    parser.add_argument("--divergence", action="store_true", help="measure the mean KL divergence from the source's predictions, in nats, too")
     parser.add_argument("--results", default="quality.jsonl")
     arguments = parser.parse_args()
     results = pathlib.Path(arguments.results)
@@ -186,7 +177,8 @@ def main():
         for line in results.read_text().splitlines():
             entry = json.loads(line)
             known[entry["setting"], entry["slice"]] = entry
-    print("| setting | perplexity | per slice | bits per weight |\n|---|---|---|---|")
+    print("| setting | perplexity | per slice | bits per weight |" + (" divergence |" if arguments.divergence else ""))
+    print("|---|---|---|---|" + ("---|" if arguments.divergence else ""))
     of_names = MIXTURE_SETTINGS if arguments.mixture else SETTINGS
     for name in arguments.only or of_names:
         settings = of_names[name]
@@ -200,7 +192,8 @@ def main():
             entries.append(known[name, number])
         mean = math.exp(sum(math.log(e["perplexity"]) for e in entries) / len(entries))
         each = ", ".join(f"{e['perplexity']:.2f}" for e in entries)
-        print(f"| {name} | {mean:.2f} | {each} | {entries[0]['bits']:.2f} |", flush=True)
+        divergence = f" {sum(e['divergence'] for e in entries) / len(entries):.4f} |" if arguments.divergence else ""
+        print(f"| {name} | {mean:.2f} | {each} | {entries[0]['bits']:.2f} |{divergence}", flush=True)
 
 
 if __name__ == "__main__":

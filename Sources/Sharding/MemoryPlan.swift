@@ -33,6 +33,8 @@ public struct MemoryPlan: Sendable {
         /// The one that needs the most, with the bytes of all ranks.
         public var phase: Phase
         public var bytes: Int { phase.bytes }
+        /// In words.
+        var holder: String { ranks == 1 ? "a host of one rank" : "a host of \(ranks) ranks" }
     }
 
     package init(keepsActivations: Bool, tensorParallel: Int = 1, stages: [[StageResidency]], phases: [Phase], beside: Int = 0) {

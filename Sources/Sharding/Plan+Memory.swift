@@ -97,7 +97,7 @@ extension Plan {
                 ranks: ranks, threads: threads, base: base, limit: limit, tensorParallel: tensorParallel, nodes: nodes, ranksOfHost: usual, windows: windows)
         if freed != nil { remedies.append("--activations scratch") }
         throw MemoryShortage(
-            key: key, limit: (isHosts ? limit.host : limit.rank) ?? 0, holder: isHosts ? "a host of \(best.host.ranks) ranks" : "a rank", phase: worst,
+            key: key, limit: (isHosts ? limit.host : limit.rank) ?? 0, holder: isHosts ? best.host.holder : "a rank", phase: worst,
             remedies: remedies)
     }
 

@@ -19,6 +19,19 @@ extension RunsTests {
     @Suite(.serialized) struct Models {
         private func refusal(_ model: TinyModel) -> String { message { _ = try Model(path: model.model, reading: .mapped, world: TestWorld.world) } ?? "" }
 
+        /// A job that is only looked at, as `cleave plan` does, reads no weights; measuring its channels reads them once.
+        @Test func channelsAreMeasuredWhenWeightsAreNeeded() throws {
+            let model = try TinyModel(), job = try model.job(["equalize=true"])
+            // Its directory goes with it.
+            defer { withExtendedLifetime(model) {} }
+            #expect(job.model.checkpoint.bytesRead == 0)
+            try job.measureChannels()
+            let read = job.model.checkpoint.bytesRead
+            #expect(read > 0)
+            try job.measureChannels()
+            #expect(job.model.checkpoint.bytesRead == read)
+        }
+
         /// config.json and the tensors must say the same of what is compressed.
         @Test func codesAndSchemesBelongTogether() throws {
             let dense = try TinyModel(

@@ -9,6 +9,13 @@ internal import Reporting
 public import Sharding
 
 extension Job {
+    /// What this process holds now. What was freed counts no longer: else a run that looks through its sources, and one that goes on, would begin with
+    /// different sizes.
+    public static func bytesHeld() -> Int {
+        MemoryPool.giveBackHeap()
+        return residentBytes()
+    }
+
     /// Picks what is kept in memory on the ranks of this world, under a limit if there is one; collective.
     ///
     /// - Parameters:
@@ -21,7 +28,7 @@ extension Job {
         threads: Int, limit: MemoryLimit, activations: ActivationPlace?, tensorParallel: Int?, windows: Int?, held: Int? = nil
     ) throws -> MemoryPlan {
         // What every process holds already, and what its libraries will take as they are used.
-        var held = [held ?? residentBytes()]
+        var held = [held ?? Self.bytesHeld()]
         try world.allReduceMax(&held)
         let base = held[0] + Plan.libraryBytes(threads: threads, ranks: world.size)
         let memory = try world.agreed {

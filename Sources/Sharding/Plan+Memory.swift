@@ -9,6 +9,10 @@ extension Plan {
     /// What a process holds before it begins, where it is not measured: Swift's and MPI's libraries, plan and index.
     public static let usualStart = 60 << 20
 
+    /// By how much what a process holds before it begins may differ from run to run: the kernel maps those pages of the libraries that it has in memory.
+    /// Starts of one command differed by up to 2.4 MiB.
+    private static let differenceOfStarts = 4 << 20
+
     /// What libraries take as they are used: buffers of BLAS and oneDNN for each thread, generated code, messages of MPI between the ranks of a node.
     public static func libraryBytes(threads: Int, ranks: Int) -> Int {
         (24 << 20) + threads * (16 << 20) + min(ranks - 1, 16) * (2 << 20)
@@ -47,14 +51,16 @@ extension Plan {
         let groups = stageGroups, channelBytes = channelMeasurement?.channels ?? 0
         let code = ProductCache.byteCount(of: columnLoopShapes)
         /// The first plan that fits, or the one that needs the least where none does.
-        func found(ranks: Int, ranksOfHost: Int? = nil, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil) -> MemoryPlan {
+        func found(
+            ranks: Int, ranksOfHost: Int? = nil, batchSequences: Int? = nil, tensorParallel: Int?, nodes: [Int]? = nil, room: Int = 0
+        ) -> MemoryPlan {
             let possible = TensorParallel.sizes(ranks: ranks, nodes: nodes)
             // As many ranks share a batch as there are ranks for each.
             let fewest = batches.isEmpty ? 1 : possible.last { $0 <= ranks / batches.count } ?? 1
             let sizes = tensorParallel.map { [$0] } ?? (limit.isNone ? [fewest] : possible.filter { $0 >= fewest })
             let ofHost = min(ranksOfHost ?? nodes.map(Self.mostRanks(ofNodes:)) ?? usual, ranks)
             let changing = recipe.equivalence == nil ? 0 : threads * TensorTransform.workspaceBytes
-            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + changing + channelBytes + dictionaryBytes + code
+            let base = (base ?? Self.usualBase(threads: threads, ranks: ranks)) + changing + channelBytes + dictionaryBytes + code + room
             var least: MemoryPlan?
             for size in sizes {
                 for keeps in choices {
@@ -72,20 +78,23 @@ extension Plan {
         let best = found(ranks: ranks, tensorParallel: tensorParallel, nodes: nodes)
         guard limit.use(of: best) > 1, let most = best.phases.max(by: { $0.bytes < $1.bytes }) else { return best }
         let isHosts = limit.isShortOfHost(best), worst = isHosts ? best.host.phase : most
+        // What is said to fit has room for a start that holds more than this one.
+        let room = Self.differenceOfStarts
         func fits(ranks: Int, ranksOfHost: Int? = nil, batchSequences: Int? = nil) -> Bool {
             let plan = found(
                 ranks: ranks, ranksOfHost: ranksOfHost, batchSequences: batchSequences, tensorParallel: tensorParallel,
-                nodes: ranks == nodes?.count && ranksOfHost == nil ? nodes : nil)
+                nodes: ranks == nodes?.count && ranksOfHost == nil ? nodes : nil, room: room)
             return limit.use(of: plan) <= 1
         }
         let key = isHosts ? "memory_per_host" : "memory_per_rank"
-        var remedies = ["\(key): \(mebibytes(worst.bytes))"]
+        let sufficient = found(ranks: ranks, tensorParallel: tensorParallel, nodes: nodes, room: room)
+        var remedies = ["\(key): \(mebibytes(isHosts ? sufficient.host.bytes : sufficient.bound))"]
         if isHosts, let fewer = (1...10).map({ best.host.ranks >> $0 }).first(where: { $0 > 0 && fits(ranks: ranks, ranksOfHost: $0) }) {
             remedies.append("\(ranks) ranks with \(fewer) on a host")
         }
         if let more = (1...10).map({ ranks << $0 }).first(where: { fits(ranks: $0) }) { remedies.append("\(more) ranks") }
         if tensorParallel != nil {
-            let other = found(ranks: ranks, tensorParallel: nil, nodes: nodes)
+            let other = found(ranks: ranks, tensorParallel: nil, nodes: nodes, room: room)
             if limit.use(of: other) <= 1 { remedies.append("--tensor-parallel \(other.tensorParallel)") }
         }
         if let first = batches.first, first.count > 1, fits(ranks: ranks, batchSequences: 1) { remedies.append("`calibration.batch: 1` (another plan)") }

@@ -26,7 +26,7 @@ extension CompressVerb {
 
             """)
         for remark in measuring.remarks + remarks + again.remarks + measuring.calibrationRemarks { say(world, "note: \(remark)\n") }
-        let held = residentBytes()
+        let held = Job.bytesHeld()
         let memory = try memory.plan(measuring, world, threads: threads(world), activations: activations, windows: nil, held: held)
         say(world, memory.text + "\n")
         MemoryPool.keepMatrices(upTo: memory.plan.matrices)

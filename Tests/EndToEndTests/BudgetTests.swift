@@ -223,7 +223,7 @@ import Testing
         try expectRefusal("average: 3, \(choices)", 65, "cannot carry", ["format=marlin"])
     }
 
-    /// Under the least limit that is named, while losses are measured too: the same bytes, within the bound.
+    /// Under the limit that a refusal names, while losses are measured too: the same bytes, within the bound.
     @Test(arguments: [1, 2]) func aLimitChangesMemoryAlone(ranks: Int) throws {
         struct Report: Decodable {
             struct Memory: Decodable { var boundBytes: Int }
@@ -237,12 +237,10 @@ import Testing
             try CleaveProcess.run(["compress", model.recipe, "--output", model.output(name)] + flags + more, ranks: ranks)
         }
         try #require(compress("free").exitCode == 0)
-        let refused = try compress("refused", ["--memory-per-rank", "1MiB"])
-        let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
-        let least = try #require(Int(words.prefix { $0.isNumber })) << 20
-        let run = try compress("held", ["--memory-per-rank", "\(least + (4 << 20))"])
+        let limit = try model.sufficientLimit(flags, ranks: ranks)
+        let run = try compress("held", ["--memory-per-rank", "\(limit)"])
         try #require(run.exitCode == 0, "\(run.errors)")
-        try SmallRun.expectEqual(model.output("held"), try SmallRun.files(model.output("free")), "in \(least) bytes")
+        try SmallRun.expectEqual(model.output("held"), try SmallRun.files(model.output("free")), "in \(limit) bytes")
         #expect(try table(model.output("held")) == table(model.output("free")))
         let reports = try ["free", "held"].map { name in
             try JSONDecoder().decode(Report.self, from: Data(contentsOf: URL(fileURLWithPath: model.output(name) + "/cleave/report.json")))
@@ -250,7 +248,7 @@ import Testing
         for report in reports {
             #expect((report.ranks.map(\.peakMemoryBytes).max() ?? 0) <= report.memory.boundBytes, "\(report)")
         }
-        #expect(reports[1].memory.boundBytes <= least + (4 << 20) && reports[1].memory.boundBytes < reports[0].memory.boundBytes / 4 * 3)
+        #expect(reports[1].memory.boundBytes <= limit && reports[1].memory.boundBytes < reports[0].memory.boundBytes / 4 * 3)
     }
 
     /// The experts of a block get one width; what is measured on them does not depend on whose they are.

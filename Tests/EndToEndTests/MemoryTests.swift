@@ -36,14 +36,14 @@ import Testing
         let reference = try SmallRun.files(model.output("free"))
         #expect(free.peak < free.memory.boundBytes)
         for ranks in 1...4 {
-            let least = try leastLimit(model, settings, ranks: ranks)
-            let held = try compress(model, "held", settings + ["--memory-per-rank", "\(least + (4 << 20))"], ranks: ranks)
-            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks in \(least) bytes")
+            let limit = try model.sufficientLimit(settings, ranks: ranks)
+            let held = try compress(model, "held", settings + ["--memory-per-rank", "\(limit)"], ranks: ranks)
+            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks in \(limit) bytes")
             #expect(held.peak <= held.memory.boundBytes && held.memory.boundBytes < free.memory.boundBytes / 4 * 3, "\(ranks) ranks")
             try FileManager.default.removeItem(atPath: model.output("held"))
         }
-        let least = try leastLimit(model, settings, ranks: 2, threads: 2)
-        let threads = try compress(model, "threads", settings + ["--memory-per-rank", "\(least + (4 << 20))"], ranks: 2, threads: 2)
+        let limit = try model.sufficientLimit(settings, ranks: 2, threads: 2)
+        let threads = try compress(model, "threads", settings + ["--memory-per-rank", "\(limit)"], ranks: 2, threads: 2)
         try SmallRun.expectEqual(model.output("threads"), reference, "2 ranks of 2 threads")
         #expect(threads.peak <= threads.memory.boundBytes)
     }
@@ -59,9 +59,9 @@ import Testing
         let reference = try SmallRun.files(model.output("free"))
         #expect(free.peak < free.memory.boundBytes)
         for (ranks, threads) in [(1, 2), (3, 1)] {
-            let least = try leastLimit(model, method, ranks: ranks, threads: threads)
-            let held = try compress(model, "held", method + ["--memory-per-rank", "\(least + (4 << 20))"], ranks: ranks, threads: threads)
-            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks of \(threads) threads in \(least) bytes")
+            let limit = try model.sufficientLimit(method, ranks: ranks, threads: threads)
+            let held = try compress(model, "held", method + ["--memory-per-rank", "\(limit)"], ranks: ranks, threads: threads)
+            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks of \(threads) threads in \(limit) bytes")
             #expect(held.peak <= held.memory.boundBytes, "\(ranks) ranks of \(threads) threads")
             try FileManager.default.removeItem(atPath: model.output("held"))
         }
@@ -84,11 +84,11 @@ import Testing
         try SmallRun.expectEqual(output, SmallRun.files(model.output("alone")), "4 ranks")
     }
 
-    /// The least limit of a host is kept by its ranks together, and changes no byte.
+    /// The limit of a host that a refusal names is kept by its ranks together, and changes no byte.
     @Test func aLimitOfAHost() throws {
         let model = try WideModel(columns: 6400), output = model.output("held")
         let free = try compress(model, "free", ranks: 3)
-        let least = try leastLimit(model, of: "host", ranks: 3), limit = least + (4 << 20)
+        let limit = try model.sufficientLimit(of: "host", ranks: 3)
         let (report, peak) = try compressWatched(model, to: output, ["--memory-per-host", "\(limit)"], ranks: 3)
         try SmallRun.expectEqual(output, SmallRun.files(model.output("free")), "3 ranks in \(limit) bytes")
         let (bound, freeBound) = (try #require(report.memory.hostBoundBytes), try #require(free.memory.hostBoundBytes))
@@ -113,16 +113,6 @@ import Testing
         let text = (try? String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8)) ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix("Pss:") }
         return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) << 10
-    }
-
-    /// The least limit that a refusal names, of a rank or of a host.
-    private func leastLimit(_ model: WideModel, _ flags: [String] = [], of holder: String = "rank", ranks: Int, threads: Int = 1) throws -> Int {
-        let refused = try CleaveProcess.run(
-            ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-\(holder)", "1MiB"] + flags, ranks: ranks,
-            threads: threads)
-        #expect(refused.exitCode == 65)
-        let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_\(holder): ").dropFirst().first)
-        return try #require(Int(words.prefix { $0.isNumber })) << 20
     }
 
     /// Memory that the system refuses ends all ranks with words, and the same command goes on later.
@@ -183,7 +173,7 @@ import Testing
         _ = try compress(model, "whole", ranks: 2)
         let first = try CleaveProcess.run(["compress", model.recipe, "--output", model.output("parts"), "--max-hours", "0.00001"], ranks: 2)
         #expect(first.exitCode == 75, "\(first.errors)")
-        _ = try compress(model, "parts", ["--memory-per-rank", "\(try leastLimit(model, ranks: 3) + (4 << 20))"], ranks: 3)
+        _ = try compress(model, "parts", ["--memory-per-rank", "\(try model.sufficientLimit(ranks: 3))"], ranks: 3)
         try SmallRun.expectEqual(model.output("parts"), try SmallRun.files(model.output("whole")), "resumed")
     }
 

@@ -149,13 +149,9 @@ import Testing
         #expect(free.peak <= free.memory.boundBytes)
         let reference = try SmallRun.files(model.output("free"))
         for ranks in [1, 2, 3] {
-            let refused = try CleaveProcess.run(
-                ["compress", model.recipe, "--output", model.output("refused"), "--memory-per-rank", "1MiB"] + many, ranks: ranks)
-            #expect(refused.exitCode == 65)
-            let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_rank: ").dropFirst().first)
-            let least = try #require(Int(words.prefix { $0.isNumber })) << 20
-            let held = try compress(model, "held", many + ["--memory-per-rank", "\(least + (1 << 20))"], ranks: ranks)
-            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks in \(least) bytes")
+            let limit = try model.sufficientLimit(many, ranks: ranks)
+            let held = try compress(model, "held", many + ["--memory-per-rank", "\(limit)"], ranks: ranks)
+            try SmallRun.expectEqual(model.output("held"), reference, "\(ranks) ranks in \(limit) bytes")
             #expect(held.peak <= held.memory.boundBytes && held.memory.boundBytes < free.memory.boundBytes, "\(ranks) ranks: \(held.peak)")
             try FileManager.default.removeItem(atPath: model.output("held"))
         }

@@ -79,13 +79,8 @@ import Testing
             #expect(run.exitCode == 65, "\(run.errors)")
             return run.errors
         }
-        func least(_ size: Int) throws -> Int {
-            let words = try #require(
-                try refusal(["--memory-per-rank", "1MiB", "--tensor-parallel", "\(size)"]).components(separatedBy: "what would fit: memory_per_rank: ")
-                    .dropFirst().first)
-            return try #require(Int(words.prefix { $0.isNumber })) << 20
-        }
-        let (alone, together) = (try least(1), try least(4))
+        func sufficient(_ size: Int) throws -> Int { try model.sufficientLimit(some + ["--tensor-parallel", "\(size)"], ranks: 4) }
+        let (alone, together) = (try sufficient(1), try sufficient(4))
         #expect(together < alone)
         let limit = ["--memory-per-rank", "\((alone + together) / 2)"]
         #expect(try refusal(limit + ["--tensor-parallel", "1"]).contains("--tensor-parallel"))

@@ -1,6 +1,7 @@
 // Random models whose last linear has many columns: its Hessian is far larger than everything else, or the weights of a stage are.
 
 import Foundation
+import Testing
 
 /// A model directory with ids beside it, removed when released.
 final class WideModel {
@@ -125,6 +126,15 @@ final class WideModel {
     func writeIDs(_ count: Int) throws { try ids(count, below: Self.vocabulary).write(to: URL(fileURLWithPath: idsFile)) }
 
     func output(_ name: String) -> String { directory.path + "/" + name }
+
+    /// The limit of a rank or of a host that `compress` names as sufficient where it refuses a smaller one, in bytes.
+    func sufficientLimit(_ flags: [String] = [], of holder: String = "rank", ranks: Int?, threads: Int = 1) throws -> Int {
+        let refused = try CleaveProcess.run(
+            ["compress", recipe, "--output", output("refused"), "--memory-per-\(holder)", "1MiB"] + flags, ranks: ranks, threads: threads)
+        #expect(refused.exitCode == 65, "\(refused.errors)")
+        let words = try #require(refused.errors.components(separatedBy: "what would fit: memory_per_\(holder): ").dropFirst().first, "\(refused.errors)")
+        return try #require(Int(words.prefix { $0.isNumber })) << 20
+    }
 
     /// bf16 of either sign, between 1/16 and 1/8; norms of 1.
     private func write(_ tensors: [(String, [Int])]) -> Data {

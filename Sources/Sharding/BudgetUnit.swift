@@ -73,14 +73,7 @@ extension StagePlan {
     public var choiceCount: Int { linears.map(\.choices.count).max() ?? 0 }
 
     /// The stage in which all linears with choices have one of them.
-    public func choosing(_ choice: Int) -> StagePlan {
-        let chosen = linears.map { linear in
-            guard !linear.choices.isEmpty else { return linear }
-            let found = linear.choices[choice]
-            return LinearPlan(linear: linear.linear, treatment: found.treatment, content: found.content, choices: [])
-        }
-        return StagePlan(stage: stage, linears: chosen, tiles: tiles)
-    }
+    public func choosing(_ choice: Int) -> StagePlan { StagePlan(stage: stage, linears: linears.choosing(choice), tiles: tiles) }
 
     /// The treatments of the stage's linears, those that a budget may choose among them.
     public var treatments: [Treatment] { linears.flatMap { $0.choices.isEmpty ? [$0.treatment].compactMap { $0 } : $0.choices.map(\.treatment) } }

@@ -26,16 +26,19 @@ extension Plan {
             if try fixed.contains(where: { try Self.ignores(recipe, index, $0) }) { usedPatterns.insert(index) }
         }
         var blocks: [BlockPlan] = []
-        // Experts are cut alike, and share their tiles' memory.
+        // Experts are cut and treated alike, and share the memory of that.
         var tilings: Set<[Tile]> = []
+        var treated: [[RuleOutcome]] = []
+        // The last outcome of each rule, and of none.
+        var outcomes: [Int?: RuleOutcome] = [:]
         for index in 0..<architecture.blockCount {
             let block = architecture.block(index)
             var stages: [StagePlan] = []
             // Not twice as many, as an array that grows has room for: experts are thousands.
             stages.reserveCapacity(block.stages.count)
             for (place, stage) in block.stages.enumerated() {
-                var linears: [LinearPlan] = []
-                linears.reserveCapacity(stage.linears.count)
+                var own: [RuleOutcome] = []
+                own.reserveCapacity(stage.linears.count)
                 for linear in stage.linears {
                     let ignoring = try recipe.ignore.indices.filter { index throws in try linear.names.contains { try Self.ignores(recipe, index, $0) } }
                     usedPatterns.formUnion(ignoring)
@@ -57,16 +60,21 @@ extension Plan {
                     if let width = treatment?.sparsityBlock, linear.columns % width != 0 {
                         throw PlanError.sparsityBlock(width, columns: linear.columns, linear: linear.name)
                     }
-                    func content(_ treatment: Treatment) throws -> TileContent {
-                        treatment.content(type: try scaleType(linear.weight), scaleType: recipe.format.scaleType, leastZero: recipe.format.leastZero)
+                    func choice(_ treatment: Treatment) throws -> LinearChoice {
+                        let type = try scaleType(linear.weight)
+                        return LinearChoice(
+                            treatment: treatment,
+                            content: treatment.content(type: type, scaleType: recipe.format.scaleType, leastZero: recipe.format.leastZero))
                     }
                     let choices = treatment == nil ? [] : rule.map { recipe.rules[$0].choices } ?? []
-                    linears.append(
-                        LinearPlan(
-                            linear: linear, treatment: treatment, content: try treatment.map(content),
-                            choices: try choices.map { LinearChoice(treatment: $0, content: try content($0)) },
-                            replacedType: asked?.type == treatment?.type ? nil : asked?.type, isForgotten: rule == nil && ignoring.isEmpty))
+                    let outcome = RuleOutcome(
+                        chosen: try treatment.map(choice), choices: try choices.map(choice),
+                        replacedType: asked?.type == treatment?.type ? nil : asked?.type, isForgotten: rule == nil && ignoring.isEmpty)
+                    if outcomes[rule] != outcome { outcomes[rule] = outcome }
+                    own.append(outcomes[rule] ?? outcome)
                 }
+                if let earlier = treated.first(where: { $0 == own }) { own = earlier } else { treated.append(own) }
+                let linears = LinearPlans(stage.linears, own)
                 let tiles = StagePlan.tiles(of: linears, isExpert: block.expert(ofStage: place) != nil)
                 stages.append(StagePlan(stage: stage, linears: linears, tiles: tilings.insert(tiles).memberAfterInsert))
             }

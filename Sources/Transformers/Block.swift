@@ -27,21 +27,18 @@ public struct Block: Sendable, Equatable {
     ///
     /// - Parameter dense: the number of stages that every token passes; what rests beside experts is the mixture's.
     private static func withLifetimes(_ stages: [Stage], dense: Int) -> [Stage] {
-        var stages = stages
         var read: Set<Value> = []
-        for place in stages.indices.reversed() {
-            stages[place].lastReads = stages[place].reads.filter { read.insert($0).inserted }
-        }
+        let lastReads = stages.reversed().map { stage in stage.reads.filter { read.insert($0).inserted } }
         var resting: Set<Value> = []
-        for place in 0..<dense {
-            let stage = stages[place]
-            stages[place].restingColumns = resting.subtracting([stage.input.value]).reduce(0) { $0 + $1.columns }
-            resting.subtract(stage.lastReads)
+        return zip(stages, lastReads.reversed()).enumerated().map { place, stage in
+            let (stage, lastReads) = stage
+            guard place < dense else { return stage.with(lastReads: lastReads, restingColumns: 0, leftColumns: 0) }
+            let restingColumns = resting.subtracting([stage.input.value]).reduce(0) { $0 + $1.columns }
+            resting.subtract(lastReads)
             if case .value(let value) = stage.destination { resting.insert(value) }
-            if !stage.lastReads.contains(stage.input.value) { resting.insert(stage.input.value) }
-            stages[place].leftColumns = resting.reduce(0) { $0 + $1.columns }
+            if !lastReads.contains(stage.input.value) { resting.insert(stage.input.value) }
+            return stage.with(lastReads: lastReads, restingColumns: restingColumns, leftColumns: resting.reduce(0) { $0 + $1.columns })
         }
-        return stages
     }
 
     /// The stages that every token passes.

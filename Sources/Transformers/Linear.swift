@@ -15,8 +15,9 @@ public struct Linear: Sendable, Hashable {
     public let rows: Int
     /// Inputs.
     public let columns: Int
-    /// Tensor names.
-    public let weight: String
+    /// The weight's tensor where that is not `name` with ".weight": of tens of thousands of experts' linears each name is there once.
+    private let otherWeight: String?
+    /// The bias's tensor.
     public let bias: String?
     public let layout: Layout
     /// The part of these tensors that is the linear's; nil: they are its own.
@@ -36,11 +37,14 @@ public struct Linear: Sendable, Hashable {
         self.name = name
         self.rows = rows
         self.columns = columns
-        self.weight = weight
+        otherWeight = weight == name + ".weight" ? nil : weight
         self.bias = bias
         self.layout = layout
         self.slice = slice
     }
+
+    /// The weight's tensor.
+    public var weight: String { otherWeight ?? name + ".weight" }
 
     /// What the checkpoint calls the module: its weight's tensor without ".weight", where that is its own.
     public var fileName: String { slice == nil && weight.hasSuffix(".weight") ? String(weight.dropLast(".weight".count)) : name }

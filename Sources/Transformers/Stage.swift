@@ -1,7 +1,8 @@
 // A stage of a block as data: linears that share one input, and what becomes of their outputs.
 
-/// The linears of a block that share one input, what that input is, and what becomes of their outputs.
-public struct Stage: Sendable, Equatable {
+/// The linears of a block that share one input, what that input is, and what becomes of their outputs. Immutable, and one object for all that speak of it: mixtures
+/// have tens of thousands.
+public final class Stage: Sendable, Equatable {
     /// Tokens that pass a linear at once: it bounds the fp32 outputs, and being fixed it keeps the products' shapes, so their bits.
     static let chunkTokens = 1024
 
@@ -14,21 +15,34 @@ public struct Stage: Sendable, Equatable {
     /// The share of all tokens that reach the stage: below 1 for an expert.
     public let tokenShare: Double
     /// The values that no later stage of the block reads.
-    var lastReads: [Value] = []
+    let lastReads: [Value]
     /// Columns of the values, besides the input, that rest while the stage is worked on, and of those that rest after it.
-    public internal(set) var restingColumns = 0
-    public internal(set) var leftColumns = 0
+    public let restingColumns: Int
+    public let leftColumns: Int
 
-    init(name: String, input: StageInput, linears: [Linear], effect: any StageEffect, tokenShare: Double = 1) {
+    init(
+        name: String, input: StageInput, linears: [Linear], effect: any StageEffect, tokenShare: Double = 1, lastReads: [Value] = [],
+        restingColumns: Int = 0, leftColumns: Int = 0
+    ) {
         self.name = name
         self.input = input
         self.linears = linears
         self.effect = effect
         self.tokenShare = tokenShare
+        self.lastReads = lastReads
+        self.restingColumns = restingColumns
+        self.leftColumns = leftColumns
+    }
+
+    /// The stage in its place among others.
+    func with(lastReads: [Value], restingColumns: Int, leftColumns: Int) -> Stage {
+        Stage(
+            name: name, input: input, linears: linears, effect: effect, tokenShare: tokenShare, lastReads: lastReads, restingColumns: restingColumns,
+            leftColumns: leftColumns)
     }
 
     /// A stage that reads what another leaves.
-    init(name: String, after stage: Stage, linears: [Linear], effect: any StageEffect) {
+    convenience init(name: String, after stage: Stage, linears: [Linear], effect: any StageEffect) {
         guard case .value(let value) = stage.destination else { preconditionFailure("\(stage.name) leaves nothing for \(name)") }
         self.init(name: name, input: .value(value), linears: linears, effect: effect, tokenShare: stage.tokenShare)
     }

@@ -34,8 +34,11 @@ package struct BatchTokens: Sendable {
     /// Those of `routed` and more, for sums alone.
     ///
     /// - Parameter others: of each expert, ascending tokens that may be among its own.
-    package init(_ routed: BatchTokens, and others: [[Int32]]) {
+    package init(_ routed: BatchTokens, and others: [some Collection<Int32>]) {
         var starts = [0], tokens: [Int32] = []
+        // Not twice as many, as an array that grows has room for: of many experts they are as many tokens again for each.
+        starts.reserveCapacity(others.count + 1)
+        tokens.reserveCapacity(others.reduce(routed.tokens.count) { $0 + $1.count })
         for (expert, others) in others.enumerated() {
             // Both ascend; a token that is in both counts once.
             var own = routed.tokens(of: expert), others = others[...]

@@ -25,17 +25,12 @@ package struct TokenLists: Sendable {
     ///   - tokens: of the layer.
     ///   - batch: the layer's numbers of a batch's tokens.
     /// - Returns: rows of the batch, ascending.
-    package static func borrowed(_ missing: Int, of tokens: Int, in batch: Range<Int>) -> [Int32] {
-        guard missing > 0, tokens > 0, !batch.isEmpty else { return [] }
-        let count = min(missing, tokens)
-        // The j-th is number (2 j + 1) tokens / (2 count).
-        let first = max((2 * count * batch.lowerBound / tokens - 1) / 2 - 1, 0)
-        var rows: [Int32] = []
-        for index in first..<count {
-            let number = (2 * index + 1) * tokens / (2 * count)
-            if number >= batch.upperBound { break }
-            if number >= batch.lowerBound { rows.append(Int32(number - batch.lowerBound)) }
+    package static func borrowed(_ missing: Int, of tokens: Int, in batch: Range<Int>) -> LazyMapCollection<Range<Int>, Int32> {
+        let count = tokens > 0 ? max(min(missing, tokens), 0) : 0
+        // The j-th is number (2 j + 1) tokens / (2 count), of which the first that is not below a number x is that of j = ceil(2 count x / tokens) / 2.
+        func first(from number: Int) -> Int { count == 0 ? 0 : min((2 * count * number + tokens - 1) / tokens / 2, count) }
+        return (first(from: batch.lowerBound)..<first(from: batch.upperBound)).lazy.map {
+            Int32((2 * $0 + 1) * tokens / (2 * count) - batch.lowerBound)
         }
-        return rows
     }
 }

@@ -69,7 +69,7 @@ extension ExpertLayer {
     func byTypes(_ configuration: Configuration, default first: Int, onlyDefault: Bool = false) throws(ArchitectureError) -> [ExpertLayer?] {
         let layers = try afterDense(configuration, default: first)
         guard let types = try configuration.strings("mlp_layer_types") else {
-            guard !onlyDefault || layers.prefix { $0 == nil }.count == min(first, layers.count) else {
+            guard !onlyDefault || layers.prefix(while: { $0 == nil }).count == min(first, layers.count) else {
                 throw configuration.unsupported("first_k_dense_replace", "\(first), where there is no mlp_layer_types")
             }
             return layers

@@ -82,21 +82,21 @@ package struct PlanIdentity: Codable, Equatable, Sendable {
     private static func treatments(_ plan: Plan) throws -> [TreatedLinears] {
         struct Key: Hashable {
             let treatment: Treatment?
-            let choices: String
+            let choices: [Treatment]
         }
         var found: [TreatedLinears] = []
         var places: [Key: Int] = [:]
         for block in plan.blocks {
             for stage in block.stages {
                 for linear in stage.linears {
-                    let choices = linear.choices.map { "\($0.treatment.bits ?? 16) by \($0.treatment.group)" }.joined(separator: ", ")
+                    let choices = linear.choices.map(\.treatment)
                     let key = Key(treatment: linear.treatment, choices: choices)
                     if let place = places[key] {
                         found[place].linears.append(linear.linear.name)
                     } else {
                         var settings = try settings(linear.treatment)
                         // What a run measures that is still to be chosen among.
-                        if !choices.isEmpty { settings["choices"] = choices }
+                        if !choices.isEmpty { settings["choices"] = choices.map(\.summary).joined(separator: "; ") }
                         places[key] = found.count
                         found.append(TreatedLinears(settings: settings, linears: [linear.linear.name]))
                     }

@@ -131,6 +131,25 @@ import Testing
         #expect(share > 0.4999 && share < 0.53, "\(share)")
     }
 
+    /// Losses that were measured of some choices are not those of others, whatever it is in which these differ.
+    @Test(arguments: [
+        ("{bits: {average: 3.25, choices: [2, 3, 4]}, group: 64}", "{bits: {average: 3.25, choices: [2, 3, 8]}, group: 64}"),
+        ("{bits: {average: 3.25, choices: [3, 4], groups: [32, 64]}}", "{bits: {average: 3.25, choices: [3, 4], groups: [32, 128]}}"),
+        ("{method: sparsegpt, sparsity: {average: 0.5, choices: [0.3, 0.5, 0.7]}}", "{method: sparsegpt, sparsity: {average: 0.5, choices: [0.3, 0.5, 0.6]}}"),
+        ("{method: wanda, sparsity: {average: 0.5, choices: [0.4, 0.5]}}", "{method: sparsegpt, sparsity: {average: 0.5, choices: [0.4, 0.5]}}"),
+    ])
+    func otherChoicesAreOtherLosses(first: String, second: String) throws {
+        let model = try smallModel()
+        func measure(_ settings: String, _ more: [String]) throws -> CleaveRun {
+            try compress([model.recipe, "--output", model.output("out"), "--set", "compress=\(settings)"], more, ranks: 2)
+        }
+        let stopped = try measure(first, ["--max-hours", "0.000001"])
+        try #require(stopped.exitCode == 75, "\(stopped.errors)")
+        let other = try measure(second, [])
+        #expect(other.exitCode == 65 && other.errors.contains("unfinished run of another plan"), "\(other.exitCode) \(other.errors)")
+        #expect(try measure(first, []).exitCode == 0)
+    }
+
     // MARK: - A small random model
 
     private func smallModel() throws -> WideModel { try WideModel(columns: 256, blocks: 3) }

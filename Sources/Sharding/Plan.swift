@@ -1,6 +1,6 @@
 // What a run will do, derived from checkpoint and recipe alone: the same on every rank and for every number of ranks.
 
-public import Compression
+internal import Compression
 public import Recipes
 public import Transformers
 

@@ -103,7 +103,8 @@ extension Plan {
             keepsActivations != true
             ? nil
             : try? memoryPlan(
-                ranks: ranks, threads: threads, base: base, limit: limit, tensorParallel: tensorParallel, nodes: nodes, ranksOfHost: usual, windows: windows)
+                ranks: ranks, threads: threads, base: (base ?? Self.usualBase(threads: threads, ranks: ranks)) + room, limit: limit,
+                tensorParallel: tensorParallel, nodes: nodes, ranksOfHost: usual, windows: windows)
         if freed != nil { remedies.append("--activations scratch") }
         throw MemoryShortage(
             key: key, limit: (isHosts ? limit.host : limit.rank) ?? 0, holder: isHosts ? best.host.holder : "a rank", phase: worst,

@@ -54,6 +54,24 @@ import Transformers
         }
     }
 
+    /// A file for the activations is a remedy where it suffices, for processes that hold a few MiB more as they begin, too.
+    @Test func activationsInAFileAreNamedWhereTheySuffice() throws {
+        let plan = try wide()
+        func memory(_ bytes: Int, keepsActivations: Bool, more: Int = 0) throws(MemoryShortage) -> MemoryPlan {
+            try plan.memoryPlan(ranks: 1, threads: 1, base: base + more, limit: .rank(bytes), keepsActivations: keepsActivations)
+        }
+        let kept = try #require(#expect(throws: MemoryShortage.self) { try memory(1 << 20, keepsActivations: true) }).phase.bytes
+        var named = 0
+        for limit in stride(from: kept - 1, to: 0, by: -(1 << 20)) {
+            guard case .failure(let shortage) = Result(catching: { () throws(MemoryShortage) in try memory(limit, keepsActivations: true) }) else { continue }
+            let room = Result { () throws(MemoryShortage) in try memory(limit, keepsActivations: false, more: 4 << 20) }
+            #expect(shortage.remedies.contains("--activations scratch") == ((try? room.get()) != nil), "\(limit >> 20) MiB")
+            guard (try? room.get()) != nil else { break }
+            named += 1
+        }
+        #expect(named > 0)
+    }
+
     /// What ranks share counts once against the limit of a host, where each rank counts it in full against its own.
     @Test func aHostMayHoldLessThanItsRanksCount() throws {
         let plan = try wide()
